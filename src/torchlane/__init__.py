@@ -1,0 +1,18 @@
+"""Torchlane: raw tables to trained, explained, deployable PyTorch models, as one Kedro pipeline."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torchlane.core.inference import TrainedModel, load
+
+__version__ = "0.1.0"
+__all__ = ["TrainedModel", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when a model is asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module 'torchlane' has no attribute '{name}'")
+    from torchlane.core import inference
+
+    return getattr(inference, name)

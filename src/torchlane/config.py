@@ -1,0 +1,108 @@
+"""Configuration: which use cases there are, and what they may set."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar
+
+from kedro.config import OmegaConfigLoader
+from pydantic import ValidationError
+
+from torchlane.core.options import SECTIONS
+
+logger = logging.getLogger(__name__)
+
+
+class UseCaseConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, strict about parameters: one block a use case, no unknown section or option.
+
+    A use case is a file `parameters/<use_case>.yml` in base or in the run's environment. Sections
+    that it leaves out are there with their defaults. The loader made last is kept in `latest`, for
+    the pipeline registry, which Kedro does not hand one.
+
+    Raises:
+        ValueError: on reading the parameters, where one is not known or not allowed.
+    """
+
+    latest: ClassVar["UseCaseConfigLoader | None"] = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        type(self).latest = self
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        config = super().__getitem__(key)
+        return self._checked(config) if key == "parameters" else config
+
+    def use_cases(self) -> list[str]:
+        """Name the use cases of base and the run's environment, in alphabetical order."""
+        return sorted({path.stem for path in self._parameter_files()})
+
+    def _parameter_files(self) -> Iterable[Path]:
+        for env in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
+            yield from (Path(self.conf_source) / env / "parameters").glob("*.yml")
+
+    def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        settings = [name for name in self["globals"] if not name.startswith("_")]
+        checked: dict[str, Any] = {}
+        for name, block in parameters.items():
+            if name in settings:
+                checked[name] = block
+                continue
+            if name not in self.use_cases():
+                raise ValueError(_unknown("use case", name, self.use_cases(), self._place(name)))
+            checked[name] = self._checked_block(name, block)
+        return checked
+
+    def _checked_block(self, use_case: str, block: Any) -> dict[str, Any]:
+        if not isinstance(block, Mapping):
+            raise ValueError(f"'{use_case}' in {self._place(use_case)} must hold sections: {', '.join(SECTIONS)}")
+        for section in block:
+            if section not in SECTIONS:
+                place = self._place(use_case, section)
+                raise ValueError(_unknown(f"section of {use_case}", section, SECTIONS, place))
+        sections = {section: block.get(section) or {} for section in SECTIONS}
+        for section, options in sections.items():
+            try:
+                SECTIONS[section].model_validate(options)
+            except ValidationError as error:
+                raise ValueError(self._explain(error, use_case, section)) from error
+        return sections
+
+    def _explain(self, error: ValidationError, use_case: str, section: str) -> str:
+        """Say the first fault of an options model in one line."""
+        fault = error.errors()[0]
+        keys = [use_case, section, *map(str, fault["loc"])]
+        place = self._place(*keys)
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(SECTIONS[section], fault["loc"][:-1])
+            return _unknown(f"option of {'.'.join(keys[:-1])}", keys[-1], known, place)
+        rule = fault["msg"].removeprefix("Value error, ")
+        value = "" if fault["type"] in ("value_error", "missing") else f", not {fault['input']!r}"
+        return f"{'.'.join(keys)}: {rule[0].lower()}{rule[1:]}{value}; set it in {place}"
+
+    def _place(self, *keys: str) -> str:
+        """Say where a user set a parameter, or could."""
+        given: Any = self.runtime_params
+        for key in keys:
+            given = given.get(key) if isinstance(given, Mapping) else None
+        if given is not None:
+            return "--params"
+        files = [str(path) for path in self._parameter_files() if path.stem == keys[0]]
+        here = f"{Path.cwd()}/"
+        return " or ".join(path.removeprefix(here) for path in files) or f"{self.conf_source}/*/parameters"
+
+
+def _fields_at(model: Any, location: Iterable[int | str]) -> list[str]:
+    for key in location:
+        model = getattr(model, "model_fields", {}).get(str(key))
+        model = getattr(model, "annotation", None)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _unknown(what: str, name: str, known: Iterable[str], place: str) -> str:
+    choices = list(known)
+    close = get_close_matches(str(name), choices, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"'{name}' in {place} is no {what}; {hint}there are {', '.join(choices)}"

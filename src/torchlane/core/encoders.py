@@ -1,0 +1,254 @@
+"""From clean rows to float32 features and targets, and back: fitted on train alone, stored as JSON."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding, TaskName
+
+QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
+
+
+class _Fitted(BaseModel):
+    """Statistics of train, frozen, written to JSON and read back to the same bits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CategoryEncoder(_Fitted):
+    """A category as codes or indicator columns.
+
+    Codes follow the levels in natural order (numbers by value, text by alphabet): level i is i,
+    an unseen level is `len(levels)`, a missing value `len(levels) + 1`. As indicators, the columns
+    of unseen and missing stand only where train has such rows, since otherwise nothing could
+    train their weights; without them such a row has 0 in every column.
+    """
+
+    kind: Literal["category"] = "category"
+    name: str
+    encoding: CategoryEncoding
+    levels: tuple[str, ...]
+    counts: tuple[int, ...]  # rows of train: a level each, then unseen (rare) and missing
+
+    @classmethod
+    def fit(cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int) -> Self:
+        """Learn the levels of `values` (text, NaN where missing)."""
+        counts = values.value_counts()
+        kept = counts[counts >= min_level_count]
+        levels = natural_order(kept.index)
+        rest = (int(counts.sum() - kept.sum()), int(values.isna().sum()))
+        return cls(name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        if self.encoding == "codes":
+            return (self.name,)
+        labels = (*self.levels, "unseen", "missing")
+        return tuple(f"{self.name}={labels[code]}" for code in self._indicator_codes)
+
+    @property
+    def _indicator_codes(self) -> list[int]:
+        rest = range(len(self.levels), len(self.levels) + 2)
+        return [*range(len(self.levels)), *(code for code in rest if self.counts[code])]
+
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to int64 codes (n_rows,)."""
+        codes = pd.Index(self.levels).get_indexer(values)
+        return np.where(codes >= 0, codes, len(self.levels) + values.isna().to_numpy())
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to float32 (n_rows, len(feature_names))."""
+        codes = self.codes(values)[:, None]
+        if self.encoding == "codes":
+            return codes.astype(np.float32)
+        return (codes == np.array(self._indicator_codes)).astype(np.float32)
+
+
+class NumberEncoder(_Fitted):
+    """A number, scaled; missing values become the median, flagged where train has missing ones.
+
+    `quantile` maps to the scores of a normal distribution through the quantiles of train, as
+    scikit-learn's QuantileTransformer does with `output_distribution="normal"`.
+    """
+
+    kind: Literal["number"] = "number"
+    name: str
+    encoding: NumberEncoding
+    median: float
+    offset: float = 0.0  # scaled = value * factor + offset
+    factor: float = 1.0
+    quantiles: tuple[float, ...]
+    missing: int  # rows of train
+    flagged: bool
+
+    @classmethod
+    def fit(cls, values: pd.Series, encoding: NumberEncoding) -> Self:
+        """Learn the scale of `values` (float64, NaN where missing)."""
+        known = values.dropna().to_numpy(np.float64)
+        known = known if len(known) else np.zeros(1)
+        factor, offset = scale_of(known, "none" if encoding == "quantile" else encoding)
+        return cls(
+            name=str(values.name),
+            encoding=encoding,
+            median=float(np.median(known)),
+            factor=factor,
+            offset=offset,
+            quantiles=tuple(np.quantile(known, np.linspace(0, 1, min(QUANTILES, max(len(known), 2)))).tolist()),
+            missing=int(values.isna().sum()),
+            flagged=bool(values.isna().any()),
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return (self.name, f"{self.name}=missing") if self.flagged else (self.name,)
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to float32 (n_rows, len(feature_names))."""
+        known = values.fillna(self.median).to_numpy(np.float64)
+        if self.encoding == "quantile":
+            scaled = _normal_scores(known, np.array(self.quantiles))
+        else:
+            scaled = known * self.factor + self.offset
+        columns = (scaled, values.isna().to_numpy()) if self.flagged else (scaled,)
+        return np.column_stack(columns).astype(np.float32)
+
+
+class TargetEncoder(_Fitted):
+    """What the loss compares with: a scaled number, or the index of a label."""
+
+    name: str
+    task: TaskName
+    factor: float = 1.0
+    offset: float = 0.0
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
+        """Learn scale or labels.
+
+        Raises:
+            ValueError: train holds fewer labels than the task needs, or more.
+        """
+        name = str(values.name)
+        if task == "regression":
+            factor, offset = scale_of(values.to_numpy(np.float64), scaling)
+            return cls(name=name, task=task, factor=factor, offset=offset)
+        labels = natural_order(values.unique())
+        if len(labels) < 2 or (task == "binary" and len(labels) > 2):
+            needed = "exactly 2" if task == "binary" else "at least 2"
+            raise ValueError(
+                f"a {task} task needs {needed} labels in train; '{name}' has {len(labels)}: "
+                f"{', '.join(labels)}; set data.task or data.target, or give more rows"
+            )
+        return cls(name=name, task=task, labels=labels)
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.
+
+        Raises:
+            ValueError: a label that train does not have.
+        """
+        if self.task == "regression":
+            return (values.to_numpy(np.float64) * self.factor + self.offset).astype(np.float32)[:, None]
+        index = self.label_index(values)
+        return index.astype(np.float32)[:, None] if self.task == "binary" else index
+
+    def label_index(self, values: pd.Series) -> np.ndarray:
+        """Give the place of each label among `labels`: int64 (n_rows,)."""
+        index = pd.Index(self.labels).get_indexer(values)
+        if (index < 0).any():
+            unseen = natural_order(values[index < 0].unique())
+            raise ValueError(
+                f"label {', '.join(unseen)} of '{self.name}' stands in valid or test but not in train; "
+                f"give more rows of it, or set another split.seed"
+            )
+        return index
+
+    def decode(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Undo the scaling of a regression target, in float64 and any shape."""
+        return (scaled.double() - self.offset) / self.factor
+
+
+class Encoder(_Fitted):
+    """All that turns clean rows into tensors: the features in order, then the target."""
+
+    columns: tuple[Annotated[CategoryEncoder | NumberEncoder, Field(discriminator="kind")], ...]
+    target: TargetEncoder
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name a column of the feature matrix."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    def encode_features(self, rows: pd.DataFrame) -> np.ndarray:
+        """Encode clean rows: float32 (n_rows, len(feature_names))."""
+        return np.concatenate([column.encode(rows[column.name]) for column in self.columns], axis=1)
+
+
+def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOptions) -> Encoder:
+    """Learn levels, scales and labels from the rows of train.
+
+    Raises:
+        ValueError: an encoding is set for a column that is no feature, or does not fit its kind.
+    """
+    _check_column_encodings(options.columns, data)
+    encodings: dict[str, Any] = dict(options.columns)
+    columns: list[CategoryEncoder | NumberEncoder] = []
+    for name, column in data.feature_columns.items():
+        values = train_rows[name]
+        if column.kind == "category":
+            encoding = encodings.get(name, options.categories)
+            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count))
+        else:
+            columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    return Encoder(columns=tuple(columns), target=target)
+
+
+def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
+    """Order levels by value where all are numbers, else by alphabet.
+
+    >>> natural_order(["100", "50", "0"]), natural_order(["MI", "EN"])
+    (('0', '50', '100'), ('EN', 'MI'))
+    """
+    try:
+        return tuple(sorted(levels, key=lambda level: (float(level), level)))
+    except ValueError:
+        return tuple(sorted(levels))
+
+
+def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:
+    """Give factor and offset of `value * factor + offset`, as scikit-learn's scalers define them."""
+    if scaling == "none":
+        return 1.0, 0.0
+    low, spread = (values.min(), np.ptp(values)) if scaling == "min_max" else (values.mean(), values.std())
+    factor = 1.0 / spread if spread > 10 * np.finfo(np.float64).eps * abs(low) else 1.0
+    return float(factor), float(-low * factor)
+
+
+def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    levels = np.linspace(0, 1, len(quantiles))
+    # Repeated values have many levels: take the middle between the lowest and the highest.
+    lower = np.interp(values, quantiles, levels)
+    upper = -np.interp(-values, -quantiles[::-1], -levels[::-1])
+    share = torch.from_numpy(np.clip((lower + upper) / 2, 1e-7, 1 - 1e-7))
+    return torch.special.ndtri(share).numpy()
+
+
+def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:
+    fitting = {"category": get_args(CategoryEncoding), "number": get_args(NumberEncoding)}
+    for name, encoding in encodings.items():
+        if name not in data.feature_columns:
+            raise ValueError(
+                f"encoding.columns names '{name}', which is no feature; "
+                f"the features are {', '.join(data.feature_columns)}"
+            )
+        choices = fitting[data.feature_columns[name].kind]
+        if encoding not in choices:
+            raise ValueError(
+                f"encoding.columns: '{encoding}' does not fit column '{name}'; choose one of {', '.join(choices)}"
+            )

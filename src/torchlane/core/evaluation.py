@@ -1,0 +1,93 @@
+"""How good a model is, in the units of the raw file, beside the best constant."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from torchlane.core.encoders import TargetEncoder
+from torchlane.core.inference import TrainedModel
+from torchlane.core.rows import ROW
+from torchlane.core.splits import rows_of
+from torchlane.core.tasks import Task
+from torchlane.core.training import Objective
+
+logger = logging.getLogger(__name__)
+
+Scores = dict[str, float | None]
+
+
+def evaluate(
+    model: TrainedModel, tensors: Mapping[str, TensorDataset], clean_rows: pd.DataFrame, splits: pd.DataFrame
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Score each part in `tensors` (train, valid, test), and list the predictions on test.
+
+    The first result is the content of `metrics.json`: the task's metrics for each part with rows,
+    `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, row
+    counts and the source of the rows. A metric that is not defined, such as R² of one row, is null.
+    The second has `row`, `truth` and the columns of `TrainedModel.predict`, in raw units.
+    """
+    target = model.encoder.target
+    truths = {part: _truth(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
+    objective = Objective.of(target, model.training.loss)
+    metrics: dict[str, Any] = {}
+    for part, dataset in tensors.items():
+        features, targets = dataset.tensors
+        metrics[part] = {}
+        if len(dataset):
+            outputs = model.outputs(features)
+            prediction = model.task.predict(outputs, target).mean(0)
+            losses = [objective.loss(of_member, targets) for of_member in outputs]
+            metrics[part] = {**score(model.task, prediction, truths[part]), "loss": sum(losses) / len(losses)}
+    metrics["baseline"] = _score_constant(model.task, truths, len(target.labels))
+    metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
+    metrics["data"] = model.details["source"]
+    primary = model.task.primary_metric
+    if metrics["test"]:
+        logger.info(
+            "evaluation: test %s (constant: %s %.4g), %d rows of %s",
+            ", ".join(f"{name} {value:.4g}" for name, value in metrics["test"].items() if value is not None),
+            primary,
+            metrics["baseline"][primary] or math.nan,
+            metrics["rows"]["test"],
+            metrics["data"],
+        )
+    return metrics, _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits))
+
+
+def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
+    """Compute a task's metrics; see `Task` for the shapes. None where a metric is not defined."""
+    return {name: _defined(metric, prediction, truth) for name, metric in task.metrics.items()}
+
+
+def _defined(metric: Any, prediction: Tensor, truth: Tensor) -> float | None:
+    try:
+        value = float(metric(prediction, truth))
+    except ValueError:  # torchmetrics: fewer rows than the metric needs
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> Scores:
+    if not len(truths["test"]):
+        return {}
+    constant = task.constant(truths["train"], n_labels)
+    return score(task, constant.expand(len(truths["test"]), *constant.shape).contiguous(), truths["test"])
+
+
+def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
+    if target.task == "regression":
+        return torch.tensor(values.to_numpy("float64"))
+    return torch.from_numpy(target.label_index(values))
+
+
+def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame) -> pd.DataFrame:
+    predictions = model.describe_predictions(test.tensors[0])
+    predictions.insert(0, ROW, rows[ROW])
+    predictions.insert(1, "truth", rows[model.encoder.target.name])
+    return predictions

@@ -1,0 +1,149 @@
+"""A trained model: one file without pickle, and all that prediction needs."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from torchlane.core.encoders import Encoder
+from torchlane.core.files import replacing
+from torchlane.core.models import build_model
+from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.rows import ROW, apply_rules
+from torchlane.core.tasks import TASKS, Task
+
+FORMAT = "torchlane-model-1"
+BLOCK_ROWS = 256  # every product has this many rows, so a row's bits do not depend on its company
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Weights with a leading member axis, and the options and encoder they belong to.
+
+    `weights` maps the names of the network's `state_dict` to tensors (members, …). `details` holds
+    what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
+    library versions, device and threads.
+    """
+
+    weights: dict[str, Tensor]
+    encoder: Encoder
+    data: DataOptions
+    model: ModelOptions
+    training: TrainingOptions
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.encoder.target.task]
+
+    @property
+    def n_members(self) -> int:
+        return len(next(iter(self.weights.values())))
+
+    def network(self, member: int = 0) -> nn.Module:
+        """Rebuild one member, in eval mode on the CPU."""
+        with torch.device("meta"):
+            network = build_network(self.model, self.encoder)
+        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=True)
+        return network.eval()
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Run every member on float32 (n_rows, n_features): float32 (members, n_rows, width)."""
+        blocks = features.split(BLOCK_ROWS) if len(features) else ()
+        with torch.inference_mode():
+            each = []
+            for network in map(self.network, range(self.n_members)):
+                done = [network(_padded(block))[: len(block)] for block in blocks]
+                each.append(torch.cat(done) if done else torch.empty(0, self.task.width(len(self.encoder.target.labels))))
+            return torch.stack(each)
+
+    def member_predictions(self, features: Tensor) -> Tensor:
+        """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
+        return self.task.predict(self.outputs(features), self.encoder.target)
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predict raw rows, which need the feature columns but no target, in the order they come in.
+
+        The result has the index of `rows` and the column `prediction`: a value in the units of the
+        raw file with its `spread` (standard deviation over members), or a label with a column
+        `probability_<label>` each.
+
+        Raises:
+            ValueError: a column is missing, or a row breaks a rule of its column.
+        """
+        clean, rejected = apply_rules(rows, self.data.feature_columns, self.data.missing_values)
+        if len(rejected):
+            first = rejected.iloc[0]
+            raise ValueError(
+                f"{rejected[ROW].nunique()} of {len(rows)} rows break a rule, first row {first[ROW]}: "
+                f"'{first['column']}' is '{first['value']}', which is not {first['rule']}; correct or drop these rows"
+            )
+        features = torch.from_numpy(self.encoder.encode_features(clean))
+        return self.describe_predictions(features).set_axis(rows.index)
+
+    def describe_predictions(self, features: Tensor) -> pd.DataFrame:
+        """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
+        each = self.member_predictions(features)
+        mean = each.mean(0).numpy()
+        if self.encoder.target.task == "regression":
+            return pd.DataFrame({"prediction": mean, "spread": each.std(0, correction=0).numpy()})
+        labels = np.array(self.encoder.target.labels, dtype=object)
+        probabilities = {f"probability_{label}": mean[:, index] for index, label in enumerate(labels)}
+        return pd.DataFrame({"prediction": labels[mean.argmax(1)], **probabilities})
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, in place of an older one in a single step."""
+        header = {
+            "format": FORMAT,
+            "encoder": self.encoder.model_dump_json(),
+            "data": self.data.model_dump_json(),
+            "model": self.model.model_dump_json(),
+            "training": self.training.model_dump_json(),
+            "details": json.dumps(self.details),
+        }
+        with replacing(Path(path)) as partial:
+            save_file({name: tensor.contiguous() for name, tensor in self.weights.items()}, partial, metadata=header)
+
+
+def build_network(options: ModelOptions, encoder: Encoder) -> nn.Module:
+    """Build the network for an encoder's features and target, weights drawn from the global generator."""
+    width = TASKS[encoder.target.task].width(len(encoder.target.labels))
+    return build_model(options, len(encoder.feature_names), width)
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Read a model file; nothing in it is ever executed or unpickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a model file, is cut off, or has another format version.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
+    return TrainedModel(
+        weights=weights,
+        encoder=Encoder.model_validate_json(header["encoder"]),
+        data=DataOptions.model_validate_json(header["data"]),
+        model=ModelOptions.model_validate_json(header["model"]),
+        training=TrainingOptions.model_validate_json(header["training"]),
+        details=json.loads(header["details"]),
+    )
+
+
+def _padded(block: Tensor) -> Tensor:
+    return torch.nn.functional.pad(block, (0, 0, 0, BLOCK_ROWS - len(block)))

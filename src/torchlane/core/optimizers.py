@@ -1,0 +1,149 @@
+"""Optimizers and schedulers of torch by name, and why some do not fit."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+
+from torchlane.core.options import OptimizerOptions, SchedulerOptions
+
+UNFIT_OPTIMIZERS: Mapping[str, str] = {
+    "LBFGS": "it needs a closure that evaluates the loss several times a step",
+    "Muon": "it takes matrices only, and networks have biases",
+    "SparseAdam": "it takes sparse gradients only",
+}
+UNFIT_SCHEDULERS: Mapping[str, str] = {
+    "ChainedScheduler": "it takes schedulers as arguments",
+    "LambdaLR": "it takes a Python function",
+    "MultiplicativeLR": "it takes a Python function",
+    "SequentialLR": "it takes schedulers as arguments",
+}
+RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the whole run has
+    "CosineAnnealingLR": "T_max",
+    "LinearLR": "total_iters",
+    "OneCycleLR": "total_steps",
+    "PolynomialLR": "total_iters",
+}
+
+
+def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse what is no optimizer of torch.optim, does not fit, or gets arguments it does not take.
+
+    Raises:
+        ValueError: with the reason and the choices.
+    """
+    _look_up("optimizer", name, _optimizers(), UNFIT_OPTIMIZERS)
+    if "lr" in arguments:
+        raise ValueError(f"optimizer {name}: lr is training.learning_rate")
+    parameter = nn.Parameter(torch.zeros(1))
+    _construct(f"optimizer {name}", lambda: _optimizers()[name]([parameter], lr=1e-3, **arguments), arguments)
+
+
+def check_scheduler(name: str, step: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse what is no scheduler of torch.optim.lr_scheduler, does not fit, or gets wrong arguments.
+
+    Raises:
+        ValueError: with the reason and the choices.
+    """
+    _look_up("scheduler", name, _schedulers(), UNFIT_SCHEDULERS)
+    if name == "ReduceLROnPlateau" and step != "epoch":
+        raise ValueError("scheduler ReduceLROnPlateau looks at the validation loss, so set step: epoch")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3, momentum=0.9)
+    filled = _with_defaults(name, arguments, steps=100, learning_rate=1e-3)
+    _construct(f"scheduler {name}", lambda: _schedulers()[name](optimizer, **filled), arguments)
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], options: OptimizerOptions, learning_rate: float
+) -> Optimizer:
+    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`."""
+    optimizer: Optimizer = _optimizers()[options.name](parameters, lr=learning_rate, **options.arguments)
+    return optimizer
+
+
+class Schedule:
+    """A scheduler that knows when to step: after each batch, or after each epoch.
+
+    `state_dict` and `load_state_dict` are the scheduler's own.
+    """
+
+    def __init__(self, optimizer: Optimizer, options: SchedulerOptions | None, epochs: int, batches_per_epoch: int):
+        self._optimizer = optimizer
+        self._per_batch = options is not None and options.step == "batch"
+        self._scheduler: Any = None
+        if options is not None:
+            steps = epochs * (batches_per_epoch if self._per_batch else 1)
+            arguments = _with_defaults(options.name, options.arguments, steps, self.learning_rate)
+            self._scheduler = _construct(
+                f"scheduler {options.name}",
+                lambda: _schedulers()[options.name](optimizer, **arguments),
+                options.arguments,
+            )
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the first parameter group as it stands now."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def after_batch(self) -> None:
+        if self._per_batch:
+            self._scheduler.step()
+
+    def after_epoch(self, watched_loss: float) -> None:
+        """Step once an epoch; `watched_loss` is of valid, or of train where there is no valid part."""
+        if self._scheduler is None or self._per_batch:
+            return
+        if isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
+            self._scheduler.step(watched_loss)
+        else:
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._scheduler is None else dict(self._scheduler.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state)
+
+
+def _optimizers() -> dict[str, type[Any]]:
+    return _classes_of(torch.optim, Optimizer)
+
+
+def _schedulers() -> dict[str, type[Any]]:
+    return _classes_of(lr_scheduler, lr_scheduler.LRScheduler)
+
+
+def _classes_of(module: Any, base: type) -> dict[str, type[Any]]:
+    """The public classes of a module that derive from `base`, without it."""
+    return {
+        name: member
+        for name, member in vars(module).items()
+        if inspect.isclass(member) and issubclass(member, base) and member is not base and not name.startswith("_")
+    }
+
+
+def _look_up(what: str, name: str, known: Mapping[str, type[Any]], unfit: Mapping[str, str]) -> None:
+    choices = ", ".join(sorted(set(known) - set(unfit) ))
+    if name in unfit:
+        raise ValueError(f"{what} {name} does not fit: {unfit[name]}; choose one of {choices}")
+    if name not in known:
+        raise ValueError(f"{what} '{name}' is not one of torch: {choices}")
+
+
+def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, learning_rate: float) -> dict[str, Any]:
+    """Fill in what follows from the training options: the run's length and the peak of a cycle."""
+    defaults: dict[str, Any] = {"max_lr": learning_rate} if name == "OneCycleLR" else {}
+    if name in RUN_LENGTH and "epochs" not in arguments:
+        defaults[RUN_LENGTH[name]] = steps
+    return {**defaults, **arguments}
+
+
+def _construct(what: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise ValueError(f"{what} does not take {dict(arguments)}: {error}") from error

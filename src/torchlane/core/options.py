@@ -1,0 +1,222 @@
+"""What a use case may set: one frozen model a section, in the order of the flow.
+
+Each model forbids unknown keys and holds the defaults, so YAML states only what differs.
+Nothing here imports torch until a name of a torch class has to be checked.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+Part = Literal["train", "valid", "test"]
+TaskName = Literal["regression", "binary", "multiclass"]
+CategoryEncoding = Literal["codes", "one_hot"]
+NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Level = Annotated[str, BeforeValidator(str)]  # YAML may write 0 or true
+
+
+class Options(BaseModel):
+    """Frozen, with no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ColumnOptions(Options):
+    """One column of the raw file and the rules its values keep."""
+
+    kind: Literal["category", "number"]
+    nullable: bool = True
+    levels: tuple[Level, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _rules_fit_kind(self) -> Self:
+        if self.kind == "number" and self.levels is not None:
+            raise ValueError("levels are for a category; a number has minimum and maximum")
+        if self.kind == "category" and (self.minimum, self.maximum) != (None, None):
+            raise ValueError("minimum and maximum are for a number; a category has levels")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
+        return self
+
+
+class DataOptions(Options):
+    """The task, the columns, and what reports say of where the rows come from.
+
+    Columns of the raw file that are not declared are ignored. `features` picks and orders the
+    inputs; without it they are all declared columns but the target. `digest` is the SHA-256 that
+    `torchlane.core.rows.rows_digest` gives for the file meant by `source`.
+    """
+
+    task: TaskName
+    target: str
+    columns: dict[str, ColumnOptions]
+    features: tuple[str, ...] = ()
+    source: str = ""
+    digest: str = ""
+    missing_values: tuple[str, ...] = ("",)
+
+    @model_validator(mode="after")
+    def _features_are_declared(self) -> Self:
+        if not self.feature_columns:
+            raise ValueError(f"no feature is declared beside the target '{self.target}'")
+        for name in self.features:
+            if name not in self.columns:
+                raise ValueError(f"feature '{name}' is not among columns: {', '.join(self.columns)}")
+        if self.target in self.features:
+            raise ValueError(f"the target '{self.target}' cannot be a feature too")
+        if len(set(self.features)) < len(self.features):
+            raise ValueError(f"features name a column twice: {', '.join(self.features)}")
+        kind = self.target_column.kind
+        if kind != ("number" if self.task == "regression" else "category"):
+            raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
+        return self
+
+    @property
+    def feature_columns(self) -> dict[str, ColumnOptions]:
+        """The inputs of the model, in order."""
+        names = self.features or tuple(name for name in self.columns if name != self.target)
+        return {name: self.columns[name] for name in names if name in self.columns}
+
+    @property
+    def target_column(self) -> ColumnOptions:
+        """The target's kind and rules; it is never missing."""
+        kind: Any = "number" if self.task == "regression" else "category"
+        declared = self.columns.get(self.target, ColumnOptions(kind=kind))
+        return declared.model_copy(update={"nullable": False})
+
+
+class SplitOptions(Options):
+    """Which rows train, which choose, which are only looked at in the end.
+
+    Rows that repeat each other entirely share a part, and so do rows that agree in all columns of
+    `group_by`. `all_rows_in` puts every row into each of the parts it names, and splits nothing.
+    """
+
+    valid_fraction: Fraction = 0.15
+    test_fraction: Fraction = 0.15
+    seed: int = Field(0, ge=0)
+    stratify: bool = True
+    group_by: tuple[str, ...] = ()
+    all_rows_in: tuple[Part, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train(self) -> Self:
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError("valid_fraction and test_fraction together must stay below 1")
+        if self.all_rows_in and "train" not in self.all_rows_in:
+            raise ValueError("all_rows_in must name train")
+        return self
+
+
+class EncodingOptions(Options):
+    """How columns become float32 features and the target becomes what the loss sees.
+
+    A level seen fewer than `min_level_count` times in train shares the code of unseen levels.
+    `columns` sets the encoding of single columns.
+    """
+
+    categories: CategoryEncoding = "one_hot"
+    numbers: NumberEncoding = "z_score"
+    target: Literal["none", "min_max", "z_score"] = "min_max"
+    min_level_count: int = Field(2, ge=1)
+    columns: dict[str, CategoryEncoding | NumberEncoding] = {}
+
+
+class ModelOptions(Options):
+    """The network: `activation` is a class of torch.nn, or null for nothing between the layers."""
+
+    kind: Literal["mlp"] = "mlp"
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64)
+    activation: str | None = "GELU"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_norm: bool = False
+    initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
+
+    @field_validator("activation")
+    @classmethod
+    def _activation_exists(cls, name: str | None) -> str | None:
+        if name is not None:
+            from torchlane.core.models import activation_class
+
+            activation_class(name)
+        return name
+
+
+class OptimizerOptions(Options):
+    """A class of torch.optim by name, with its arguments beside the learning rate."""
+
+    name: str = "AdamW"
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _optimizer_fits(self) -> Self:
+        from torchlane.core.optimizers import check_optimizer
+
+        check_optimizer(self.name, self.arguments)
+        return self
+
+
+class SchedulerOptions(Options):
+    """A class of torch.optim.lr_scheduler by name, with its arguments.
+
+    Left out, the arguments that say how long the run is (`total_steps`, `T_max`, `total_iters`) and
+    OneCycleLR's `max_lr` follow from the training options.
+    """
+
+    name: str
+    step: Literal["epoch", "batch"] = "epoch"
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _scheduler_fits(self) -> Self:
+        from torchlane.core.optimizers import check_scheduler
+
+        check_scheduler(self.name, self.step, self.arguments)
+        return self
+
+
+class TrainingOptions(Options):
+    """How the weights are found.
+
+    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts.
+    `patience_epochs` without a lower validation loss end a member's training, and its best weights
+    are restored; null trains all `epochs`. Checkpoints are written every `checkpoint_minutes`.
+    """
+
+    members: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(200, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    loss: str | None = None
+    optimizer: OptimizerOptions = OptimizerOptions()
+    scheduler: SchedulerOptions | None = None
+    patience_epochs: int | None = Field(20, ge=1)
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    checkpoint_minutes: float = Field(1.0, ge=0)
+
+
+class TuningOptions(Options):
+    """The search for better options. With no trials the options pass through unchanged."""
+
+    trials: int = Field(0, ge=0)
+
+    @field_validator("trials")
+    @classmethod
+    def _no_search_yet(cls, trials: int) -> int:
+        if trials:
+            raise ValueError("this version searches no options yet; leave trials at 0")
+        return trials
+
+
+SECTIONS: dict[str, type[Options]] = {
+    "data": DataOptions,
+    "split": SplitOptions,
+    "encoding": EncodingOptions,
+    "model": ModelOptions,
+    "training": TrainingOptions,
+    "tuning": TuningOptions,
+}

@@ -1,0 +1,157 @@
+"""From rows as they stand in a file to rows that keep the declared rules."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.options import ColumnOptions, DataOptions
+
+if TYPE_CHECKING:
+    import pandera.pandas as pandera
+
+logger = logging.getLogger(__name__)
+
+ROW = "row"  # number of a row in its file: 1 is the first one under the header
+MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # say "missing" in a number column, in any case
+
+
+def place_of(rows: pd.DataFrame) -> str:
+    """Say where rows came from: the path that a dataset left in `rows.attrs`, else "the table"."""
+    return str(rows.attrs.get("place", "the table"))
+
+
+def rows_digest(raw_rows: pd.DataFrame) -> str:
+    """Give the SHA-256 of column names and values as text, whatever the line ends of the file."""
+    digest = hashlib.sha256("\x1f".join(raw_rows.columns).encode())
+    for name in raw_rows:
+        digest.update("\x1e".join(raw_rows[name].fillna("").astype(str)).encode())
+    return digest.hexdigest()
+
+
+def describe_source(raw_rows: pd.DataFrame, options: DataOptions) -> str:
+    """Say what the rows are: `data.source`, unless `data.digest` shows that they are others."""
+    place = place_of(raw_rows)
+    if options.digest and rows_digest(raw_rows) != options.digest:
+        logger.warning("%s does not hold the rows of '%s'; reports name the file instead", place, options.source)
+        return f"{place}, which is not the {options.source}"
+    return options.source or place
+
+
+def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the rows that keep every declared rule from those that break one, and say how many.
+
+    The results are those of `apply_rules` for all declared columns and the target; the clean rows
+    carry what `describe_source` says in `attrs["source"]`.
+
+    Raises:
+        ValueError: a declared column is missing, or no row is left.
+    """
+    columns = {**options.columns, options.target: options.target_column}
+    if options.target not in raw_rows:
+        raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
+    clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
+    ignored = [str(name) for name in raw_rows if name not in columns]
+    logger.info(
+        "rows: %d kept, %d rejected, from %s%s",
+        len(clean),
+        len(raw_rows) - len(clean),
+        place_of(raw_rows),
+        f"; ignored, since not declared: {', '.join(ignored)}" if ignored else "",
+    )
+    if clean.empty:
+        raise ValueError(_nothing_left(raw_rows, rejected))
+    clean.attrs["source"] = describe_source(raw_rows, options)
+    return clean, rejected
+
+
+def apply_rules(
+    raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions], missing_values: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the declared columns of raw rows, whether text or typed, and hold them to their rules.
+
+    The first result has `row` (int64, 1 for the first row) and the columns: float64 for numbers,
+    text for categories, NaN where missing. The second has a line for each broken rule: `row`,
+    `column`, `value` as it stood, `rule`.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    for name in columns:
+        if name not in raw_rows:
+            raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
+    typed = pd.DataFrame(index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
+    unread = []
+    for name, column in columns.items():
+        if column.kind == "category":
+            typed[name] = _read_categories(raw_rows[name], missing_values)
+        else:
+            typed[name], failed = _read_numbers(raw_rows[name], missing_values)
+            unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": "a number"}))
+    broken = _broken_rules(typed, columns)
+    rejected = pd.concat([*unread, broken]).drop_duplicates([ROW, "column"]).sort_values([ROW, "column"])
+    values = [str(raw_rows[name].iloc[row - 1]) for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
+    rejected.insert(2, "value", pd.Series(values, index=rejected.index, dtype="str").replace("nan", ""))
+    return typed.drop(index=rejected[ROW].unique()).reset_index(), rejected.reset_index(drop=True)
+
+
+def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> np.ndarray:
+    """Strip white space, and write whole numbers without decimals: pandas makes 50.0 of 50 beside a gap."""
+    text = values.astype("str").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    return text.mask(text.isin(missing_values)).array
+
+
+def _read_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Give float64 with NaN for missing, and where text is neither missing nor a number."""
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return values.to_numpy(np.float64, na_value=np.nan), np.zeros(len(values), dtype=bool)
+    text = values.astype("str").str.strip()
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    missing = text.isna() | text.isin(missing_values) | text.str.lower().isin(MISSING_NUMBERS)
+    return numbers, np.isnan(numbers) & ~missing.to_numpy()
+
+
+def _broken_rules(typed: pd.DataFrame, columns: Mapping[str, ColumnOptions]) -> pd.DataFrame:
+    """Check levels, ranges and missing values with pandera: `row`, `column`, `rule`."""
+    import pandera.pandas as pandera
+    from pandera.errors import SchemaErrors
+
+    schema = pandera.DataFrameSchema({name: _schema_column(column) for name, column in columns.items()})
+    try:
+        schema.validate(typed, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases
+        rule = cases["check"].replace("not_nullable", "not missing")
+        return pd.DataFrame({ROW: cases["index"].astype(np.int64), "column": cases["column"], "rule": rule})
+    return pd.DataFrame({ROW: pd.Series(dtype=np.int64), "column": [], "rule": []})
+
+
+def _schema_column(column: ColumnOptions) -> "pandera.Column":
+    import pandera.pandas as pandera
+
+    checks = []
+    if column.kind == "number":
+        checks.append(pandera.Check(np.isfinite, error="a finite number"))
+    if column.levels is not None:
+        checks.append(pandera.Check.isin(column.levels, error=f"one of {', '.join(column.levels)}"))
+    if column.minimum is not None:
+        checks.append(pandera.Check.ge(column.minimum, error=f"at least {column.minimum:g}"))
+    if column.maximum is not None:
+        checks.append(pandera.Check.le(column.maximum, error=f"at most {column.maximum:g}"))
+    return pandera.Column(nullable=column.nullable, checks=checks)
+
+
+def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
+    present = ", ".join(map(str, raw_rows.columns))
+    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}; set {option}"
+
+
+def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
+    if raw_rows.empty:
+        return f"{place_of(raw_rows)} has a header but no rows; put at least one row under it"
+    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3)
+    rules = "; ".join(f"'{column}' must be {rule} ({count} rows)" for (column, rule), count in commonest.items())
+    return f"no row of {place_of(raw_rows)} keeps the rules: {rules}; correct the file or data.columns"

@@ -1,0 +1,92 @@
+"""Which row goes into which part."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.options import DataOptions, SplitOptions
+from torchlane.core.rows import ROW
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("train", "valid", "test")
+
+
+def split_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.DataFrame:
+    """Give each row its part: columns `row` (int64) and `part` (train, valid or test).
+
+    Rows that the model cannot tell apart (same features, same target) share a part, and so do rows
+    that agree in `options.group_by`. For classes each part holds about the same share of each.
+
+    Raises:
+        ValueError: a part that should hold rows holds none.
+    """
+    rows = clean_rows[ROW]
+    if options.all_rows_in:
+        return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
+
+    groups = _group_rows(clean_rows, data, options)
+    strata = np.zeros(len(rows), dtype=np.int64)
+    if options.stratify and data.task != "regression":
+        strata = pd.factorize(clean_rows[data.target], sort=True)[0]
+    parts = _assign_parts(groups, strata, options)
+    splits = pd.DataFrame({ROW: rows, "part": parts})
+    _require_rows(splits, options)
+    logger.info(
+        "split: %s; %d rows repeat others",
+        ", ".join(f"{part} {(parts == part).sum()}" for part in PARTS),
+        len(rows) - len(np.unique(groups)),
+    )
+    return splits
+
+
+def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of a part, in the order of `splits`."""
+    return clean_rows.set_index(ROW).loc[splits.loc[splits["part"] == part, ROW]].reset_index()
+
+
+def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+    """Number the groups of rows that must stay together: int64 (n_rows,)."""
+    for name in options.group_by:
+        if name not in clean_rows:
+            raise ValueError(f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}")
+    repeats = clean_rows.groupby([*data.feature_columns, data.target], dropna=False).ngroup().to_numpy()
+    if not options.group_by:
+        return repeats
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # Rows hang together when they share a group of either kind, directly or through other rows.
+    named = clean_rows.groupby(list(options.group_by), dropna=False).ngroup().to_numpy()
+    first_named = repeats.max() + 1
+    links = coo_array((np.ones(len(repeats)), (repeats, first_named + named)), shape=2 * (first_named + named.max() + 1,))
+    return connected_components(links, directed=False)[1][repeats]
+
+
+def _assign_parts(groups: np.ndarray, strata: np.ndarray, options: SplitOptions) -> np.ndarray:
+    """Deal whole groups out, stratum by stratum; a group counts for the stratum of its first row."""
+    numbers, first_row, sizes = np.unique(groups, return_index=True, return_counts=True)
+    random = np.random.default_rng(options.seed)
+    part_of_group = np.empty(len(numbers), dtype=object)
+    for stratum in np.unique(strata):
+        members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
+        # The middle of a group decides, so that each part comes as close to its share as can be.
+        middle = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
+        part_of_group[members] = np.select(
+            [middle < options.test_fraction, middle < options.test_fraction + options.valid_fraction],
+            ["test", "valid"],
+            "train",
+        )
+    return part_of_group[groups].astype(str)
+
+
+def _require_rows(splits: pd.DataFrame, options: SplitOptions) -> None:
+    shares = {"train": 1.0, "valid": options.valid_fraction, "test": options.test_fraction}
+    for part, share in shares.items():
+        if share and not (splits["part"] == part).any():
+            raise ValueError(
+                f"the split leaves no row for {part}: {len(splits)} rows, valid_fraction "
+                f"{options.valid_fraction:g}, test_fraction {options.test_fraction:g}; "
+                f"set another fraction or give more rows that differ"
+            )

@@ -1,0 +1,126 @@
+"""What differs between regression, binary and multiclass stands in this one table."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torchlane.core.encoders import TargetEncoder
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of problem.
+
+    `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
+    `predict` turns outputs into predictions, float64: raw values (n_rows,) for regression, else
+    probabilities (n_rows, n_labels). `metrics` compare predictions with the truth, which is raw
+    values (n_rows,) or label indices (n_rows,); the first is the primary one.
+    """
+
+    losses: Mapping[str, Callable[[], nn.Module]]
+    width: Callable[[int], int]  # outputs of the network, from the number of labels
+    predict: "Callable[[Tensor, TargetEncoder], Tensor]"
+    constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
+    metrics: Mapping[str, Metric]
+
+    @property
+    def primary_metric(self) -> str:
+        return next(iter(self.metrics))
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.primary_metric.endswith("_score")
+
+
+def make_loss(task: str, name: str | None) -> nn.Module:
+    """Build the training criterion of a task, its default where `name` is None.
+
+    Raises:
+        ValueError: the task has no loss of that name.
+    """
+    losses = TASKS[task].losses
+    if name is not None and name not in losses:
+        raise ValueError(f"training.loss '{name}' is not a loss for {task}; choose one of {', '.join(losses)}")
+    return losses[name or next(iter(losses))]()
+
+
+def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
+    return torch.bincount(truth.long(), minlength=n_labels).double() / len(truth)
+
+
+def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
+    positive = outputs.double().sigmoid().squeeze(-1)
+    return torch.stack([1 - positive, positive], dim=-1)
+
+
+def _functional(name: str, **arguments: object) -> Callable[[Tensor, Tensor], Tensor]:
+    """Wrap a function of torchmetrics.functional, imported when it is first called (it takes seconds)."""
+
+    def metric(prediction: Tensor, truth: Tensor) -> Tensor:
+        from torchmetrics import functional
+
+        result: Tensor = getattr(functional, name)(prediction, truth, **arguments)
+        return result
+
+    return metric
+
+
+def _binary(name: str) -> Metric:
+    metric = _functional(name)
+    return lambda probabilities, truth: metric(probabilities[:, 1], truth)
+
+
+def _multiclass(name: str, average: str) -> Metric:
+    def metric(probabilities: Tensor, truth: Tensor) -> Tensor:
+        return _functional(name, num_classes=probabilities.shape[1], average=average)(probabilities, truth)
+
+    return metric
+
+
+def _cross_entropy(probabilities: Tensor, truth: Tensor) -> Tensor:
+    tiny = torch.finfo(probabilities.dtype).tiny
+    return -probabilities.gather(1, truth[:, None]).clamp_min(tiny).log().mean()
+
+
+TASKS: Mapping[str, Task] = {
+    "regression": Task(
+        losses={"mse": nn.MSELoss, "l1": nn.L1Loss, "huber": nn.HuberLoss},
+        width=lambda n_labels: 1,
+        predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
+        constant=lambda truth, n_labels: truth.mean(),
+        metrics={
+            "r2_score": _functional("r2_score"),
+            "mean_absolute_error": _functional("mean_absolute_error"),
+            "root_mean_squared_error": _functional("mean_squared_error", squared=False),
+        },
+    ),
+    "binary": Task(
+        losses={"binary_cross_entropy": nn.BCEWithLogitsLoss},
+        width=lambda n_labels: 1,
+        predict=_two_columns,
+        constant=_class_shares,
+        metrics={
+            "roc_auc_score": _binary("classification.binary_auroc"),
+            "accuracy_score": _binary("classification.binary_accuracy"),
+            "f1_score": _binary("classification.binary_f1_score"),
+            "cross_entropy_loss": _cross_entropy,
+        },
+    ),
+    "multiclass": Task(
+        losses={"cross_entropy": nn.CrossEntropyLoss},
+        width=lambda n_labels: n_labels,
+        predict=lambda outputs, target: outputs.double().softmax(-1),
+        constant=_class_shares,
+        metrics={
+            "accuracy_score": _multiclass("classification.multiclass_accuracy", "micro"),
+            "macro_f1_score": _multiclass("classification.multiclass_f1_score", "macro"),
+            "cross_entropy_loss": _cross_entropy,
+        },
+    ),
+}

@@ -1,0 +1,323 @@
+"""The one place where weights change: `fit`, and what it needs to know."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from tqdm import tqdm
+
+from torchlane.core.batches import Batches
+from torchlane.core.encoders import TargetEncoder
+from torchlane.core.optimizers import Schedule, make_optimizer
+from torchlane.core.options import TrainingOptions
+from torchlane.core.randomness import RandomState
+from torchlane.core.tasks import TASKS, Task, make_loss
+
+logger = logging.getLogger(__name__)
+
+LOG_LINES = 20  # per member at most, where there is no terminal for a progress bar
+Weights = dict[str, Tensor]
+State = dict[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Where one training keeps its state while it runs."""
+
+    def load(self) -> State | None:
+        """Give the last state saved whole, or None."""
+
+    def save(self, state: State) -> None:
+        """Keep a state: nested dicts, lists and tuples of tensors, numbers, text and None."""
+
+    def retire(self) -> None:
+        """Drop all states of a training that is finished."""
+
+
+class CheckpointStore(Protocol):
+    """Where trainings keep their states; `torchlane.datasets.checkpoints` keeps them in a folder."""
+
+    def of_run(self, identity: str) -> Checkpoints:
+        """Open the states of the training that `identity` names; those of another are not taken up."""
+
+
+class NoCheckpoints:
+    """A store that keeps nothing."""
+
+    def of_run(self, identity: str) -> "NoCheckpoints":
+        return self
+
+    def load(self) -> State | None:
+        return None
+
+    def save(self, state: State) -> None:
+        pass
+
+    def retire(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training makes small, and the metric people read beside it."""
+
+    task: Task
+    criterion: nn.Module
+    target: TargetEncoder
+
+    @classmethod
+    def of(cls, target: TargetEncoder, loss: str | None) -> "Objective":
+        """Take the task's losses and metrics from the table."""
+        return cls(TASKS[target.task], make_loss(target.task, loss), target)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> float:
+        """The criterion on outputs (n_rows, width) and encoded targets, summed up in float64."""
+        return float(self.criterion(outputs.double(), targets.double() if targets.is_floating_point() else targets))
+
+    def score(self, outputs: Tensor, targets: Tensor) -> float:
+        """The primary metric in raw units; NaN where it is not defined (one row, one class)."""
+        truth = self.target.decode(targets.squeeze(-1)) if self.target.task == "regression" else targets.flatten().long()
+        try:
+            return float(self.task.metrics[self.task.primary_metric](self.task.predict(outputs, self.target), truth))
+        except ValueError:
+            return math.nan
+
+
+@dataclass
+class Member:
+    """One network and the random numbers that belong to it."""
+
+    model: nn.Module
+    random: RandomState
+
+
+@dataclass
+class Fitted:
+    """What training leaves behind.
+
+    `weights` holds a `state_dict` for each member, `history` a row an epoch (see `history.csv` in the
+    README), `metrics` the losses and primary metric that go with the weights, mean over members.
+    """
+
+    weights: list[Weights]
+    history: pd.DataFrame
+    metrics: dict[str, float]
+
+
+def make_members(build: Callable[[], nn.Module], options: TrainingOptions, device: torch.device) -> list[Member]:
+    """Build `options.members` networks, member i after `torch.manual_seed(options.seed + i)`."""
+    members = []
+    for number in range(options.members):
+        random = RandomState(options.seed + number, device)
+        with random.in_use():
+            model = build().to(device)
+        members.append(Member(model, random))
+    return members
+
+
+def fit(
+    members: Sequence[Member],
+    train: TensorDataset,
+    valid: TensorDataset,
+    objective: Objective,
+    options: TrainingOptions,
+    checkpoints: Checkpoints,
+) -> Fitted:
+    """Train every member, one after another, from the last checkpoint on if there is one.
+
+    With one member on a CPU the weights are, to the bit, those of the plain loop: seed, build,
+    then per batch zero_grad, forward, loss, backward, step. Looking at valid draws no random
+    numbers. An empty `valid` means no early stopping: the last weights stay.
+
+    Raises:
+        ValueError: the training loss is no longer a finite number.
+    """
+    state = checkpoints.load() or {"finished": [], "running": None}
+    finished: list[State] = state["finished"]
+    for number, member in enumerate(members[len(finished) :], start=len(finished)):
+        run = _MemberRun(member, train, valid, objective, options)
+        if state["running"] is not None:
+            run.load_state_dict(state["running"])
+            state["running"] = None
+            logger.info("training: member %d goes on after epoch %d", number + 1, run.epoch)
+        saved_at = time.monotonic()
+        for _ in _with_progress(run, number, len(members), options, objective.task):
+            if time.monotonic() - saved_at >= 60 * options.checkpoint_minutes:
+                checkpoints.save({"finished": finished, "running": run.state_dict()})
+                saved_at = time.monotonic()
+        finished.append({"weights": run.best_weights(), "history": run.history, "kept": run.kept_line()})
+    checkpoints.retire()
+    kept = pd.DataFrame([each["kept"] for each in finished]).drop(columns=["epoch", "learning_rate", "seconds"])
+    return Fitted(
+        weights=[each["weights"] for each in finished],
+        history=_mean_history([each["history"] for each in finished]),
+        metrics={str(name): float(value) for name, value in kept.mean().dropna().items()},
+    )
+
+
+class _MemberRun:
+    """One member on its way: an iterator over epochs whose state can be saved between them."""
+
+    def __init__(
+        self,
+        member: Member,
+        train: TensorDataset,
+        valid: TensorDataset,
+        objective: Objective,
+        options: TrainingOptions,
+    ):
+        self._model = member.model
+        self._random = member.random
+        device = next(member.model.parameters()).device
+        self._train = TensorDataset(*(tensor.to(device) for tensor in train.tensors))
+        self._valid_features, self._valid_targets = (tensor.to(device) for tensor in valid.tensors)
+        self._objective = objective
+        self._options = options
+        self._batches = Batches(self._train, options.batch_size)
+        self._optimizer = make_optimizer(self._model.parameters(), options.optimizer, options.learning_rate)
+        self._schedule = Schedule(self._optimizer, options.scheduler, options.epochs, len(self._batches))
+        self._best: Weights | None = None
+        self.best_epoch = 0
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train epoch after epoch, yielding each one's line of history, until patience or epochs end."""
+        with self._random.in_use():
+            while self.epoch < self._options.epochs and not self._out_of_patience():
+                yield self._train_epoch()
+
+    def best_weights(self) -> Weights:
+        """The weights of the lowest validation loss, or the last where nothing was validated; on the CPU."""
+        return _copy_weights(self._model) if self._best is None else self._best
+
+    def kept_line(self) -> dict[str, float]:
+        """The line of history that belongs to `best_weights`."""
+        return self.history[self.best_epoch - 1]
+
+    def _out_of_patience(self) -> bool:
+        patience = self._options.patience_epochs
+        return patience is not None and self._has_valid and self.epoch - self.best_epoch >= patience
+
+    @property
+    def _has_valid(self) -> bool:
+        return len(self._valid_features) > 0
+
+    def _train_epoch(self) -> dict[str, float]:
+        started = time.perf_counter()
+        learning_rate = self._schedule.learning_rate
+        losses, outputs, targets = self._walk_train()
+        self.epoch += 1
+        rows = torch.tensor([len(output) for output in outputs], dtype=torch.float64)
+        line = {
+            "epoch": self.epoch,
+            "train_loss": float(torch.stack(losses).double().cpu() @ rows / rows.sum()),
+            "valid_loss": math.nan,
+            f"train_{self._objective.task.primary_metric}": self._objective.score(torch.cat(outputs), torch.cat(targets)),
+            f"valid_{self._objective.task.primary_metric}": math.nan,
+            "learning_rate": learning_rate,
+        }
+        self._require_finite(line["train_loss"])
+        if self._has_valid:
+            self._look_at_valid(line)
+        else:
+            self.best_epoch = self.epoch
+        self._schedule.after_epoch(line["valid_loss"] if self._has_valid else line["train_loss"])
+        line["seconds"] = time.perf_counter() - started
+        self.history.append(line)
+        return line
+
+    def _walk_train(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        self._model.train()
+        losses, all_outputs, all_targets = [], [], []
+        for features, targets in self._batches:
+            self._optimizer.zero_grad()
+            outputs = self._model(features)
+            loss = self._objective.criterion(outputs, targets)
+            loss.backward()
+            self._optimizer.step()
+            self._schedule.after_batch()
+            losses.append(loss.detach())
+            all_outputs.append(outputs.detach())
+            all_targets.append(targets)
+        return losses, all_outputs, all_targets
+
+    def _look_at_valid(self, line: dict[str, float]) -> None:
+        self._model.eval()
+        with torch.inference_mode():
+            outputs = self._model(self._valid_features)
+            line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
+            line[f"valid_{self._objective.task.primary_metric}"] = self._objective.score(outputs, self._valid_targets)
+        if self._best is None or line["valid_loss"] < self.kept_line()["valid_loss"]:
+            self._best, self.best_epoch = _copy_weights(self._model), self.epoch
+
+    def _require_finite(self, train_loss: float) -> None:
+        if not math.isfinite(train_loss):
+            raise ValueError(
+                f"the training loss is {train_loss} after epoch {self.epoch} at learning rate "
+                f"{self._schedule.learning_rate:g}: most often the rate is too high or the features are not "
+                f"scaled; lower training.learning_rate, or set encoding.numbers to z_score or quantile"
+            )
+
+    def state_dict(self) -> State:
+        """Everything the next epoch depends on."""
+        return {
+            "model": _copy_weights(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "random": self._random.snapshot(),
+            "best": self._best,
+            "best_epoch": self.best_epoch,
+            "epoch": self.epoch,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go back to where `state_dict` was taken."""
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._random.state = state["random"]
+        self._best, self.best_epoch = state["best"], state["best_epoch"]
+        self.epoch, self.history = state["epoch"], state["history"]
+
+
+def _copy_weights(model: nn.Module) -> Weights:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _with_progress(
+    run: _MemberRun, number: int, n_members: int, options: TrainingOptions, task: Task
+) -> Iterator[dict[str, float]]:
+    """Show a bar on a terminal, else log some tens of lines; one line in the end either way."""
+    name = f"member {number + 1} of {n_members}" if n_members > 1 else "training"
+    bar = tqdm(total=options.epochs, initial=run.epoch, desc=name, unit="epoch", disable=None, leave=False)
+    started = time.perf_counter()
+    with bar:
+        for line in run.epochs():
+            bar.update()
+            bar.set_postfix_str(f"train {line['train_loss']:.4g}, valid {line['valid_loss']:.4g}", refresh=False)
+            if bar.disable and n_members == 1 and line["epoch"] % max(1, options.epochs // LOG_LINES) == 0:
+                logger.info("%s: epoch %d, train_loss %.4g, valid_loss %.4g", name, line["epoch"], line["train_loss"], line["valid_loss"])
+            yield line
+    last = run.kept_line()
+    logger.info(
+        "%s: %d epochs in %.1f s, weights of epoch %d: train_loss %.4g, valid_loss %.4g, valid_%s %.4g",
+        name, run.epoch, time.perf_counter() - started, last["epoch"], last["train_loss"], last["valid_loss"],
+        task.primary_metric, last[f"valid_{task.primary_metric}"],
+    )
+
+
+def _mean_history(histories: Sequence[list[dict[str, float]]]) -> pd.DataFrame:
+    """One row an epoch: the mean over the members still training, and their standard deviation as `…_spread`."""
+    lines = pd.concat([pd.DataFrame(history) for history in histories])
+    by_epoch = lines.groupby("epoch")
+    mean, spread = by_epoch.mean(), by_epoch.std(ddof=0)
+    curves = [name for name in mean if name not in ("learning_rate", "seconds")]
+    return mean.join(spread[curves].add_suffix("_spread")).reset_index()

@@ -1,0 +1,1 @@
+"""How artifacts are stored. Every file is written beside its place, then renamed."""

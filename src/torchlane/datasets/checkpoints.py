@@ -1,0 +1,135 @@
+"""States of a training on its way, as safetensors files with JSON for all that is no tensor."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from torchlane.core.files import replacing
+from torchlane.core.training import State
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointsDataset(AbstractDataset[NoReturn, "FolderStore"]):
+    """A folder of checkpoints; loading it gives a store that the training writes to.
+
+    Args:
+        filepath: the folder.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> "FolderStore":
+        return FolderStore(self._folder)
+
+    def save(self, data: NoReturn) -> None:
+        raise DatasetError("checkpoints are written by the training itself, through the store that load() gives")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}
+
+
+class FolderStore:
+    """Checkpoints of one use case in a folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def of_run(self, identity: str) -> "FolderCheckpoints":
+        """Open the checkpoints of one training."""
+        return FolderCheckpoints(self._folder, identity)
+
+
+class FolderCheckpoints:
+    """The last two states of one training, so that a damaged one can be done without."""
+
+    def __init__(self, folder: Path, identity: str):
+        self._identity = identity
+        self._latest = folder / "latest.safetensors"
+        self._before = folder / "before.safetensors"
+
+    def load(self) -> State | None:
+        """Give the newest state that is whole and of this training; set those of another aside."""
+        for path in (self._latest, self._before):
+            if not path.exists():
+                continue
+            try:
+                identity, state = _read(path)
+            except ValueError as error:
+                logger.warning("checkpoint %s is damaged and left out: %s", path, error)
+                continue
+            if identity == self._identity:
+                return state
+            aside = path.with_name(f"set_aside_{identity[:12]}.safetensors")
+            path.replace(aside)
+            logger.warning("checkpoint %s belongs to other data or options; set aside as %s", path, aside.name)
+        return None
+
+    def save(self, state: State) -> None:
+        """Write a state whole, keeping the one before."""
+        with replacing(self._latest) as partial:
+            _write(state, self._identity, partial)
+            if self._latest.exists():
+                self._latest.replace(self._before)
+
+    def retire(self) -> None:
+        """Remove the states of a finished training."""
+        for path in (self._latest, self._before):
+            path.unlink(missing_ok=True)
+
+
+def _write(state: State, identity: str, path: Path) -> None:
+    tensors: dict[str, Tensor] = {}
+    tree = json.dumps(_pack(state, tensors))
+    save_file(tensors, path, metadata={"identity": identity, "tree": tree})
+
+
+def _read(path: Path) -> tuple[str, State]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            state = _unpack(json.loads(header["tree"]), file)
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(str(error)) from error
+    return header["identity"], state
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Turn nested containers into JSON, with tensors put aside under a number."""
+    if isinstance(value, Tensor):
+        tensors[str(len(tensors))] = value.detach().clone().contiguous()
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(value, dict):
+        return {"dict": [[_pack(key, tensors), _pack(each, tensors)] for key, each in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(each, tensors) for each in value]}
+    if isinstance(value, list):
+        return [_pack(each, tensors) for each in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"a checkpoint holds tensors, numbers, text and containers of them, not {type(value).__name__}")
+
+
+def _unpack(packed: Any, file: Any) -> Any:
+    if isinstance(packed, list):
+        return [_unpack(each, file) for each in packed]
+    if not isinstance(packed, dict):
+        return packed
+    ((kind, content),) = packed.items()
+    if kind == "tensor":
+        return file.get_tensor(content).clone()
+    if kind == "tuple":
+        return tuple(_unpack(each, file) for each in content)
+    return {_unpack(key, file): _unpack(each, file) for key, each in content}

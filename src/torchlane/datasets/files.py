@@ -1,0 +1,50 @@
+"""The base of Torchlane's own datasets: one local file, read and written whole."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kedro.io import AbstractDataset, DatasetError
+
+from torchlane.core.files import replacing
+
+Content = TypeVar("Content")
+
+
+class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
+    """One file; subclasses say how to `read` and `write` it.
+
+    Args:
+        filepath: the file.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    @abstractmethod
+    def read(self, path: Path) -> Content:
+        """Read a file that exists."""
+
+    @abstractmethod
+    def write(self, content: Content, path: Path) -> None:
+        """Write a new file; it takes its place when it is whole."""
+
+    def load(self) -> Content:
+        if not self._path.exists():
+            raise DatasetError(f"{self._path} does not exist; run the stage that writes it, or the whole pipeline")
+        try:
+            return self.read(self._path)
+        except ValueError as error:
+            raise DatasetError(f"{self._path} cannot be read: {error}") from error
+
+    def save(self, data: Content) -> None:
+        with replacing(self._path) as partial:
+            self.write(data, partial)
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}

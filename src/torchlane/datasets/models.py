@@ -1,0 +1,42 @@
+"""Encoders as JSON, trained models as safetensors."""
+
+import json
+from pathlib import Path
+
+from kedro_datasets._typing import JSONPreview
+
+from torchlane.core import inference
+from torchlane.core.encoders import Encoder
+from torchlane.core.inference import TrainedModel
+from torchlane.datasets.files import FileDataset
+
+
+class EncoderDataset(FileDataset[Encoder]):
+    """A fitted encoder, readable by people; numbers come back to the same bits."""
+
+    def read(self, path: Path) -> Encoder:
+        return Encoder.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write(self, content: Encoder, path: Path) -> None:
+        path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
+
+    def preview(self) -> JSONPreview:
+        """Show the whole encoder."""
+        return JSONPreview(self.load().model_dump_json())
+
+
+class ModelDataset(FileDataset[TrainedModel]):
+    """A model file; see `torchlane.core.inference`."""
+
+    def read(self, path: Path) -> TrainedModel:
+        return inference.load(path)
+
+    def write(self, content: TrainedModel, path: Path) -> None:
+        content.save(path)
+
+    def preview(self) -> JSONPreview:
+        """Show everything but the numbers in the weights."""
+        model = self.load()
+        shapes = {name: list(stacked.shape) for name, stacked in model.weights.items()}
+        options = {name: getattr(model, name).model_dump(mode="json") for name in ("data", "model", "training")}
+        return JSONPreview(json.dumps({"weights": shapes, **model.details, **options}))

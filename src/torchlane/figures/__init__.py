@@ -1,0 +1,1 @@
+"""Figures from plain tables, as Plotly figures."""

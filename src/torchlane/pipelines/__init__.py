@@ -1,0 +1,1 @@
+"""Thin adapters between the catalog and `torchlane.core`."""

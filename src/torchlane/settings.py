@@ -1,0 +1,14 @@
+"""Project settings; see https://docs.kedro.org/en/stable/configure/configuration_basics/."""
+
+import tempfile
+from pathlib import Path
+
+from torchlane.config import UseCaseConfigLoader
+
+CONFIG_LOADER_CLASS = UseCaseConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},  # an environment states only what differs
+    "custom_resolvers": {"temporary_folder": lambda: str(Path(tempfile.gettempdir()) / "torchlane")},
+}
