@@ -1,16 +1,19 @@
 """Commands: Kedro's `run` with errors in one line, and Torchlane's own."""
 
 import logging
-import sys
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 
+# Libraries warn of each other's deprecations, about which users can do nothing.
+warnings.filterwarnings("ignore", module=r"kedro(_viz|_datasets)?(\.|$)")
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
 
@@ -49,10 +52,23 @@ def cli() -> None:
 
 def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     # The deprecated spelling is ours to translate: users find it in every Kedro tutorial.
-    if pipeline and not pipelines:
-        pipeline, pipelines = None, [pipeline]
+    if pipeline is not None and not pipelines:
+        pipelines, pipeline = [pipeline], None
     assert kedro_run.callback is not None
-    return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
+    try:
+        return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
+    except ValueError as error:
+        if not str(error).startswith("Failed to find the pipeline named"):
+            raise
+        raise ValueError(_unknown_pipeline(pipelines)) from error
+
+
+def _unknown_pipeline(names: list[str]) -> str:
+    known = sorted(name for name in project_pipelines if name != "__default__")
+    unknown = next(name for name in names if name not in known)
+    close = get_close_matches(unknown, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"'{unknown}' is no pipeline; {hint}there are {', '.join(known)}; a new one needs parameters/{unknown}.yml"
 
 
 cli.add_command(Command(name="run", params=list(kedro_run.params), callback=_run, help=kedro_run.help))
@@ -79,15 +95,13 @@ def main() -> None:
 
 
 def _quieten(debug: bool) -> None:
-    """Silence what libraries say of themselves and users can do nothing about."""
+    """Leave the telling to Torchlane's own log lines and to the one line of an error."""
     if debug:
         logging.getLogger("kedro").setLevel(logging.DEBUG)
         logging.getLogger("torchlane").setLevel(logging.DEBUG)
         return
-    for name in ("kedro.pipeline.node", "kedro.runner", "kedro.validation", "kedro.framework.context"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # the error itself is shown once, in the end
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+    for name in ("kedro.pipeline.node", "kedro.runner", "kedro.validation"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ class CategoryEncoder(_Fitted):
         kept = counts[counts >= min_level_count]
         levels = natural_order(kept.index)
         rest = (int(counts.sum() - kept.sum()), int(values.isna().sum()))
-        return cls(name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest))
+        return cls(
+            name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest)
+        )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ class CategoryEncoder(_Fitted):
 
     def codes(self, values: pd.Series) -> np.ndarray:
         """Map `values` to int64 codes (n_rows,)."""
-        codes = pd.Index(self.levels).get_indexer(values)
+        codes = pd.Index(self.levels).get_indexer(pd.Index(values))
         return np.where(codes >= 0, codes, len(self.levels) + values.isna().to_numpy())
 
     def encode(self, values: pd.Series) -> np.ndarray:
@@ -72,7 +74,8 @@ class NumberEncoder(_Fitted):
     """A number, scaled; missing values become the median, flagged where train has missing ones.
 
     `quantile` maps to the scores of a normal distribution through the quantiles of train, as
-    scikit-learn's QuantileTransformer does with `output_distribution="normal"`.
+    scikit-learn's QuantileTransformer does with `output_distribution="normal"`, but for a lowest or
+    highest value that repeats: it gets the middle of its ranks, as every other repeated value does.
     """
 
     kind: Literal["number"] = "number"
@@ -159,7 +162,7 @@ class TargetEncoder(_Fitted):
 
     def label_index(self, values: pd.Series) -> np.ndarray:
         """Give the place of each label among `labels`: int64 (n_rows,)."""
-        index = pd.Index(self.labels).get_indexer(values)
+        index = pd.Index(self.labels).get_indexer(pd.Index(values))
         if (index < 0).any():
             unseen = natural_order(values[index < 0].unique())
             raise ValueError(
@@ -215,17 +218,22 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
     >>> natural_order(["100", "50", "0"]), natural_order(["MI", "EN"])
     (('0', '50', '100'), ('EN', 'MI'))
     """
+    alphabetical = sorted(levels)
     try:
-        return tuple(sorted(levels, key=lambda level: (float(level), level)))
+        values = [float(level) for level in alphabetical]
     except ValueError:
-        return tuple(sorted(levels))
+        return tuple(alphabetical)
+    if not np.isfinite(values).all():
+        return tuple(alphabetical)
+    return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
 
 
 def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:
     """Give factor and offset of `value * factor + offset`, as scikit-learn's scalers define them."""
     if scaling == "none":
         return 1.0, 0.0
-    low, spread = (values.min(), np.ptp(values)) if scaling == "min_max" else (values.mean(), values.std())
+    with np.errstate(over="ignore"):
+        low, spread = (values.min(), np.ptp(values)) if scaling == "min_max" else (values.mean(), values.std())
     factor = 1.0 / spread if spread > 10 * np.finfo(np.float64).eps * abs(low) else 1.0
     return float(factor), float(-low * factor)
 

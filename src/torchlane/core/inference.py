@@ -61,7 +61,9 @@ class TrainedModel:
             each = []
             for network in map(self.network, range(self.n_members)):
                 done = [network(_padded(block))[: len(block)] for block in blocks]
-                each.append(torch.cat(done) if done else torch.empty(0, self.task.width(len(self.encoder.target.labels))))
+                each.append(
+                    torch.cat(done) if done else torch.empty(0, self.task.width(len(self.encoder.target.labels)))
+                )
             return torch.stack(each)
 
     def member_predictions(self, features: Tensor) -> Tensor:
@@ -93,23 +95,19 @@ class TrainedModel:
         each = self.member_predictions(features)
         mean = each.mean(0).numpy()
         if self.encoder.target.task == "regression":
-            return pd.DataFrame({"prediction": mean, "spread": each.std(0, correction=0).numpy()})
+            return pd.DataFrame({"prediction": mean, "spread": each.numpy().std(0)})
         labels = np.array(self.encoder.target.labels, dtype=object)
         probabilities = {f"probability_{label}": mean[:, index] for index, label in enumerate(labels)}
         return pd.DataFrame({"prediction": labels[mean.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, in place of an older one in a single step."""
-        header = {
-            "format": FORMAT,
-            "encoder": self.encoder.model_dump_json(),
-            "data": self.data.model_dump_json(),
-            "model": self.model.model_dump_json(),
-            "training": self.training.model_dump_json(),
-            "details": json.dumps(self.details),
-        }
+        parts = {name: getattr(self, name).model_dump(mode="json") for name in ("encoder", "data", "model", "training")}
+        header = json.dumps({"format": FORMAT, **parts, "details": self.details})
+        weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
-            save_file({name: tensor.contiguous() for name, tensor in self.weights.items()}, partial, metadata=header)
+            # One key, since safetensors writes several in no fixed order.
+            save_file(weights, partial, metadata={"torchlane": header})
 
 
 def build_network(options: ModelOptions, encoder: Encoder) -> nn.Module:
@@ -129,7 +127,7 @@ def load(path: str | Path) -> TrainedModel:
         raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get("torchlane", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
@@ -137,11 +135,11 @@ def load(path: str | Path) -> TrainedModel:
         raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
     return TrainedModel(
         weights=weights,
-        encoder=Encoder.model_validate_json(header["encoder"]),
-        data=DataOptions.model_validate_json(header["data"]),
-        model=ModelOptions.model_validate_json(header["model"]),
-        training=TrainingOptions.model_validate_json(header["training"]),
-        details=json.loads(header["details"]),
+        encoder=Encoder.model_validate(header["encoder"]),
+        data=DataOptions.model_validate(header["data"]),
+        model=ModelOptions.model_validate(header["model"]),
+        training=TrainingOptions.model_validate(header["training"]),
+        details=header["details"],
     )
 
 

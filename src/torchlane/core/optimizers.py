@@ -30,37 +30,41 @@ RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the w
 
 
 def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no optimizer of torch.optim, does not fit, or gets arguments it does not take.
+    """Refuse what is no optimizer of torch.optim, does not fit, or takes no such argument.
 
     Raises:
         ValueError: with the reason and the choices.
     """
-    _look_up("optimizer", name, _optimizers(), UNFIT_OPTIMIZERS)
+    optimizer = _look_up("optimizer", name, _optimizers(), UNFIT_OPTIMIZERS)
     if "lr" in arguments:
         raise ValueError(f"optimizer {name}: lr is training.learning_rate")
-    parameter = nn.Parameter(torch.zeros(1))
-    _construct(f"optimizer {name}", lambda: _optimizers()[name]([parameter], lr=1e-3, **arguments), arguments)
+    _check_arguments(f"optimizer {name}", optimizer, {"params": None, "lr": None}, arguments)
 
 
 def check_scheduler(name: str, step: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no scheduler of torch.optim.lr_scheduler, does not fit, or gets wrong arguments.
+    """Refuse what is no scheduler of torch.optim.lr_scheduler, does not fit, or takes no such argument.
 
     Raises:
         ValueError: with the reason and the choices.
     """
-    _look_up("scheduler", name, _schedulers(), UNFIT_SCHEDULERS)
+    scheduler = _look_up("scheduler", name, _schedulers(), UNFIT_SCHEDULERS)
     if name == "ReduceLROnPlateau" and step != "epoch":
         raise ValueError("scheduler ReduceLROnPlateau looks at the validation loss, so set step: epoch")
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3, momentum=0.9)
-    filled = _with_defaults(name, arguments, steps=100, learning_rate=1e-3)
-    _construct(f"scheduler {name}", lambda: _schedulers()[name](optimizer, **filled), arguments)
+    filled = _with_defaults(name, arguments, steps=1, learning_rate=1.0)
+    _check_arguments(f"scheduler {name}", scheduler, {"optimizer": None}, filled)
 
 
-def make_optimizer(
-    parameters: Iterable[nn.Parameter], options: OptimizerOptions, learning_rate: float
-) -> Optimizer:
-    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`."""
-    optimizer: Optimizer = _optimizers()[options.name](parameters, lr=learning_rate, **options.arguments)
+def make_optimizer(parameters: Iterable[nn.Parameter], options: OptimizerOptions, learning_rate: float) -> Optimizer:
+    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`.
+
+    Raises:
+        ValueError: an argument has a value that the optimizer does not take.
+    """
+    optimizer: Optimizer = _construct(
+        f"optimizer {options.name}",
+        lambda: _optimizers()[options.name](parameters, lr=learning_rate, **options.arguments),
+        options.arguments,
+    )
     return optimizer
 
 
@@ -126,12 +130,22 @@ def _classes_of(module: Any, base: type) -> dict[str, type[Any]]:
     }
 
 
-def _look_up(what: str, name: str, known: Mapping[str, type[Any]], unfit: Mapping[str, str]) -> None:
-    choices = ", ".join(sorted(set(known) - set(unfit) ))
+def _look_up(what: str, name: str, known: Mapping[str, type[Any]], unfit: Mapping[str, str]) -> type[Any]:
+    choices = ", ".join(sorted(set(known) - set(unfit)))
     if name in unfit:
         raise ValueError(f"{what} {name} does not fit: {unfit[name]}; choose one of {choices}")
     if name not in known:
         raise ValueError(f"{what} '{name}' is not one of torch: {choices}")
+    return known[name]
+
+
+def _check_arguments(what: str, made: type[Any], ours: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    signature = inspect.signature(made)
+    try:
+        signature.bind(**{**ours, **given})
+    except TypeError as error:
+        choices = ", ".join(name for name in signature.parameters if name not in ours)
+        raise ValueError(f"{what}: {error}; its arguments are {choices}") from error
 
 
 def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, learning_rate: float) -> dict[str, Any]:

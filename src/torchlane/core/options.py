@@ -60,11 +60,11 @@ class DataOptions(Options):
 
     @model_validator(mode="after")
     def _features_are_declared(self) -> Self:
-        if not self.feature_columns:
-            raise ValueError(f"no feature is declared beside the target '{self.target}'")
         for name in self.features:
             if name not in self.columns:
                 raise ValueError(f"feature '{name}' is not among columns: {', '.join(self.columns)}")
+        if not self.feature_columns:
+            raise ValueError(f"no feature is declared beside the target '{self.target}'")
         if self.target in self.features:
             raise ValueError(f"the target '{self.target}' cannot be a feature too")
         if len(set(self.features)) < len(self.features):
@@ -78,7 +78,7 @@ class DataOptions(Options):
     def feature_columns(self) -> dict[str, ColumnOptions]:
         """The inputs of the model, in order."""
         names = self.features or tuple(name for name in self.columns if name != self.target)
-        return {name: self.columns[name] for name in names if name in self.columns}
+        return {name: self.columns[name] for name in names}
 
     @property
     def target_column(self) -> ColumnOptions:
@@ -192,7 +192,7 @@ class TrainingOptions(Options):
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     loss: str | None = None
-    optimizer: OptimizerOptions = OptimizerOptions()
+    optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
     patience_epochs: int | None = Field(20, ge=1)
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")

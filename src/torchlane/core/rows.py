@@ -95,10 +95,10 @@ def apply_rules(
     rejected = pd.concat([*unread, broken]).drop_duplicates([ROW, "column"]).sort_values([ROW, "column"])
     values = [str(raw_rows[name].iloc[row - 1]) for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
     rejected.insert(2, "value", pd.Series(values, index=rejected.index, dtype="str").replace("nan", ""))
-    return typed.drop(index=rejected[ROW].unique()).reset_index(), rejected.reset_index(drop=True)
+    return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected.reset_index(drop=True)
 
 
-def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> np.ndarray:
+def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> pd.api.extensions.ExtensionArray:
     """Strip white space, and write whole numbers without decimals: pandas makes 50.0 of 50 beside a gap."""
     text = values.astype("str").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
     return text.mask(text.isin(missing_values)).array
@@ -153,5 +153,6 @@ def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
     if raw_rows.empty:
         return f"{place_of(raw_rows)} has a header but no rows; put at least one row under it"
     commonest = rejected.groupby(["column", "rule"]).size().nlargest(3)
-    rules = "; ".join(f"'{column}' must be {rule} ({count} rows)" for (column, rule), count in commonest.items())
+    worst = commonest.reset_index(name="count").itertuples()
+    rules = "; ".join(f"'{each.column}' must be {each.rule} ({each.count} rows)" for each in worst)
     return f"no row of {place_of(raw_rows)} keeps the rules: {rules}; correct the file or data.columns"

@@ -50,17 +50,21 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     """Number the groups of rows that must stay together: int64 (n_rows,)."""
     for name in options.group_by:
         if name not in clean_rows:
-            raise ValueError(f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}")
-    repeats = clean_rows.groupby([*data.feature_columns, data.target], dropna=False).ngroup().to_numpy()
+            raise ValueError(
+                f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}"
+            )
+    repeats = clean_rows.groupby([*data.feature_columns, data.target], dropna=False, sort=False).ngroup().to_numpy()
     if not options.group_by:
         return repeats
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     # Rows hang together when they share a group of either kind, directly or through other rows.
-    named = clean_rows.groupby(list(options.group_by), dropna=False).ngroup().to_numpy()
+    named = clean_rows.groupby(list(options.group_by), dropna=False, sort=False).ngroup().to_numpy()
     first_named = repeats.max() + 1
-    links = coo_array((np.ones(len(repeats)), (repeats, first_named + named)), shape=2 * (first_named + named.max() + 1,))
+    links = coo_array(
+        (np.ones(len(repeats)), (repeats, first_named + named)), shape=2 * (first_named + named.max() + 1,)
+    )
     return connected_components(links, directed=False)[1][repeats]
 
 

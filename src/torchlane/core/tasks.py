@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,28 +61,27 @@ def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
     return torch.stack([1 - positive, positive], dim=-1)
 
 
-def _functional(name: str, **arguments: object) -> Callable[[Tensor, Tensor], Tensor]:
-    """Wrap a function of torchmetrics.functional, imported when it is first called (it takes seconds)."""
-
-    def metric(prediction: Tensor, truth: Tensor) -> Tensor:
-        from torchmetrics import functional
-
-        result: Tensor = getattr(functional, name)(prediction, truth, **arguments)
-        return result
-
-    return metric
+def _regression(name: str, **arguments: object) -> Metric:
+    return partial(_torchmetrics("regression", name), **arguments)
 
 
 def _binary(name: str) -> Metric:
-    metric = _functional(name)
+    metric = _torchmetrics("classification", name)
     return lambda probabilities, truth: metric(probabilities[:, 1], truth)
 
 
 def _multiclass(name: str, average: str) -> Metric:
-    def metric(probabilities: Tensor, truth: Tensor) -> Tensor:
-        return _functional(name, num_classes=probabilities.shape[1], average=average)(probabilities, truth)
+    metric = _torchmetrics("classification", name)
+    return lambda probabilities, truth: metric(
+        probabilities, truth, num_classes=probabilities.shape[1], average=average
+    )
 
-    return metric
+
+def _torchmetrics(family: str, name: str) -> Callable[..., Tensor]:
+    """Find a function of torchmetrics when it is called, since the import takes seconds."""
+    return lambda *values, **arguments: getattr(import_module(f"torchmetrics.functional.{family}"), name)(
+        *values, **arguments
+    )
 
 
 def _cross_entropy(probabilities: Tensor, truth: Tensor) -> Tensor:
@@ -95,9 +96,9 @@ TASKS: Mapping[str, Task] = {
         predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
         constant=lambda truth, n_labels: truth.mean(),
         metrics={
-            "r2_score": _functional("r2_score"),
-            "mean_absolute_error": _functional("mean_absolute_error"),
-            "root_mean_squared_error": _functional("mean_squared_error", squared=False),
+            "r2_score": _regression("r2_score"),
+            "mean_absolute_error": _regression("mean_absolute_error"),
+            "root_mean_squared_error": _regression("mean_squared_error", squared=False),
         },
     ),
     "binary": Task(
@@ -106,9 +107,9 @@ TASKS: Mapping[str, Task] = {
         predict=_two_columns,
         constant=_class_shares,
         metrics={
-            "roc_auc_score": _binary("classification.binary_auroc"),
-            "accuracy_score": _binary("classification.binary_accuracy"),
-            "f1_score": _binary("classification.binary_f1_score"),
+            "roc_auc_score": _binary("binary_auroc"),
+            "accuracy_score": _binary("binary_accuracy"),
+            "f1_score": _binary("binary_f1_score"),
             "cross_entropy_loss": _cross_entropy,
         },
     ),
@@ -118,8 +119,8 @@ TASKS: Mapping[str, Task] = {
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
         metrics={
-            "accuracy_score": _multiclass("classification.multiclass_accuracy", "micro"),
-            "macro_f1_score": _multiclass("classification.multiclass_f1_score", "macro"),
+            "accuracy_score": _multiclass("multiclass_accuracy", "micro"),
+            "macro_f1_score": _multiclass("multiclass_f1_score", "macro"),
             "cross_entropy_loss": _cross_entropy,
         },
     ),

@@ -82,7 +82,9 @@ class Objective:
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
         """The primary metric in raw units; NaN where it is not defined (one row, one class)."""
-        truth = self.target.decode(targets.squeeze(-1)) if self.target.task == "regression" else targets.flatten().long()
+        truth = (
+            self.target.decode(targets.squeeze(-1)) if self.target.task == "regression" else targets.flatten().long()
+        )
         try:
             return float(self.task.metrics[self.task.primary_metric](self.task.predict(outputs, self.target), truth))
         except ValueError:
@@ -147,7 +149,8 @@ def fit(
             state["running"] = None
             logger.info("training: member %d goes on after epoch %d", number + 1, run.epoch)
         saved_at = time.monotonic()
-        for _ in _with_progress(run, number, len(members), options, objective.task):
+        name = "training" if len(members) == 1 else f"member {number + 1} of {len(members)}"
+        for _ in _with_progress(run, name, options, quiet=len(members) > 1):
             if time.monotonic() - saved_at >= 60 * options.checkpoint_minutes:
                 checkpoints.save({"finished": finished, "running": run.state_dict()})
                 saved_at = time.monotonic()
@@ -219,7 +222,9 @@ class _MemberRun:
             "epoch": self.epoch,
             "train_loss": float(torch.stack(losses).double().cpu() @ rows / rows.sum()),
             "valid_loss": math.nan,
-            f"train_{self._objective.task.primary_metric}": self._objective.score(torch.cat(outputs), torch.cat(targets)),
+            f"train_{self._objective.task.primary_metric}": self._objective.score(
+                torch.cat(outputs), torch.cat(targets)
+            ),
             f"valid_{self._objective.task.primary_metric}": math.nan,
             "learning_rate": learning_rate,
         }
@@ -292,26 +297,27 @@ def _copy_weights(model: nn.Module) -> Weights:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def _with_progress(
-    run: _MemberRun, number: int, n_members: int, options: TrainingOptions, task: Task
-) -> Iterator[dict[str, float]]:
-    """Show a bar on a terminal, else log some tens of lines; one line in the end either way."""
-    name = f"member {number + 1} of {n_members}" if n_members > 1 else "training"
+def _with_progress(run: _MemberRun, name: str, options: TrainingOptions, quiet: bool) -> Iterator[None]:
+    """Show a bar on a terminal, elsewhere log some tens of lines unless `quiet`; one line in the end."""
     bar = tqdm(total=options.epochs, initial=run.epoch, desc=name, unit="epoch", disable=None, leave=False)
     started = time.perf_counter()
     with bar:
         for line in run.epochs():
             bar.update()
-            bar.set_postfix_str(f"train {line['train_loss']:.4g}, valid {line['valid_loss']:.4g}", refresh=False)
-            if bar.disable and n_members == 1 and line["epoch"] % max(1, options.epochs // LOG_LINES) == 0:
-                logger.info("%s: epoch %d, train_loss %.4g, valid_loss %.4g", name, line["epoch"], line["train_loss"], line["valid_loss"])
-            yield line
-    last = run.kept_line()
+            bar.set_postfix_str(_numbers_of(line), refresh=False)
+            if bar.disable and not quiet and line["epoch"] % max(1, options.epochs // LOG_LINES) == 0:
+                logger.info("%s: epoch %d: %s", name, line["epoch"], _numbers_of(line))
+            yield
+    kept = run.kept_line()
+    seconds = time.perf_counter() - started
     logger.info(
-        "%s: %d epochs in %.1f s, weights of epoch %d: train_loss %.4g, valid_loss %.4g, valid_%s %.4g",
-        name, run.epoch, time.perf_counter() - started, last["epoch"], last["train_loss"], last["valid_loss"],
-        task.primary_metric, last[f"valid_{task.primary_metric}"],
+        "%s: %d epochs in %.1f s; keeps epoch %d: %s", name, run.epoch, seconds, kept["epoch"], _numbers_of(kept)
     )
+
+
+def _numbers_of(line: dict[str, float]) -> str:
+    shown = {name: value for name, value in line.items() if name.startswith(("train_", "valid_"))}
+    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items() if not math.isnan(value))
 
 
 def _mean_history(histories: Sequence[list[dict[str, float]]]) -> pd.DataFrame:

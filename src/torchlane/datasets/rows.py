@@ -62,7 +62,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
                 pooch.retrieve(self._url, known_hash=None, path=partial.parent, fname=partial.name)
         except Exception as error:  # whatever the network came up with
             raise DatasetError(
-                f"{self.place} does not exist and {self._url} cannot be downloaded ({error}); put the file there by hand"
+                f"{self.place} does not exist and {self._url} cannot be downloaded ({error}); put it there by hand"
             ) from error
 
     def _exists(self) -> bool:

@@ -28,6 +28,8 @@ class TensorsDataset(FileDataset[TensorDataset]):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows, one column a feature."""
-        features, targets = (tensor[:nrows].flatten(1) if tensor.ndim > 1 else tensor[:nrows, None] for tensor in self.load().tensors)
+        features, targets = (
+            tensor[:nrows].flatten(1) if tensor.ndim > 1 else tensor[:nrows, None] for tensor in self.load().tensors
+        )
         table = pd.DataFrame(features.numpy()).add_prefix("feature_")
         return TablePreview(table.join(pd.DataFrame(targets.numpy()).add_prefix("target_")).to_dict(orient="split"))

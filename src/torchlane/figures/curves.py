@@ -12,7 +12,9 @@ def plot_history(history: pd.DataFrame, source: str) -> Figure:
 
     `history` has a row an epoch, as in `history.csv`.
     """
-    metric = next(name for name in history if name.startswith("train_") and name != "train_loss").removeprefix("train_")
+    metric = next(
+        name for name in map(str, history) if name.startswith("train_") and name != "train_loss"
+    ).removeprefix("train_")
     figure = make_subplots(rows=1, cols=2, subplot_titles=["loss", metric])
     for column, curve in enumerate(("loss", metric), start=1):
         for part in ("train", "valid"):
@@ -22,7 +24,12 @@ def plot_history(history: pd.DataFrame, source: str) -> Figure:
                 if (spread > 0).any():
                     _add_band(figure, column, part, history["epoch"], values - spread, values + spread)
                 line = Scatter(
-                    x=history["epoch"], y=values, name=part, line_color=COLOURS[part], legendgroup=part, showlegend=column == 1
+                    x=history["epoch"],
+                    y=values,
+                    name=part,
+                    line_color=COLOURS[part],
+                    legendgroup=part,
+                    showlegend=column == 1,
                 )
                 figure.add_trace(line, row=1, col=column)
     figure.update_xaxes(title_text="epoch")
@@ -30,8 +37,13 @@ def plot_history(history: pd.DataFrame, source: str) -> Figure:
 
 
 def _add_band(figure: Figure, column: int, part: str, epochs: pd.Series, low: pd.Series, high: pd.Series) -> None:
-    shared = {"x": epochs, "line_width": 0, "mode": "lines", "legendgroup": part, "showlegend": False, "hoverinfo": "skip"}
+    shared = {
+        "x": epochs,
+        "line_width": 0,
+        "mode": "lines",
+        "legendgroup": part,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
     figure.add_trace(Scatter(y=low, **shared), row=1, col=column)
-    figure.add_trace(
-        Scatter(y=high, fill="tonexty", fillcolor=COLOURS[part], opacity=0.2, **shared), row=1, col=column
-    )
+    figure.add_trace(Scatter(y=high, fill="tonexty", fillcolor=COLOURS[part], opacity=0.2, **shared), row=1, col=column)

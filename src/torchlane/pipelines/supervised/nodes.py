@@ -31,9 +31,7 @@ def split_rows(clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions)
     return splits.split_rows(clean_rows, data, split)
 
 
-def fit_encoder(
-    clean_rows: pd.DataFrame, split: pd.DataFrame, data: DataOptions, encoding: EncodingOptions
-) -> Encoder:
+def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, data: DataOptions, encoding: EncodingOptions) -> Encoder:
     """Learn the encoding from train alone; see `torchlane.core.encoders.fit_encoder`."""
     return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, encoding)
 
@@ -62,9 +60,7 @@ def train_model(
     """Train with the chosen options; see `torchlane.core.learning.train_model`."""
     model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
     source = clean_rows.attrs["source"]
-    return learning.train_model(
-        train_tensors, valid_tensors, encoder, data, model, training, checkpoints, source
-    )
+    return learning.train_model(train_tensors, valid_tensors, encoder, data, model, training, checkpoints, source)
 
 
 def evaluate_model(

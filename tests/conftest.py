@@ -1,0 +1,63 @@
+"""What tests share: small tables, and a way to run commands as a user would."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+from torchlane.core.options import DataOptions
+
+PROJECT = Path(__file__).resolve().parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment, as typed in a shell, and keep what it prints."""
+    scripts = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("KEDRO_ENV", None)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture
+def run_kedro(tmp_path: Path) -> Run:
+    """Run the pipeline of salaries into a folder of the test's own; `params` come on top."""
+
+    def run(*arguments: str, params: str = "", env: str = "test") -> subprocess.CompletedProcess[str]:
+        settings = ",".join(filter(None, [f"output_root={tmp_path}", params]))
+        return run_command("kedro", "run", "--pipeline=salaries", f"--env={env}", f"--params={settings}", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def toy_rows() -> pd.DataFrame:
+    """Raw rows, as text, whose target follows from the features: price = 100 * size, doubled in town."""
+    sizes = [str(size) for size in range(1, 61)]
+    places = ["town", "village", "sea"] * 20
+    prices = [str(100 * int(size) * (2 if place == "town" else 1)) for size, place in zip(sizes, places, strict=True)]
+    kinds = ["dear" if int(price) > 3000 else "cheap" for price in prices]
+    return pd.DataFrame({"size": sizes, "place": places, "price": prices, "kind": kinds}, dtype="str")
+
+
+@pytest.fixture
+def toy_data() -> DataOptions:
+    """The options that go with `toy_rows`, for regression."""
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
+    return DataOptions.model_validate({"task": "regression", "target": "price", "columns": columns})
+
+
+@pytest.fixture
+def toy_tensors() -> tuple[TensorDataset, TensorDataset]:
+    """Train (70 rows) and valid (30 rows): three features and a nearly linear target."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(100, 3, generator=generator)
+    noise = 0.1 * torch.randn(100, 1, generator=generator)
+    targets = features @ torch.tensor([[1.0], [-2.0], [0.5]]) + noise
+    return TensorDataset(features[:70], targets[:70]), TensorDataset(features[70:], targets[70:])

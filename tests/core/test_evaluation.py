@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn import metrics as reference
+
+from torchlane.core.evaluation import evaluate, score
+from torchlane.core.options import SplitOptions
+from torchlane.core.rows import check_rows
+from torchlane.core.splits import rows_of, split_rows
+from torchlane.core.tasks import TASKS
+from torchlane.core.tensors import build_tensors
+
+from .test_inference import train_on
+
+
+def test_regression_metrics_agree_with_scikit_learn():
+    random = np.random.default_rng(0)
+    truth, prediction = random.normal(size=50), random.normal(size=50)
+    found = score(TASKS["regression"], torch.tensor(prediction), torch.tensor(truth))
+    assert found == pytest.approx(
+        {
+            "r2_score": reference.r2_score(truth, prediction),
+            "mean_absolute_error": reference.mean_absolute_error(truth, prediction),
+            "root_mean_squared_error": reference.root_mean_squared_error(truth, prediction),
+        }
+    )
+
+
+def test_binary_metrics_agree_with_scikit_learn():
+    random = np.random.default_rng(0)
+    truth, positive = random.integers(0, 2, 50), random.random(50)
+    found = score(TASKS["binary"], torch.tensor(np.column_stack([1 - positive, positive])), torch.tensor(truth))
+    assert found == pytest.approx(
+        {
+            "roc_auc_score": reference.roc_auc_score(truth, positive),
+            "accuracy_score": reference.accuracy_score(truth, positive > 0.5),
+            "f1_score": reference.f1_score(truth, positive > 0.5),
+            "cross_entropy_loss": reference.log_loss(truth, positive),
+        }
+    )
+
+
+def test_multiclass_metrics_agree_with_scikit_learn():
+    random = np.random.default_rng(0)
+    truth, probabilities = random.integers(0, 3, 60), random.dirichlet([1, 1, 1], 60)
+    found = score(TASKS["multiclass"], torch.tensor(probabilities), torch.tensor(truth))
+    assert found == pytest.approx(
+        {
+            "accuracy_score": reference.accuracy_score(truth, probabilities.argmax(1)),
+            "macro_f1_score": reference.f1_score(truth, probabilities.argmax(1), average="macro"),
+            "cross_entropy_loss": reference.log_loss(truth, probabilities),
+        }
+    )
+
+
+def test_metric_that_is_not_defined_is_null():
+    one = torch.ones(1, dtype=torch.float64)
+    assert score(TASKS["regression"], one, one)["r2_score"] is None
+    assert score(TASKS["regression"], one, one)["mean_absolute_error"] == 0
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, task):
+    target = {"regression": "price", "binary": "kind", "multiclass": "place"}[task]
+    columns = {name: column for name, column in toy_data.columns.items() if name != target}
+    data = toy_data.model_copy(update={"task": task, "target": target, "columns": columns})
+    model = train_on(toy_rows, data)
+    clean, _ = check_rows(toy_rows, data)
+    splits = split_rows(clean, data, SplitOptions())
+    tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
+    metrics, predictions = evaluate(model, tensors, clean, splits)
+    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data"]
+    assert metrics["rows"] == {part: (splits["part"] == part).sum() for part in tensors}
+    assert set(metrics["test"]) == {*TASKS[task].metrics, "loss"}
+    assert set(metrics["baseline"]) == set(TASKS[task].metrics)
+
+    test_rows = rows_of("test", clean, splits)
+    assert predictions["row"].tolist() == test_rows["row"].tolist()
+    assert predictions["truth"].tolist() == test_rows[target].tolist()
+    raw = toy_rows.iloc[predictions["row"] - 1]
+    pd.testing.assert_frame_equal(
+        predictions.drop(columns=["row", "truth"]), model.predict(raw).reset_index(drop=True), check_exact=True
+    )
+    if task == "regression":
+        mean = rows_of("train", clean, splits)["price"].mean()
+        assert metrics["baseline"]["mean_absolute_error"] == pytest.approx((predictions["truth"] - mean).abs().mean())
+        residuals = predictions["truth"] - predictions["prediction"]
+        assert metrics["test"]["mean_absolute_error"] == pytest.approx(residuals.abs().mean())
+    else:
+        assert metrics["test"]["accuracy_score"] == pytest.approx(
+            (predictions["truth"] == predictions["prediction"]).mean()
+        )
+
+
+def test_parts_without_rows_have_no_scores(toy_rows, toy_data):
+    model = train_on(toy_rows, toy_data)
+    clean, _ = check_rows(toy_rows, toy_data)
+    splits = split_rows(clean, toy_data, SplitOptions(valid_fraction=0, test_fraction=0))
+    tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
+    metrics, predictions = evaluate(model, tensors, clean, splits)
+    assert (metrics["valid"], metrics["test"], metrics["baseline"]) == ({}, {}, {})
+    assert predictions.empty

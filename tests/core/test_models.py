@@ -1,0 +1,56 @@
+import pytest
+import torch
+from torch import nn
+
+from torchlane.core.models import build_model, describe_capacity
+from torchlane.core.options import ModelOptions
+
+
+@pytest.mark.parametrize(
+    ("widths", "total", "layers"),
+    [
+        ((4,), 46, "Linear(8, 4) 36, Linear(4, 2) 10"),
+        ((8, 4, 4), 138, "Linear(8, 8) 72, Linear(8, 4) 36, Linear(4, 4) 20, Linear(4, 2) 10"),
+    ],
+)
+def test_capacity_counts_parameters_a_layer_and_in_total(widths, total, layers):
+    assert describe_capacity(build_model(ModelOptions(widths=widths), 8, 2)) == f"{layers}; {total} parameters"
+
+
+def test_layers_come_in_order_and_only_those_asked_for():
+    full = build_model(ModelOptions(widths=(5,), activation="ReLU", dropout=0.1, batch_norm=True), 3, 1)
+    assert list(dict(full.named_children())) == ["linear_1", "batch_norm_1", "activation_1", "dropout_1", "head"]
+    bare = build_model(ModelOptions(widths=(5,), activation=None), 3, 1)
+    assert list(dict(bare.named_children())) == ["linear_1", "head"]
+    linear = build_model(ModelOptions(widths=()), 3, 1)
+    assert [type(each) for each in linear] == [nn.Linear]
+
+
+@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "PReLU", "ELU", "Sigmoid", "Tanh", "GELU"])
+def test_activations_of_torch_are_known_by_name(name):
+    model = build_model(ModelOptions(widths=(5,), activation=name), 3, 2)
+    assert isinstance(model.activation_1, getattr(nn, name))
+    assert model(torch.zeros(4, 3)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("name", ["Linear", "relu", "os.system", "MultiheadAttention"])
+def test_what_is_no_activation_is_refused(name):
+    with pytest.raises(ValueError, match=f"activation '{name}' is not one of torch.nn: "):
+        ModelOptions(activation=name)
+
+
+@pytest.mark.parametrize(
+    ("how", "bound"), [("uniform", 100**-0.5), ("xavier", (6 / 150) ** 0.5), ("kaiming", (6 / 100) ** 0.5)]
+)
+def test_initialisations_fill_their_range_and_zero_the_biases(how, bound):
+    torch.manual_seed(0)
+    layer = build_model(ModelOptions(widths=(50,), initialisation=how), 100, 1).linear_1
+    assert float(layer.weight.detach().abs().max()) == pytest.approx(bound, rel=0.01)
+    assert not layer.bias.any()
+
+
+def test_default_initialisation_is_what_torch_draws():
+    torch.manual_seed(0)
+    model = build_model(ModelOptions(widths=(2,)), 4, 1)
+    torch.manual_seed(0)
+    assert torch.equal(model.linear_1.weight, nn.Linear(4, 2).weight)

@@ -1,0 +1,120 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from torchlane.core.options import DataOptions
+from torchlane.core.rows import check_rows, rows_digest
+
+
+def options(**changes: object) -> DataOptions:
+    columns = {
+        "age": {"kind": "number", "minimum": 0, "maximum": 120},
+        "size": {"kind": "category", "levels": ["S", "M"]},
+        "city": {"kind": "category"},
+    }
+    return DataOptions.model_validate({"task": "regression", "target": "pay", "columns": columns, **changes})
+
+
+def rows(**columns: list[str]) -> pd.DataFrame:
+    good = {"age": ["30"], "size": ["S"], "city": ["Bonn"], "pay": ["10"]}
+    n_rows = max(len(values) for values in columns.values())
+    return pd.DataFrame({name: columns.get(name, value * n_rows) for name, value in good.items()}, dtype="str")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("age", "old", "a number"),
+        ("age", "1,234", "a number"),
+        ("age", "inf", "a finite number"),
+        ("age", "-1", "at least 0"),
+        ("age", "121", "at most 120"),
+        ("size", "XL", "one of S, M"),
+        ("pay", "", "not missing"),
+        ("pay", "soon", "a number"),
+        ("pay", "-inf", "a finite number"),
+    ],
+)
+def test_row_that_breaks_a_rule_is_rejected_with_number_column_value_and_rule(column, value, rule):
+    good = {"age": "30", "size": "S", "pay": "10"}[column]
+    clean, rejected = check_rows(rows(**{column: [good, value, good]}), options())
+    assert rejected.to_dict("records") == [{"row": 2, "column": column, "value": value, "rule": rule}]
+    assert clean["row"].tolist() == [1, 3]
+
+
+def test_row_that_breaks_two_rules_is_listed_twice_and_rejected_once():
+    clean, rejected = check_rows(rows(age=["30", "-5"], size=["S", "L"]), options())
+    assert rejected["column"].tolist() == ["age", "size"]
+    assert len(clean) == 1
+
+
+def test_stray_spaces_and_words_for_missing_are_understood():
+    clean, rejected = check_rows(rows(age=[" 30 ", "NaN", "n/a", "-", ""], size=["S ", "M", " M", "S", ""]), options())
+    assert rejected.empty
+    np.testing.assert_array_equal(clean["age"], [30, np.nan, np.nan, np.nan, np.nan])
+    assert clean["size"].tolist()[:4] == ["S", "M", "M", "S"]
+    assert clean["size"].isna().tolist() == [False] * 4 + [True]
+
+
+def test_the_level_na_is_a_level_and_not_missing():
+    clean, _ = check_rows(rows(city=["NA", "nan", ""]), options())
+    assert clean["city"].tolist()[:2] == ["NA", "nan"]
+    assert clean["city"].isna().tolist() == [False, False, True]
+
+
+def test_typed_columns_read_as_their_text_does():
+    text = rows(age=["30", "40", ""], city=["50", "0", ""])
+    typed = text.assign(age=[30.0, 40.0, np.nan], city=[50.0, 0.0, np.nan], pay=[10, 10, 10])
+    pd.testing.assert_frame_equal(check_rows(text, options())[0], check_rows(typed, options())[0])
+
+
+def test_undeclared_columns_are_ignored_and_named(caplog):
+    with caplog.at_level(logging.INFO):
+        clean, _ = check_rows(rows(age=["1"]).assign(secret="x"), options())
+    assert list(clean) == ["row", "age", "size", "city", "pay"]
+    assert "secret" in caplog.text
+
+
+def test_raw_rows_stay_as_they_were():
+    raw = rows(age=["30", "x"])
+    before = raw.copy(deep=True)
+    check_rows(raw, options())
+    pd.testing.assert_frame_equal(raw, before)
+
+
+def test_missing_column_is_named_with_place_columns_and_way_out():
+    raw = rows(age=["1"]).drop(columns="city")
+    raw.attrs["place"] = "data/01_raw/x.csv"
+    with pytest.raises(
+        ValueError, match=r"column 'city' is not a column of data/01_raw/x.csv; .*age, size, pay; set data"
+    ):
+        check_rows(raw, options())
+    with pytest.raises(ValueError, match=r"target 'pay' is not a column .* set data.target"):
+        check_rows(rows(age=["1"]).drop(columns="pay"), options())
+
+
+def test_no_row_left_names_the_commonest_rules():
+    with pytest.raises(ValueError, match=r"'age' must be a number \(2 rows\); 'age' must be at least 0 \(1 rows\)"):
+        check_rows(rows(age=["x", "y", "-1"]), options())
+
+
+def test_header_without_rows_is_an_error():
+    with pytest.raises(ValueError, match="header but no rows"):
+        check_rows(rows(age=["1"]).iloc[:0], options())
+
+
+def test_source_is_believed_only_where_the_digest_agrees(caplog):
+    raw = rows(age=["30", "31"])
+    raw.attrs["place"] = "mine.csv"
+    known = options(source="bundled sample", digest=rows_digest(raw))
+    assert check_rows(raw, known)[0].attrs["source"] == "bundled sample"
+    changed = raw.assign(age=["30", "32"])
+    assert check_rows(changed, known)[0].attrs["source"] == "mine.csv, which is not the bundled sample"
+    assert check_rows(raw, options())[0].attrs["source"] == "mine.csv"
+
+
+def test_digest_depends_on_names_and_values():
+    raw = rows(age=["30"])
+    assert len({rows_digest(each) for each in (raw, raw.rename(columns={"age": "old"}), raw.assign(age="31"))}) == 3

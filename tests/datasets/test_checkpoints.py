@@ -1,0 +1,82 @@
+import logging
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from torchlane.datasets.checkpoints import CheckpointsDataset
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointsDataset(filepath=str(tmp_path / "checkpoints")).load()
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other) and one.dtype == other.dtype
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    return one == other and type(one) is type(other)
+
+
+def state(epoch: int) -> dict[str, Any]:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.randn(5, 3)).sum().backward()
+    optimizer.step()
+    return {
+        "epoch": epoch,
+        "optimizer": optimizer.state_dict(),
+        "best": None,
+        "random": torch.get_rng_state(),
+        "history": [{"loss": 0.1 + 0.2, "flag": True, "pair": (1, "x")}],
+    }
+
+
+def test_state_comes_back_as_it_was(store):
+    saved = state(3)
+    run = store.of_run("a")
+    assert run.load() is None
+    run.save(saved)
+    assert same(store.of_run("a").load(), saved)
+
+
+def test_damaged_state_is_left_out_for_the_one_before(store, tmp_path, caplog):
+    run = store.of_run("a")
+    run.save({"epoch": 1})
+    run.save({"epoch": 2})
+    assert run.load() == {"epoch": 2}
+    latest = tmp_path / "checkpoints" / "latest.safetensors"
+    latest.write_bytes(latest.read_bytes()[:20])
+    with caplog.at_level(logging.WARNING):
+        assert run.load() == {"epoch": 1}
+    assert "damaged" in caplog.text
+
+
+def test_state_of_another_training_is_set_aside(store, tmp_path, caplog):
+    store.of_run("a" * 64).save({"epoch": 1})
+    with caplog.at_level(logging.WARNING):
+        assert store.of_run("b").load() is None
+    assert "belongs to other data or options" in caplog.text
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["set_aside_aaaaaaaaaaaa.safetensors"]
+
+
+def test_finished_training_leaves_no_state(store, tmp_path):
+    run = store.of_run("a")
+    run.save({"epoch": 1})
+    run.save({"epoch": 2})
+    run.retire()
+    assert run.load() is None
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_failed_save_keeps_the_states_before(store):
+    run = store.of_run("a")
+    run.save({"epoch": 1})
+    with pytest.raises(TypeError, match="not object"):
+        run.save({"epoch": object()})
+    assert run.load() == {"epoch": 1}

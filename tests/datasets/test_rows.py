@@ -1,0 +1,83 @@
+import gzip
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from kedro.io import DatasetError
+
+from torchlane.datasets.rows import RawRowsDataset
+
+CSV = "id,code,size\r\n1,NA,007\r\n2,,1e5\r\n"
+
+
+def test_rows_are_text_as_it_stands_in_the_file(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + CSV.encode())
+    rows = RawRowsDataset(filepath=str(path)).load()
+    assert rows.to_dict("list") == {"id": ["1", "2"], "code": ["NA", ""], "size": ["007", "1e5"]}
+    assert rows.attrs["place"] == str(path)
+
+
+def test_compressed_rows_and_their_preview(tmp_path):
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(CSV.encode()))
+    assert RawRowsDataset(filepath=str(path)).preview(nrows=1)["data"] == [["1", "NA", "007"]]
+
+
+def test_missing_file_says_what_to_put_where(tmp_path):
+    with pytest.raises(DatasetError, match=r"none.csv does not exist; put a CSV file with a header there"):
+        RawRowsDataset(filepath=str(tmp_path / "none.csv")).load()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"", "is empty; it needs a header"), (b"a\n\xff\xfe\n", "cannot be read as CSV in UTF-8")]
+)
+def test_file_that_is_no_table_is_refused(tmp_path, content, message):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        RawRowsDataset(filepath=str(path)).load()
+
+
+def test_raw_rows_are_never_written(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(CSV)
+    with pytest.raises(DatasetError, match="never written"):
+        RawRowsDataset(filepath=str(path)).save("x")
+    assert path.read_text() == CSV.replace("\r\n", "\n")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve the folder `published` on loopback."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "rows.csv").write_text(CSV)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+def test_public_file_is_downloaded_once(tmp_path, server):
+    path = tmp_path / "raw" / "rows.csv"
+    dataset = RawRowsDataset(filepath=str(path), url=f"{server}/rows.csv")
+    assert len(dataset.load()) == 2
+    path.write_text("a\n1\n")
+    assert list(dataset.load()) == ["a"]
+    assert [each.name for each in path.parent.iterdir()] == ["rows.csv"]
+
+
+def test_failed_download_says_which_file_to_put_where_and_leaves_nothing(tmp_path, server):
+    path = tmp_path / "raw" / "rows.csv"
+    with pytest.raises(
+        DatasetError, match=r"raw/rows.csv does not exist and http://127.* cannot be downloaded .*404.*by hand"
+    ):
+        RawRowsDataset(filepath=str(path), url=f"{server}/none.csv").load()
+    assert list(path.parent.iterdir()) == []

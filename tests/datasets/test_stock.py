@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DatasetError, Version
+from plotly.graph_objects import Figure
+
+from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset, PlotlyDataset
+
+TABLE = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+DATASETS = {"a.csv": (CSVDataset, TABLE), "a.parquet": (ParquetDataset, TABLE), "a.json": (JSONDataset, {"a": [1]})}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_saved_is_loaded_and_nothing_else_is_left(tmp_path, name):
+    kind, data = DATASETS[name]
+    dataset = kind(filepath=str(tmp_path / name))
+    dataset.save(data)
+    loaded = dataset.load()
+    if isinstance(data, pd.DataFrame):
+        pd.testing.assert_frame_equal(loaded, data)
+    else:
+        assert loaded == data
+    assert dataset.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_figure_is_saved_as_plotly_json(tmp_path):
+    dataset = PlotlyDataset(filepath=str(tmp_path / "a.json"))
+    dataset.save(Figure().add_bar(y=[1, 2]))
+    assert dataset.preview()["data"][0]["type"] == "bar"
+
+
+def test_save_that_fails_midway_leaves_the_old_file(tmp_path):
+    dataset = JSONDataset(filepath=str(tmp_path / "a.json"))
+    dataset.save({"a": 1})
+    with pytest.raises(DatasetError):
+        dataset.save({"a": 1, "b": object()})
+    assert dataset.load() == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_versioned_save_is_atomic_too(tmp_path, monkeypatch):
+    version = Version(None, "2026-01-01T00.00.00.000Z")
+    dataset = JSONDataset(filepath=str(tmp_path / "a.json"), version=version)
+    with pytest.raises(DatasetError):
+        dataset.save(object())
+    assert not list(Path(tmp_path).rglob("*.json/*/*"))
+    dataset.save({"a": 1})
+    assert JSONDataset(filepath=str(tmp_path / "a.json"), version=Version(None, None)).load() == {"a": 1}
+
+
+def test_source_of_the_rows_is_stored_with_them(tmp_path):
+    dataset = ParquetDataset(filepath=str(tmp_path / "a.parquet"))
+    table = TABLE.copy()
+    table.attrs["source"] = "bundled sample"
+    dataset.save(table)
+    assert dataset.load().attrs["source"] == "bundled sample"

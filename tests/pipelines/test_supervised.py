@@ -1,0 +1,103 @@
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from torchlane.core.options import SECTIONS
+from torchlane.core.training import NoCheckpoints
+from torchlane.pipelines.supervised import create_pipeline
+
+OPTIONS = {
+    "training": {"epochs": 60, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None},
+    "model": {"widths": [16]},
+    "encoding": {"target": "z_score"},
+}
+
+
+class Kept(MemoryDataset):
+    """Data in memory that a runner does not drop when the last node has read them."""
+
+    def _release(self) -> None:
+        pass
+
+
+def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCatalog:
+    """Run the whole pipeline on a catalog in memory."""
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
+    columns.pop(target, None)
+    sections = {**OPTIONS, "data": {"task": task, "target": target, "columns": columns}, **options}
+    catalog = DataCatalog()
+    pipeline = create_pipeline("toy")
+    for name in pipeline.datasets():
+        catalog[name] = Kept(copy_mode="assign")
+    catalog["toy.raw_rows"].save(rows)
+    catalog["toy.checkpoints"].save(NoCheckpoints())
+    for name, model in SECTIONS.items():
+        if f"params:toy.{name}" in pipeline.inputs():
+            catalog[f"params:toy.{name}"].save(model.model_validate(sections.get(name, {})))
+    SequentialRunner().run(pipeline, catalog)
+    return catalog
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "metric", "at_least"),
+    [
+        ("regression", "price", "r2_score", 0.9),
+        ("binary", "kind", "accuracy_score", 0.75),
+        ("multiclass", "kind", "accuracy_score", 0.75),
+    ],
+)
+def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, target, metric, at_least):
+    catalog = run(toy_rows, task, target)
+    metrics = catalog["toy.metrics"].load()
+    assert metrics["test"][metric] >= at_least
+    assert metrics["test"][metric] > metrics["baseline"][metric]
+    assert sum(metrics["rows"].values()) == 60
+    assert metrics["data"] == "the table"
+    assert len(catalog["toy.history"].load()) == 60
+    for figure in ("toy.history_figure", "toy.predictions_figure"):
+        assert "the table" in catalog[figure].load().layout.title.text
+
+
+def test_encoder_learns_from_train_alone(toy_rows):
+    splits = run(toy_rows, "regression", "price")["toy.splits"].load()
+    test_rows = splits.loc[splits["part"] == "test", "row"] - 1
+    rows = toy_rows.copy()
+    rows.loc[test_rows, "size"] = "1000000"
+    rows.loc[test_rows, "place"] = "only here"
+    encoder = run(rows, "regression", "price", split={"seed": 0})["toy.encoder"].load()
+    train_sizes = toy_rows.loc[splits.loc[splits["part"] == "train", "row"] - 1, "size"].astype(float)
+    size, place = encoder.columns
+    assert size.median == np.median(train_sizes)
+    assert "only here" not in place.levels
+
+
+def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
+    toy_rows.loc[4, "price"] = "soon"
+    catalog = run(toy_rows, "regression", "price")
+    assert catalog["toy.rejected_rows"].load().to_dict("records") == [
+        {"row": 5, "column": "price", "value": "soon", "rule": "a number"}
+    ]
+    assert 5 not in catalog["toy.splits"].load()["row"].to_list()
+    assert sum(catalog["toy.metrics"].load()["rows"].values()) == 59
+
+
+def test_options_chosen_on_other_data_are_left_out(toy_rows, caplog):
+    from torchlane.core import tuning
+
+    catalog = run(toy_rows, "regression", "price")
+    chosen = {**catalog["toy.chosen_options"].load(), "training": {"epochs": 2}}
+    tensors, model = catalog["toy.train_tensors"].load(), SECTIONS["model"]()
+    _, training = tuning.apply_chosen(chosen, tensors, model, SECTIONS["training"]())
+    assert training.epochs == 2
+    _, training = tuning.apply_chosen({**chosen, "data_fingerprint": "other"}, tensors, model, SECTIONS["training"]())
+    assert training.epochs == 200
+    assert "belong to other data" in caplog.text
+
+
+def test_node_names_are_function_names_and_every_node_has_one_stage():
+    for node in create_pipeline("toy").nodes:
+        assert node.name == f"toy.{node.func.__name__}"
+        assert node.tags <= {"prepare", "tune", "train", "evaluate", "report"}
+        assert len(node.tags) == 1

@@ -1,0 +1,238 @@
+"""Real runs, as a user types them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import torchlane
+
+from .conftest import PROJECT, run_command
+
+SALARIES = PROJECT / "data/01_raw/salaries.csv"
+PUBLIC = PROJECT / "data/01_raw/public/ds_salaries.csv"
+needs_public_file = pytest.mark.skipif(not PUBLIC.exists(), reason=f"the real rows are not in {PUBLIC.parent}")
+
+
+def read_json(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def digests(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedro, tmp_path):
+    done = run_kedro()
+    assert done.returncode == 0, done.stderr
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        "02_intermediate/salaries/clean_rows.parquet",
+        "02_intermediate/salaries/rejected_rows.csv",
+        "03_primary/salaries/splits.parquet",
+        "04_feature/salaries/encoder.json",
+        "05_model_input/salaries/test.safetensors",
+        "05_model_input/salaries/train.safetensors",
+        "05_model_input/salaries/valid.safetensors",
+        "06_models/salaries/chosen_options.json",
+        "06_models/salaries/model.safetensors",
+        "07_model_output/salaries/test_predictions.csv",
+        "08_reporting/salaries/history.csv",
+        "08_reporting/salaries/history.json",
+        "08_reporting/salaries/metrics.json",
+        "08_reporting/salaries/predictions.json",
+    ]
+    assert read_json(tmp_path / "08_reporting/salaries/metrics.json")["data"] == "bundled sample"
+    assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
+    for line in done.stderr.splitlines():
+        assert " INFO " in line, f"noise: {line}"
+
+    saved = pd.read_csv(tmp_path / "07_model_output/salaries/test_predictions.csv")
+    raw = pd.read_csv(SALARIES, keep_default_na=False).iloc[saved["row"] - 1]
+    np.testing.assert_array_equal(saved["truth"], raw["salary_in_usd"])
+    predicted = torchlane.load(tmp_path / "06_models/salaries/model.safetensors").predict(raw)
+    np.testing.assert_array_equal(predicted["prediction"], saved["prediction"])
+
+
+def test_two_runs_write_the_same_bits_and_stages_run_alone(run_kedro, tmp_path):
+    assert run_kedro().returncode == 0
+    first = digests(tmp_path)
+    for stage in ("prepare", "tune", "train", "evaluate", "report"):
+        done = run_kedro(f"--tags={stage}")
+        assert done.returncode == 0, done.stderr
+    second = digests(tmp_path)
+    timed = {"08_reporting/salaries/history.csv"}  # holds seconds
+    assert set(first) == set(second)
+    assert {name for name in first if first[name] != second[name]} <= timed
+
+
+def test_thread_runner_writes_the_same_model(run_kedro, tmp_path):
+    model = tmp_path / "06_models/salaries/model.safetensors"
+    assert run_kedro().returncode == 0
+    first = model.read_bytes()
+    done = run_kedro("--runner=ThreadRunner")
+    assert done.returncode == 0, done.stderr
+    assert model.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ("salaries.training.epohs=3", "'epohs' in --params is no option of salaries.training; did you mean 'epochs'?"),
+        ("salaries.training.device=cuda:99", "training.device 'cuda:99' is not on this machine"),
+        ("salaries.training.optimizer.name=LBFGS", "optimizer LBFGS does not fit: it needs a closure"),
+        ("raw_root=nowhere", "nowhere/salaries.csv does not exist; put a CSV file with a header there"),
+        (
+            "salaries.data.target=price",
+            "target 'price' is not a column of data/01_raw/salaries.csv; its columns are work_year, ",
+        ),
+    ],
+)
+def test_mistake_ends_in_one_line_with_status_1_and_harms_nothing(run_kedro, tmp_path, params, message):
+    kept = tmp_path / "06_models/salaries/model.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("an earlier model")
+    done = run_kedro(params=params)
+    assert done.returncode == 1
+    (error,) = [line for line in done.stderr.splitlines() if " INFO " not in line]
+    assert error.startswith("Error: ")
+    assert message in error
+    assert "Traceback" not in done.stdout + done.stderr
+    assert kept.read_text() == "an earlier model"
+
+
+def test_debug_shows_the_traceback(run_kedro):
+    done = run_kedro("--debug", params="salaries.training.epochs=0")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_unknown_pipeline_is_named_with_those_there_are():
+    done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries; ")
+
+
+def test_new_use_case_needs_a_file_and_its_parameters_only(tmp_path, toy_rows):
+    for name in ("conf", "pyproject.toml", "src"):
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, tmp_path / name)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    toy_rows.to_csv(tmp_path / "data/01_raw/houses.csv", index=False)
+    (tmp_path / "conf/base/parameters/houses.yml").write_text(
+        "houses:\n"
+        "  data: {task: binary, target: kind, columns: {size: {kind: number}, place: {kind: category}}}\n"
+        "  training: {epochs: 100, learning_rate: 0.01}\n"
+    )
+    done = run_command("kedro", "run", "--pipeline=houses", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "data/08_reporting/houses/metrics.json")
+    assert metrics["data"] == "data/01_raw/houses.csv"
+    assert metrics["test"]["accuracy_score"] >= 0.8
+
+
+def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
+    for name in ("conf", "pyproject.toml", "src"):
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, tmp_path / name)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    shutil.copy(SALARIES, tmp_path / "data/01_raw")
+    quick = "--params=salaries.training.epochs=2,salaries.training.members=1"
+    assert run_command("kedro", "run", "--pipeline=salaries", quick, folder=tmp_path).returncode == 0
+    done = run_command("kedro", "viz", "build", "--include-previews", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    main = read_json(tmp_path / "build/api/main")
+    assert main["layers"] == [
+        "raw",
+        "intermediate",
+        "primary",
+        "feature",
+        "model input",
+        "models",
+        "model output",
+        "reporting",
+    ]
+    previews = {}
+    for path in (tmp_path / "build/api/nodes").iterdir():
+        node = read_json(path)
+        if node.get("filepath") and "code" not in node:
+            previews[Path(node["filepath"]).name] = node.get("preview_type") if node.get("preview") else None
+    assert previews == {
+        "salaries.csv": "TablePreview",
+        "clean_rows.parquet": "TablePreview",
+        "rejected_rows.csv": "TablePreview",
+        "splits.parquet": "TablePreview",
+        "encoder.json": "JSONPreview",
+        "train.safetensors": "TablePreview",
+        "valid.safetensors": "TablePreview",
+        "test.safetensors": "TablePreview",
+        "chosen_options.json": "JSONPreview",
+        "checkpoints": None,
+        "model.safetensors": "JSONPreview",
+        "test_predictions.csv": "TablePreview",
+        "metrics.json": "JSONPreview",
+        "history.csv": "TablePreview",
+        "history.json": "PlotlyPreview",
+        "predictions.json": "PlotlyPreview",
+    }
+
+
+@needs_public_file
+def test_public_run_learns_from_the_real_rows(run_kedro, tmp_path):
+    done = run_kedro(env="public")
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "08_reporting/salaries/metrics.json")
+    assert metrics["data"] == "ai-jobs.net salary survey, 2020 to 2022"
+    assert sum(metrics["rows"].values()) == 607
+    assert metrics["test"]["r2_score"] > 0.3
+    assert "ignored, since not declared: Unnamed: 0, salary, salary_currency" in done.stderr
+
+
+@needs_public_file
+def test_notebook_run_prints_what_the_notebook_printed(run_kedro, tmp_path):
+    done = run_kedro(env="notebook")
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "08_reporting/salaries/metrics.json")
+    assert metrics["rows"] == {"train": 607, "valid": 0, "test": 607}
+    assert metrics["test"]["loss"] == pytest.approx(0.0140564773, abs=1e-9)
+
+
+@needs_public_file
+def test_notebook_model_has_the_bits_of_the_plain_loop_and_the_pass_it_printed(run_kedro, tmp_path):
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    frame = pd.read_csv(PUBLIC)
+    names = ["experience_level", "employment_type", "remote_ratio", "company_size"]
+    columns = [frame[name] if name == "remote_ratio" else frame[name].astype("category").cat.codes for name in names]
+    features = torch.tensor(np.stack(columns, 1), dtype=torch.float32)
+    pay = frame["salary_in_usd"].to_numpy(float)
+    targets = torch.tensor((pay - pay.min()) / (pay.max() - pay.min()), dtype=torch.float32)[:, None]
+    torch.manual_seed(1)
+    plain = torch.nn.Sequential(torch.nn.Linear(4, 2), torch.nn.Linear(2, 1))
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.001)
+    loader = DataLoader(TensorDataset(features, targets), batch_size=4, shuffle=True)
+    for _ in range(10):
+        for inputs, truth in loader:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(plain(inputs), truth).backward()
+            optimizer.step()
+
+    assert run_kedro(env="notebook").returncode == 0
+    model = torchlane.load(tmp_path / "06_models/salaries/model.safetensors").network()
+    for ours, theirs in zip(model.state_dict().values(), plain.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)  # targets differ in their last bits
+    printed = [
+        (0.148, 0.088),
+        (0.253, 0.208),
+        (0.280, 0.153),
+        (0.205, 0.154),
+        (0.179, 0.153),
+        (0.213, 0.165),
+        (0.093, 0.175),
+    ]
+    with torch.no_grad():
+        rows = [pair for inputs, truth in loader for pair in zip(truth[:, 0], model(inputs)[:, 0], strict=True)]
+    np.testing.assert_allclose(np.array(rows[:7]), printed, atol=5.1e-4)
