@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +104,30 @@ def test_mistake_ends_in_one_line_with_status_1_and_harms_nothing(run_kedro, tmp
     assert message in error
     assert "Traceback" not in done.stdout + done.stderr
     assert kept.read_text() == "an earlier model"
+
+
+def test_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_model(run_kedro, tmp_path):
+    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
+    model = tmp_path / "06_models/salaries/model.safetensors"
+    checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
+    assert run_kedro(params=params).returncode == 0
+    expected = model.read_bytes()
+    model.unlink()
+    assert not checkpoint.exists()
+
+    kedro = str(Path(sys.executable).with_name("kedro"))
+    settings = f"--params=output_root={tmp_path},{params}"
+    command = [kedro, "run", "--pipeline=salaries", "--env=test", settings]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        while run.poll() is None and not checkpoint.exists():
+            time.sleep(0.02)
+        run.kill()
+    assert checkpoint.exists()
+    assert not model.exists()
+    done = run_kedro(params=params)
+    assert "goes on after epoch" in done.stderr
+    assert model.read_bytes() == expected
+    assert not checkpoint.exists()
 
 
 def test_debug_shows_the_traceback(run_kedro):
