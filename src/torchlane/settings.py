@@ -4,7 +4,9 @@ import tempfile
 from pathlib import Path
 
 from torchlane.config import UseCaseConfigLoader
+from torchlane.hooks import RunHooks
 
+HOOKS = (RunHooks(),)
 CONFIG_LOADER_CLASS = UseCaseConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
