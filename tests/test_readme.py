@@ -25,10 +25,8 @@ COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOT
 def project(tmp_path_factory) -> Path:
     """A copy of the project as a clone has it, with the real rows where they are."""
     folder = tmp_path_factory.mktemp("clone")
-    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    for name in filter(None, tracked):
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listing, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, folder / name)
     if PUBLIC.exists():
@@ -60,6 +58,7 @@ def test_viz_of_the_readme_serves_the_pipeline(project):
     kedro = str(Path(sys.executable).with_name("kedro"))
     command = [kedro, "viz", "run", "--no-browser", "--host=127.0.0.1", f"--port={port}"]
     with subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        main = b""
         try:
             for _ in range(120):
                 try:
