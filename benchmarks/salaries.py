@@ -21,6 +21,7 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import evaluate
 from torchlane.core.learning import train_model
@@ -28,7 +29,6 @@ from torchlane.core.options import SECTIONS
 from torchlane.core.rows import check_rows
 from torchlane.core.splits import PARTS, rows_of, split_rows
 from torchlane.core.tensors import build_tensors
-from torchlane.core.training import NoCheckpoints
 
 PENALTIES = np.geomspace(0.03, 100, 15)
 

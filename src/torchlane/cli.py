@@ -11,6 +11,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
 # Libraries warn of each other's deprecations, about which users can do nothing.
@@ -43,7 +44,7 @@ class Command(click.Command):
 def explain(error: Exception) -> str:
     """Say an error in one line; one that is not meant for users keeps its type and points to --debug."""
     text = " ".join(str(error).split())
-    if isinstance(error, (ValueError, OSError)) or type(error).__name__ == "DatasetError":
+    if isinstance(error, (ValueError, OSError, DatasetError)):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text} (--debug shows where)"
 

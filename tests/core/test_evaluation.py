@@ -74,6 +74,9 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
     assert metrics["rows"] == {part: (splits["part"] == part).sum() for part in tensors}
     assert set(metrics["test"]) == {*TASKS[task].metrics, "loss"}
     assert set(metrics["baseline"]) == set(TASKS[task].metrics)
+    primary = TASKS[task].primary_metric
+    if task != "multiclass":  # places do not follow from sizes
+        assert metrics["train"][primary] > metrics["baseline"][primary] + 0.2
 
     test_rows = rows_of("test", clean, splits)
     assert predictions["row"].tolist() == test_rows["row"].tolist()

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 import torchlane
+from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import TrainedModel, build_network
 from torchlane.core.learning import train_model
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
-from torchlane.core.training import NoCheckpoints
 
 
 def train_on(rows: pd.DataFrame, data: DataOptions, **training: Any) -> TrainedModel:

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import TargetEncoder
 from torchlane.core.models import build_model
+from torchlane.core.objectives import Objective
 from torchlane.core.options import ModelOptions, TrainingOptions
-from torchlane.core.training import Fitted, NoCheckpoints, Objective, fit, make_members
+from torchlane.core.training import Fitted, fit, make_members
 
 TARGET = TargetEncoder(name="y", task="regression")
 MODEL = ModelOptions(widths=(8, 4), dropout=0.2, batch_norm=True)

@@ -4,8 +4,8 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
-from torchlane.core.training import NoCheckpoints
 from torchlane.pipelines.supervised import create_pipeline
 
 OPTIONS = {

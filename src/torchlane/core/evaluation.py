@@ -12,10 +12,10 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core.encoders import TargetEncoder
 from torchlane.core.inference import TrainedModel
+from torchlane.core.objectives import Objective
 from torchlane.core.rows import ROW
 from torchlane.core.splits import rows_of
 from torchlane.core.tasks import Task
-from torchlane.core.training import Objective
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,15 @@ import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
+from torchlane.core.checkpoints import Checkpoints, CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel, build_network
 from torchlane.core.models import describe_capacity
+from torchlane.core.objectives import Objective
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tensors import fingerprint
-from torchlane.core.training import Checkpoints, CheckpointStore, Objective, fit, make_members
+from torchlane.core.training import fit, make_members
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -14,81 +13,16 @@ from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
 from torchlane.core.batches import Batches
-from torchlane.core.encoders import TargetEncoder
+from torchlane.core.checkpoints import Checkpoints, State
+from torchlane.core.objectives import Objective
 from torchlane.core.optimizers import Schedule, make_optimizer
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
-from torchlane.core.tasks import TASKS, Task, make_loss
 
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 20  # per member at most, where there is no terminal for a progress bar
 Weights = dict[str, Tensor]
-State = dict[str, Any]
-
-
-class Checkpoints(Protocol):
-    """Where one training keeps its state while it runs."""
-
-    def load(self) -> State | None:
-        """Give the last state saved whole, or None."""
-
-    def save(self, state: State) -> None:
-        """Keep a state: nested dicts, lists and tuples of tensors, numbers, text and None."""
-
-    def retire(self) -> None:
-        """Drop all states of a training that is finished."""
-
-
-class CheckpointStore(Protocol):
-    """Where trainings keep their states; `torchlane.datasets.checkpoints` keeps them in a folder."""
-
-    def of_run(self, identity: str) -> Checkpoints:
-        """Open the states of the training that `identity` names; those of another are not taken up."""
-
-
-class NoCheckpoints:
-    """A store that keeps nothing."""
-
-    def of_run(self, identity: str) -> "NoCheckpoints":
-        return self
-
-    def load(self) -> State | None:
-        return None
-
-    def save(self, state: State) -> None:
-        pass
-
-    def retire(self) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What training makes small, and the metric people read beside it."""
-
-    task: Task
-    criterion: nn.Module
-    target: TargetEncoder
-
-    @classmethod
-    def of(cls, target: TargetEncoder, loss: str | None) -> "Objective":
-        """Take the task's losses and metrics from the table."""
-        return cls(TASKS[target.task], make_loss(target.task, loss), target)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> float:
-        """The criterion on outputs (n_rows, width) and encoded targets, summed up in float64."""
-        return float(self.criterion(outputs.double(), targets.double() if targets.is_floating_point() else targets))
-
-    def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """The primary metric in raw units; NaN where it is not defined (one row, one class)."""
-        truth = (
-            self.target.decode(targets.squeeze(-1)) if self.target.task == "regression" else targets.flatten().long()
-        )
-        try:
-            return float(self.task.metrics[self.task.primary_metric](self.task.predict(outputs, self.target), truth))
-        except ValueError:
-            return math.nan
 
 
 @dataclass
@@ -103,8 +37,10 @@ class Member:
 class Fitted:
     """What training leaves behind.
 
-    `weights` holds a `state_dict` for each member, `history` a row an epoch (see `history.csv` in the
-    README), `metrics` the losses and primary metric that go with the weights, mean over members.
+    `weights` holds a `state_dict` for each member. `history` has a row an epoch: `epoch`, losses and
+    primary metric of train and valid (train's while the weights move), `learning_rate`, `seconds`,
+    each the mean over the members still training, and `…_spread`, their standard deviation.
+    `metrics` are those of the weights kept, mean over members.
     """
 
     weights: list[Weights]
@@ -138,7 +74,7 @@ def fit(
     numbers. An empty `valid` means no early stopping: the last weights stay.
 
     Raises:
-        ValueError: the training loss is no longer a finite number.
+        ValueError: a loss is no longer a finite number.
     """
     state = checkpoints.load() or {"finished": [], "running": None}
     finished: list[State] = state["finished"]
@@ -228,7 +164,7 @@ class _MemberRun:
             f"valid_{self._objective.task.primary_metric}": math.nan,
             "learning_rate": learning_rate,
         }
-        self._require_finite(line["train_loss"])
+        self._require_finite("training", line["train_loss"])
         if self._has_valid:
             self._look_at_valid(line)
         else:
@@ -259,13 +195,14 @@ class _MemberRun:
             outputs = self._model(self._valid_features)
             line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
             line[f"valid_{self._objective.task.primary_metric}"] = self._objective.score(outputs, self._valid_targets)
+        self._require_finite("validation", line["valid_loss"])
         if self._best is None or line["valid_loss"] < self.kept_line()["valid_loss"]:
             self._best, self.best_epoch = _copy_weights(self._model), self.epoch
 
-    def _require_finite(self, train_loss: float) -> None:
-        if not math.isfinite(train_loss):
+    def _require_finite(self, which: str, loss: float) -> None:
+        if not math.isfinite(loss):
             raise ValueError(
-                f"the training loss is {train_loss} after epoch {self.epoch} at learning rate "
+                f"the {which} loss is {loss} after epoch {self.epoch} at learning rate "
                 f"{self._schedule.learning_rate:g}: most often the rate is too high or the features are not "
                 f"scaled; lower training.learning_rate, or set encoding.numbers to z_score or quantile"
             )
@@ -321,7 +258,7 @@ def _numbers_of(line: dict[str, float]) -> str:
 
 
 def _mean_history(histories: Sequence[list[dict[str, float]]]) -> pd.DataFrame:
-    """One row an epoch: the mean over the members still training, and their standard deviation as `…_spread`."""
+    """Join the members' lines to `Fitted.history`."""
     lines = pd.concat([pd.DataFrame(history) for history in histories])
     by_epoch = lines.groupby("epoch")
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=0)

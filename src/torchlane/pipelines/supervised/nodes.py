@@ -7,6 +7,7 @@ from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
 from torchlane.core import encoders, evaluation, learning, rows, splits, tensors, tuning
+from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel
 from torchlane.core.options import (
@@ -17,7 +18,6 @@ from torchlane.core.options import (
     TrainingOptions,
     TuningOptions,
 )
-from torchlane.core.training import CheckpointStore
 from torchlane.figures import curves, predictions
 
 
