@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -72,11 +73,13 @@ def test_two_runs_write_the_same_bits_and_stages_run_alone(run_kedro, tmp_path):
     assert {name for name in first if first[name] != second[name]} <= timed
 
 
-def test_thread_runner_writes_the_same_model(run_kedro, tmp_path):
+@pytest.mark.parametrize("runner", ["ThreadRunner", "ParallelRunner"])
+def test_other_runners_write_the_same_model(run_kedro, tmp_path, runner):
     model = tmp_path / "06_models/salaries/model.safetensors"
     assert run_kedro().returncode == 0
     first = model.read_bytes()
-    done = run_kedro("--runner=ThreadRunner")
+    model.unlink()
+    done = run_kedro(f"--runner={runner}")
     assert done.returncode == 0, done.stderr
     assert model.read_bytes() == first
 
@@ -107,28 +110,53 @@ def test_mistake_ends_in_one_line_with_status_1_and_harms_nothing(run_kedro, tmp
     assert kept.read_text() == "an earlier model"
 
 
-def test_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_model(run_kedro, tmp_path):
-    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
-    model = tmp_path / "06_models/salaries/model.safetensors"
-    checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
-    assert run_kedro(params=params).returncode == 0
-    expected = model.read_bytes()
-    model.unlink()
-    assert not checkpoint.exists()
-
+def start_and_wait(tmp_path: Path, params: str, sign: Path) -> subprocess.Popen[str]:
+    """Start a run and wait until a file shows that it trains."""
     kedro = str(Path(sys.executable).with_name("kedro"))
     settings = f"--params=output_root={tmp_path},{params}"
     command = [kedro, "run", "--pipeline=salaries", "--env=test", settings]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        while run.poll() is None and not checkpoint.exists():
-            time.sleep(0.02)
-        run.kill()
+    run = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while run.poll() is None and not sign.exists():
+        time.sleep(0.02)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)],
+    ids=["kill", "term", "ctrl-c"],
+)
+def test_run_cut_off_goes_on_from_its_checkpoint_and_ends_with_the_same_model(run_kedro, tmp_path, number, status):
+    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
+    model = tmp_path / "06_models/salaries/model.safetensors"
+    checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
+    with start_and_wait(tmp_path, params, checkpoint) as run:
+        run.send_signal(number)
+        _, stderr = run.communicate(timeout=60)
+    assert run.returncode == status
     assert checkpoint.exists()
     assert not model.exists()
+    if number != signal.SIGKILL:
+        assert "the same command goes on from there" in stderr
+        assert stderr.splitlines()[-1] == f"Error: ended by {number.name}"
     done = run_kedro(params=params)
     assert "goes on after epoch" in done.stderr
-    assert model.read_bytes() == expected
     assert not checkpoint.exists()
+    cut_off = model.read_bytes()
+    model.unlink()
+    assert run_kedro("--tags=train", params=params).returncode == 0
+    assert model.read_bytes() == cut_off
+
+
+def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
+    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
+    checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
+    with start_and_wait(tmp_path, params, checkpoint) as run:
+        run.kill()
+    done = run_kedro(params="salaries.model.dropout=0.1")
+    assert done.returncode == 0, done.stderr
+    assert "belongs to other data or options; set aside as" in done.stderr
+    assert "goes on after" not in done.stderr
 
 
 def test_debug_shows_the_traceback(run_kedro):

@@ -14,6 +14,8 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
+from torchlane.core import interruption
+
 # Libraries warn of each other's deprecations, about which users can do nothing.
 warnings.filterwarnings("ignore", module=r"kedro(_viz|_datasets)?(\.|$)")
 FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch makes many objects and no garbage: collecting costs 0.6 s
@@ -35,6 +37,9 @@ class Command(click.Command):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except interruption.Interrupted as error:
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_status) from error
         except Exception as error:
             if debug:
                 raise
@@ -60,7 +65,8 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
         pipelines, pipeline = [pipeline], None
     assert kedro_run.callback is not None
     try:
-        return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
+        with interruption.handled():
+            return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
     except ValueError as error:
         if not str(error).startswith("Failed to find the pipeline named"):
             raise

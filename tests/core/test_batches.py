@@ -56,3 +56,12 @@ def test_no_rows_and_no_batch_size_are_refused():
         Batches(TensorDataset(torch.empty(0, 3)), 4)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         Batches(TensorDataset(torch.empty(2, 3)), 0)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_data_elsewhere_follow_to_the_device(shuffle):
+    dataset = TensorDataset(torch.rand(10, 3), torch.arange(10))
+    walked = list(Batches(dataset, 4, shuffle=shuffle, device=torch.device("meta")))
+    assert [tuple(features.shape) for features, _ in walked] == [(4, 3), (4, 3), (2, 3)]
+    assert {tensor.device.type for batch in walked for tensor in batch} == {"meta"}
+    assert dataset.tensors[0].device.type == "cpu"

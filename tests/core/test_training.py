@@ -1,5 +1,7 @@
 import copy
 import math
+import os
+import signal
 import threading
 from typing import Any
 
@@ -8,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from torchlane.core import interruption
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import TargetEncoder
 from torchlane.core.models import build_model
@@ -209,6 +212,75 @@ def test_a_training_cut_off_ends_with_the_bits_of_one_that_was_not(toy_tensors, 
         assert all(torch.equal(one[key], tensor) for key, tensor in other.items())
     assert resumed.history.drop(columns="seconds").equals(expected.history.drop(columns="seconds"))
     assert resumed.metrics == expected.metrics
+
+
+def test_checkpoints_come_every_so_many_epochs(toy_tensors):
+    checkpoints = Memory()
+    train(toy_tensors, {"checkpoint_minutes": 10, "checkpoint_epochs": 4}, checkpoints=checkpoints)
+    assert checkpoints.state["running"]["epoch"] == 4
+
+
+def test_signal_in_the_midst_of_an_epoch_saves_the_epoch_before_and_loses_no_bit(toy_tensors, monkeypatch):
+    changes = {"members": 2, "checkpoint_minutes": 10, "optimizer": {"name": "Adam"}}
+    expected = train(toy_tensors, changes)
+    batches_left = 33  # 5 a run through train: in epoch 1 of member 2
+    plain_check = interruption.check
+
+    def check_and_signal():
+        nonlocal batches_left
+        batches_left -= 1
+        if batches_left == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        plain_check()
+
+    monkeypatch.setattr(interruption, "check", check_and_signal)
+    checkpoints = Memory()
+    with pytest.raises(interruption.Interrupted), interruption.handled():
+        train(toy_tensors, changes, checkpoints=checkpoints)
+    assert len(checkpoints.state["finished"]) == 1
+    resumed = train(toy_tensors, changes, checkpoints=checkpoints)
+    for one, other in zip(resumed.weights, expected.weights, strict=True):
+        assert all(torch.equal(one[key], tensor) for key, tensor in other.items())
+
+
+def test_full_disk_costs_the_checkpoint_and_not_the_training(toy_tensors, caplog):
+    class Full(Memory):
+        def save(self, state):
+            raise OSError("No space left on device")
+
+    fitted = train(toy_tensors, {"checkpoint_minutes": 0}, checkpoints=Full())
+    assert len(fitted.history) == 6
+    assert "the checkpoint could not be written (No space left on device); the training goes on" in caplog.text
+
+
+def test_batch_larger_than_the_data_is_one_batch(toy_tensors):
+    fitted = train(toy_tensors, {"batch_size": 10_000, "epochs": 2})
+    assert len(fitted.history) == 2
+
+
+def test_schedule_longer_than_the_run_is_cut(toy_tensors):
+    scheduler = {"name": "CosineAnnealingLR", "arguments": {"T_max": 1000}}
+    rates = train(toy_tensors, {"scheduler": scheduler}).history["learning_rate"]
+    assert rates.is_monotonic_decreasing
+    assert rates.iloc[-1] > 0.9e-3
+
+
+def test_loss_that_turns_bad_in_the_middle_keeps_the_checkpoint_before(toy_tensors):
+    train_tensors, valid = toy_tensors
+    schedule = {"name": "ExponentialLR", "arguments": {"gamma": 1e6}}
+    changes = {"scheduler": schedule, "optimizer": {"name": "SGD"}, "checkpoint_minutes": 0}
+    checkpoints = Memory()
+    with pytest.raises(ValueError, match="loss is (nan|inf) after epoch [2-6]"):
+        train((train_tensors, valid), changes, ModelOptions(widths=(8,), activation=None), checkpoints)
+    assert checkpoints.state["running"]["epoch"] >= 1
+    assert all(torch.isfinite(tensor).all() for tensor in checkpoints.state["running"]["model"].values())
+
+
+def test_free_training_learns_and_repeats_itself(toy_tensors):
+    changes = {"exact": False, "epochs": 40, "learning_rate": 0.01}
+    first, again = train(toy_tensors, changes), train(toy_tensors, changes)
+    assert first.metrics["valid_r2_score"] > 0.8
+    assert all(torch.equal(again.weights[0][key], tensor) for key, tensor in first.weights[0].items())
 
 
 def test_no_checkpoint_is_written_before_its_time(toy_tensors):

@@ -80,3 +80,17 @@ def test_failed_save_keeps_the_states_before(store):
     with pytest.raises(TypeError, match="not object"):
         run.save({"epoch": object()})
     assert run.load() == {"epoch": 1}
+
+
+def test_full_disk_is_an_os_error_and_leaves_the_states_before(store):
+    resource = pytest.importorskip("resource")
+    run = store.of_run("a")
+    run.save({"epoch": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match="checkpoints"):
+            run.save({"epoch": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run.load() == {"epoch": 1}

@@ -16,7 +16,9 @@ class Batches:
     `_BaseDataLoaderIter.__init__` and `RandomSampler.__iter__`): `iter()` draws a base seed from
     `generator`, or from the global one; without a generator the first `next()` draws the sampler's
     seed from the global one, and with one the order comes from it, followed by one more
-    permutation that nobody uses. Rows are gathered many at a time instead of one by one.
+    permutation that nobody uses. Rows are gathered many at a time instead of one by one. Where
+    `device` is not where the data are, they follow block by block, through pinned memory, while the
+    device still works on the block before.
 
     Raises:
         ValueError: the dataset is empty, or `batch_size` is below 1.
@@ -30,6 +32,7 @@ class Batches:
         shuffle: bool = True,
         drop_last: bool = False,
         generator: Generator | None = None,
+        device: torch.device | None = None,
     ):
         if len(dataset) == 0:
             raise ValueError("there are no rows to make batches of")
@@ -41,6 +44,7 @@ class Batches:
         self._shuffle = shuffle
         self._drop_last = drop_last
         self._generator = generator
+        self._device = device if device is not None else dataset.tensors[0].device
 
     def __len__(self) -> int:
         whole, rest = divmod(self._n_rows, self._batch_size)
@@ -52,17 +56,20 @@ class Batches:
 
     def _walk(self) -> Iterator[tuple[Tensor, ...]]:
         last = self._n_rows - self._n_rows % self._batch_size if self._drop_last else self._n_rows
-        if not self._shuffle:
-            for start in range(0, last, self._batch_size):
-                yield tuple(tensor[start : min(start + self._batch_size, last)] for tensor in self._tensors)
-            return
-        order = self._draw_order()
+        order = self._draw_order() if self._shuffle else None
         for start in range(0, last, self._block_rows):
-            rows = order[start : min(start + self._block_rows, last)].to(self._tensors[0].device)
-            block = [tensor.index_select(0, rows).split(self._batch_size) for tensor in self._tensors]
-            yield from zip(*block, strict=True)
-        if self._generator is not None:
+            block = slice(start, min(start + self._block_rows, last))
+            gathered = [self._gather(tensor, block, order) for tensor in self._tensors]
+            yield from zip(*(tensor.split(self._batch_size) for tensor in gathered), strict=True)
+        if order is not None and self._generator is not None:
             torch.randperm(self._n_rows, generator=self._generator)
+
+    def _gather(self, tensor: Tensor, block: slice, order: Tensor | None) -> Tensor:
+        """Take the rows of a block in their order, and bring them to the device."""
+        rows = tensor[block] if order is None else tensor.index_select(0, order[block].to(tensor.device))
+        if rows.device == self._device:
+            return rows
+        return (rows.pin_memory() if self._device.type == "cuda" else rows).to(self._device, non_blocking=True)
 
     def _draw_order(self) -> Tensor:
         generator = self._generator

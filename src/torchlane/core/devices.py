@@ -1,6 +1,9 @@
 """Where tensors live while a model trains."""
 
 import torch
+from torch.utils.data import TensorDataset
+
+DATA_SHARE = 0.5  # of an accelerator's free memory that data may take; the rest is for the network
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,3 +23,20 @@ def choose_device(name: str) -> torch.device:
             f"training.device '{name}' is not on this machine, which has {', '.join(here)}; set device: auto"
         )
     return device
+
+
+def place(dataset: TensorDataset, device: torch.device) -> TensorDataset:
+    """Move a data set to the device if it fits there; otherwise batches will be moved one by one."""
+    n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in dataset.tensors)
+    if n_bytes > DATA_SHARE * free_bytes(device):
+        return dataset
+    return TensorDataset(*(tensor.to(device) for tensor in dataset.tensors))
+
+
+def free_bytes(device: torch.device) -> float:
+    """Say how much an accelerator can still take; where data are in place already, without limit."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return float("inf")

@@ -47,7 +47,7 @@ def train_model(
         len(members),
         describe_capacity(members[0].model),
         device,
-        torch.get_num_threads(),
+        training.threads or torch.get_num_threads(),
     )
     data_fingerprint = fingerprint(train)
     run: Checkpoints = checkpoints.of_run(_identity(data_fingerprint, fingerprint(valid), encoder, model, training))
@@ -58,7 +58,7 @@ def train_model(
         "metrics": fitted.metrics,
         "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
         "device": str(device),
-        "threads": torch.get_num_threads(),
+        "threads": training.threads or torch.get_num_threads(),
     }
     weights = {name: torch.stack([each[name] for each in fitted.weights]) for name in fitted.weights[0]}
     return TrainedModel(weights, encoder, data, model, training, details), fitted.history

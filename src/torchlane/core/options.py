@@ -183,7 +183,15 @@ class TrainingOptions(Options):
 
     `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts.
     `patience_epochs` without a lower validation loss end a member's training, and its best weights
-    are restored; null trains all `epochs`. Checkpoints are written every `checkpoint_minutes`.
+    are restored; null trains all `epochs`. A checkpoint is written after an epoch when
+    `checkpoint_minutes` or `checkpoint_epochs` have passed since the last.
+
+    `exact` keeps the bits of the plain PyTorch loop; without it, what is faster is used where it was
+    measured to pay (fused optimizers, channels-last images). `precision` below float32 (autocast, with
+    gradient scaling for float16), `matmul_precision` below highest and `compile` (a mode of
+    `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need `exact: false`.
+    `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
+    gradients of a step.
     """
 
     members: int = Field(1, ge=1)
@@ -195,8 +203,24 @@ class TrainingOptions(Options):
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
     patience_epochs: int | None = Field(20, ge=1)
+    clip_norm: float | None = Field(None, gt=0)
+    exact: bool = True
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    compile: Literal["default", "reduce-overhead", "max-autotune"] | None = None
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    threads: int | None = Field(None, ge=1)
     checkpoint_minutes: float = Field(1.0, ge=0)
+    checkpoint_epochs: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _exact_keeps_bits(self) -> Self:
+        for name, plain in (("precision", "float32"), ("matmul_precision", "highest"), ("compile", None)):
+            if self.exact and getattr(self, name) != plain:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} changes bits, which exact: true forbids; set exact: false"
+                )
+        return self
 
 
 class TuningOptions(Options):

@@ -1,5 +1,6 @@
 """The one place where weights change: `fit`, and what it needs to know."""
 
+import copy
 import logging
 import math
 import time
@@ -12,16 +13,20 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
+from torchlane.core import interruption
 from torchlane.core.batches import Batches
 from torchlane.core.checkpoints import Checkpoints, State
+from torchlane.core.devices import place
 from torchlane.core.objectives import Objective
-from torchlane.core.optimizers import Schedule, make_optimizer
+from torchlane.core.optimizers import Schedule
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
+from torchlane.core.stepping import Stepper, process_settings
 
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 20  # per member at most, where there is no terminal for a progress bar
+VALID_ROWS = 8192  # looked at together
 Weights = dict[str, Tensor]
 
 
@@ -79,17 +84,23 @@ def fit(
     state = checkpoints.load() or {"finished": [], "running": None}
     finished: list[State] = state["finished"]
     for number, member in enumerate(members[len(finished) :], start=len(finished)):
-        run = _MemberRun(member, train, valid, objective, options)
+        run = MemberRun(member, train, valid, objective, options)
         if state["running"] is not None:
             run.load_state_dict(state["running"])
             state["running"] = None
             logger.info("training: member %d goes on after epoch %d", number + 1, run.epoch)
-        saved_at = time.monotonic()
         name = "training" if len(members) == 1 else f"member {number + 1} of {len(members)}"
-        for _ in _with_progress(run, name, options, quiet=len(members) > 1):
-            if time.monotonic() - saved_at >= 60 * options.checkpoint_minutes:
-                checkpoints.save({"finished": finished, "running": run.state_dict()})
-                saved_at = time.monotonic()
+        saver = _Saver(checkpoints, finished, options)
+        try:
+            with interruption.deferred():
+                for _ in _with_progress(run, name, options, quiet=len(members) > 1):
+                    saver.after_epoch(run)
+        except interruption.Interrupted:
+            saver.save(run.last_state)
+            logger.warning(
+                "%s: cut off after epoch %d; the same command goes on from there", name, run.last_state["epoch"]
+            )
+            raise
         finished.append({"weights": run.best_weights(), "history": run.history, "kept": run.kept_line()})
     checkpoints.retire()
     kept = pd.DataFrame([each["kept"] for each in finished]).drop(columns=["epoch", "learning_rate", "seconds"])
@@ -100,8 +111,35 @@ def fit(
     )
 
 
-class _MemberRun:
-    """One member on its way: an iterator over epochs whose state can be saved between them."""
+class _Saver:
+    """Writes checkpoints when they are due; a full disk costs the checkpoint, not the training."""
+
+    def __init__(self, checkpoints: Checkpoints, finished: list[State], options: TrainingOptions):
+        self._checkpoints = checkpoints
+        self._finished = finished
+        self._options = options
+        self._saved_at = time.monotonic()
+        self._epochs = 0
+
+    def after_epoch(self, run: "MemberRun") -> None:
+        self._epochs += 1
+        minutes = (time.monotonic() - self._saved_at) / 60
+        every = self._options.checkpoint_epochs
+        if minutes >= self._options.checkpoint_minutes or (every is not None and self._epochs >= every):
+            self.save(run.last_state)
+
+    def save(self, state: State) -> None:
+        try:
+            self._checkpoints.save({"finished": self._finished, "running": state})
+        except OSError as error:
+            logger.warning(
+                "the checkpoint could not be written (%s); the training goes on, the one before stays", error
+            )
+        self._saved_at, self._epochs = time.monotonic(), 0
+
+
+class MemberRun:
+    """One member on its way; `last_state` is what `state_dict` gave after the last whole epoch."""
 
     def __init__(
         self,
@@ -114,23 +152,26 @@ class _MemberRun:
         self._model = member.model
         self._random = member.random
         device = next(member.model.parameters()).device
-        self._train = TensorDataset(*(tensor.to(device) for tensor in train.tensors))
         self._valid_features, self._valid_targets = (tensor.to(device) for tensor in valid.tensors)
         self._objective = objective
         self._options = options
-        self._batches = Batches(self._train, options.batch_size)
-        self._optimizer = make_optimizer(self._model.parameters(), options.optimizer, options.learning_rate)
-        self._schedule = Schedule(self._optimizer, options.scheduler, options.epochs, len(self._batches))
+        self._batches = Batches(place(train, device), options.batch_size, device=device)
+        self._stepper = Stepper(self._model, objective.criterion, options)
+        self._schedule = Schedule(self._stepper.optimizer, options.scheduler, options.epochs, len(self._batches))
         self._best: Weights | None = None
         self.best_epoch = 0
         self.epoch = 0
         self.history: list[dict[str, float]] = []
+        self.last_state: State = {}
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train epoch after epoch, yielding each one's line of history, until patience or epochs end."""
-        with self._random.in_use():
+        with self._random.in_use(), process_settings(self._options):
+            self.last_state = self.state_dict()
             while self.epoch < self._options.epochs and not self._out_of_patience():
-                yield self._train_epoch()
+                line = self._train_epoch()
+                self.last_state = self.state_dict()
+                yield line
 
     def best_weights(self) -> Weights:
         """The weights of the lowest validation loss, or the last where nothing was validated; on the CPU."""
@@ -178,21 +219,18 @@ class _MemberRun:
         self._model.train()
         losses, all_outputs, all_targets = [], [], []
         for features, targets in self._batches:
-            self._optimizer.zero_grad()
-            outputs = self._model(features)
-            loss = self._objective.criterion(outputs, targets)
-            loss.backward()
-            self._optimizer.step()
+            interruption.check()
+            outputs, loss = self._stepper.step(features, targets)
             self._schedule.after_batch()
-            losses.append(loss.detach())
-            all_outputs.append(outputs.detach())
+            losses.append(loss)
+            all_outputs.append(outputs)
             all_targets.append(targets)
         return losses, all_outputs, all_targets
 
     def _look_at_valid(self, line: dict[str, float]) -> None:
         self._model.eval()
         with torch.inference_mode():
-            outputs = self._model(self._valid_features)
+            outputs = torch.cat([self._model(rows) for rows in self._valid_features.split(VALID_ROWS)])
             line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
             line[f"valid_{self._objective.task.primary_metric}"] = self._objective.score(outputs, self._valid_targets)
         self._require_finite("validation", line["valid_loss"])
@@ -208,22 +246,22 @@ class _MemberRun:
             )
 
     def state_dict(self) -> State:
-        """Everything the next epoch depends on."""
+        """Everything the next epoch depends on, as copies."""
         return {
             "model": _copy_weights(self._model),
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            "stepper": copy.deepcopy(self._stepper.state_dict()),
+            "schedule": copy.deepcopy(self._schedule.state_dict()),
             "random": self._random.snapshot(),
             "best": self._best,
             "best_epoch": self.best_epoch,
             "epoch": self.epoch,
-            "history": self.history,
+            "history": list(self.history),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Go back to where `state_dict` was taken."""
         self._model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._stepper.load_state_dict(state["stepper"])
         self._schedule.load_state_dict(state["schedule"])
         self._random.state = state["random"]
         self._best, self.best_epoch = state["best"], state["best_epoch"]
@@ -234,7 +272,7 @@ def _copy_weights(model: nn.Module) -> Weights:
     return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
 
 
-def _with_progress(run: _MemberRun, name: str, options: TrainingOptions, quiet: bool) -> Iterator[None]:
+def _with_progress(run: MemberRun, name: str, options: TrainingOptions, quiet: bool) -> Iterator[None]:
     """Show a bar on a terminal, elsewhere log some tens of lines unless `quiet`; one line in the end."""
     bar = tqdm(total=options.epochs, initial=run.epoch, desc=name, unit="epoch", disable=None, leave=False)
     started = time.perf_counter()

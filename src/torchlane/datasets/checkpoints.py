@@ -93,7 +93,10 @@ class FolderCheckpoints:
 def _write(state: State, identity: str, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(state, tensors))
-    save_file(tensors, path, metadata={"identity": identity, "tree": tree})
+    try:
+        save_file(tensors, path, metadata={"identity": identity, "tree": tree})
+    except SafetensorError as error:  # what it makes of a full disk
+        raise OSError(f"{path.parent}: {error}") from error
 
 
 def _read(path: Path) -> tuple[str, State]:

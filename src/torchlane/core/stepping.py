@@ -1,0 +1,107 @@
+"""One step of an optimizer: forward, backward, update, and what may make it faster."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchlane.core.optimizers import make_optimizer
+from torchlane.core.options import TrainingOptions
+
+FUSED_DEVICES = ("cpu", "cuda")  # "mps" has no fused form of some
+
+
+class Stepper:
+    """Train one network batch by batch.
+
+    With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward,
+    step. Without it the optimizer is fused where torch has that, and images are laid out channels
+    last. Precision, compilation and clipping come on top as the options say.
+    """
+
+    def __init__(self, model: nn.Module, criterion: nn.Module, options: TrainingOptions):
+        self.optimizer = _make_optimizer(model, options)
+        self._parameters = list(model.parameters())
+        self._criterion = criterion
+        self._clip_norm = options.clip_norm
+        self._channels_last = not options.exact
+        self._autocast = _autocast(options.precision, self._parameters[0].device)
+        scaled = options.precision == "float16"
+        self._scaler = torch.amp.GradScaler(self._parameters[0].device.type) if scaled else None
+        self._forward: Any = model
+        if self._channels_last:
+            model.to(memory_format=torch.channels_last)
+        if options.compile is not None:
+            self._forward = torch.compile(model, mode=options.compile)
+
+    def step(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step on one batch; give the outputs (n_rows, width) and the loss (), without gradients."""
+        if self._channels_last and features.ndim == 4:
+            features = features.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad()
+        with self._autocast:
+            outputs = self._forward(features)
+            loss = self._criterion(outputs, targets)
+        if self._scaler is None:
+            loss.backward()
+            self._clip()
+            self.optimizer.step()
+        else:
+            self._scaler.scale(loss).backward()
+            self._scaler.unscale_(self.optimizer)
+            self._clip()
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        return outputs.detach(), loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of optimizer and gradient scaling."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+
+    def _clip(self) -> None:
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+
+
+@contextmanager
+def process_settings(options: TrainingOptions) -> Iterator[None]:
+    """Set the thread count and the precision of matrix products, which belong to the process, and set them back."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision(options.matmul_precision)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+def _make_optimizer(model: nn.Module, options: TrainingOptions) -> Optimizer:
+    plain = make_optimizer(model.parameters(), options.optimizer, options.learning_rate)
+    device = next(model.parameters()).device
+    if options.exact or "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
+        return plain
+    if not {"fused", "foreach"}.isdisjoint(options.optimizer.arguments):
+        return plain  # the user has chosen
+    arguments = {**options.optimizer.arguments, "fused": True}
+    fused = options.optimizer.model_copy(update={"arguments": arguments})
+    try:
+        return make_optimizer(model.parameters(), fused, options.learning_rate)
+    except (ValueError, RuntimeError):  # some argument, such as differentiable, goes with no fused form
+        return plain
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, getattr(torch, precision))
