@@ -1,8 +1,11 @@
 """Derive the statistics that bundled samples are drawn from.
 
-    python benchmarks/sample_statistics.py data/01_raw/public/ds_salaries.csv src/torchlane/core/samples/salaries.json
+    python benchmarks/sample_statistics.py salaries data/01_raw/public/ds_salaries.csv \
+        src/torchlane/core/samples/salaries.json
+    python benchmarks/sample_statistics.py water_potability data/01_raw/public/water_potability.csv \
+        src/torchlane/core/samples/water_potability.json
 
-Prints nothing; the JSON holds frequencies, effects and quantiles, and no row of the file.
+Prints nothing; the JSON holds frequencies, effects, quantiles and correlations, and no row of the file.
 """
 
 import json
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr, ndtri
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import OneHotEncoder
@@ -30,19 +34,55 @@ GIVEN = {  # each column is drawn given another one that it depends on
 }
 
 
-def main(source: Path, destination: Path) -> None:
+LABEL = "Potability"
+LEVELS = 41  # quantiles of a number
+SCORE_RANGE = (-3.5, 3.5)  # their normal scores, evenly spaced, so that they are dense in the tails
+DECIMALS = 3  # of a number at most
+
+
+def main(use_case: str, source: Path, destination: Path) -> None:
     """Read the public file, write its statistics."""
-    raw = pd.read_csv(source, keep_default_na=False).drop(columns="", errors="ignore")
+    raw = pd.read_csv(source, keep_default_na=False, na_values=[""])
     raw = raw.loc[:, ~raw.columns.str.startswith("Unnamed")]
     statistics = {
         "rows": len(raw),
         "repeated_share": round(float(raw.duplicated().mean()), 4),
         "order": list(raw.columns),
+        **DESCRIPTIONS[use_case](raw),
+    }
+    destination.write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+
+
+def describe_effects(raw: pd.DataFrame) -> dict:
+    """Describe categories that depend on one another, and a target that depends on them."""
+    return {
+        "generator": "effects",
         "columns": {name: count_levels(raw, name, given) for name, given in GIVEN.items()},
         "target": estimate_target(raw),
         "derived": {"salary": {"by": "salary_currency", "factors": median_rates(raw)}},
     }
-    destination.write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+
+
+def describe_copula(raw: pd.DataFrame) -> dict:
+    """Describe numbers that are distributed otherwise with each label."""
+    numbers = raw.drop(columns=LABEL)
+    return {
+        "generator": "copula",
+        "label": {"name": LABEL, **count_levels(raw, LABEL, "")},
+        "decimals": dict.fromkeys(numbers, DECIMALS),
+        "numbers": {str(level): describe_numbers(part) for level, part in numbers.groupby(raw[LABEL])},
+    }
+
+
+def describe_numbers(numbers: pd.DataFrame) -> dict:
+    """Give quantiles (columns, levels), shares of missing values (columns,), correlations of normal scores."""
+    scores = ndtri((numbers.rank() - 0.5) / numbers.count())
+    return {
+        "missing_shares": numbers.isna().mean().round(4).tolist(),
+        "score_range": SCORE_RANGE,
+        "quantiles": numbers.quantile(ndtr(np.linspace(*SCORE_RANGE, LEVELS))).round(DECIMALS).T.to_numpy().tolist(),
+        "correlations": scores.corr().round(4).to_numpy().tolist(),
+    }
 
 
 def count_levels(raw: pd.DataFrame, name: str, given: str) -> dict:
@@ -87,5 +127,7 @@ def median_rates(raw: pd.DataFrame) -> dict[str, float]:
     return (raw["salary"] / raw[TARGET]).groupby(raw["salary_currency"]).median().round(4).to_dict()
 
 
+DESCRIPTIONS = {"salaries": describe_effects, "water_potability": describe_copula}
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

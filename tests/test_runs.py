@@ -40,6 +40,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
         "05_model_input/salaries/test.safetensors",
         "05_model_input/salaries/train.safetensors",
         "05_model_input/salaries/valid.safetensors",
+        "06_models/salaries/.lock",
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
         "07_model_output/salaries/test_predictions.csv",
@@ -168,7 +169,7 @@ def test_debug_shows_the_traceback(run_kedro):
 def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries; ")
+    assert done.stderr.startswith("Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries, water_potability; ")
 
 
 def test_new_use_case_needs_a_file_and_its_parameters_only(tmp_path, toy_rows):
@@ -233,6 +234,22 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "history.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
     }
+
+
+@pytest.mark.parametrize(("env", "source"), [("test", "bundled sample"), ("public", "water potability, 3,276 water bodies")])
+def test_water_potability_runs_by_configuration_alone(tmp_path, env, source):
+    if env == "public" and not (PUBLIC.parent / "water_potability.csv").exists():
+        pytest.skip(f"the real rows are not in {PUBLIC.parent}")
+    settings = f"--params=output_root={tmp_path},water_potability.training.members=1"
+    done = run_command("kedro", "run", "--pipeline=water_potability", f"--env={env}", settings)
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "08_reporting/water_potability/metrics.json")
+    assert metrics["data"] == source
+    assert sum(metrics["rows"].values()) == 3276
+    assert metrics["test"]["roc_auc_score"] > (0.6 if env == "public" else 0.5)
+    predictions = pd.read_csv(tmp_path / "07_model_output/water_potability/test_predictions.csv")
+    assert set(predictions["prediction"]) <= {0, 1}
+    np.testing.assert_allclose(predictions[["probability_0", "probability_1"]].sum(axis=1), 1)
 
 
 @needs_public_file

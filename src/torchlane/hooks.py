@@ -1,24 +1,125 @@
-"""What happens around a run."""
+"""What happens around a run: one run at a time, nothing stale taken for finished, and where to look in the end."""
 
+import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from kedro.framework.hooks import hook_impl
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
+
+from torchlane.core.files import replacing
 
 logger = logging.getLogger(__name__)
 
 
 class RunHooks:
-    """Say in the end where to look."""
+    """Watch the runs of each use case through two small files beside its model.
+
+    `.lock` belongs to the run at work. `.unfinished.json` names the datasets that a run meant to
+    write and has not written yet: after a kill they may still hold what an earlier run wrote, so
+    `--only-missing-outputs` must not take them for finished.
+    """
+
+    def __init__(self) -> None:
+        self._locks: list[FileLock] = []
+        self._unfinished: dict[Path, set[str]] = {}
+        self._writing = threading.Lock()
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
-        for name in sorted(pipeline.all_outputs()):
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        for use_case in _use_cases(pipeline):
+            folder = _model_folder(use_case, catalog)
+            self._lock(use_case, folder)
+            note = folder / ".unfinished.json"
+            left = set(json.loads(note.read_text())) if note.exists() else set()
+            meant = {name for name in pipeline.all_outputs() if name.startswith(f"{use_case}.")}
+            if run_params.get("only_missing_outputs"):
+                for name in meant & left:
+                    catalog[name]._exists = lambda: False
+                meant = {name for name in meant if not catalog[name].exists()}
+            self._unfinished[note] = left | meant
+            self._write(note)
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
+        """Notice a raw file that changed after the stage prepare."""
+        for name, rows in inputs.items():
             use_case, _, artifact = name.partition(".")
-            if artifact == "metrics":
-                folder = Path(catalog[name]._filepath).parent
-                here = Path.cwd()
-                shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-                logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, shown)
+            prepared = artifact == "clean_rows" and "prepare" not in node.tags and rows.attrs.get("raw_fingerprint")
+            raw_rows = catalog[f"{use_case}.raw_rows"] if prepared else None
+            if raw_rows is not None and raw_rows.exists() and raw_rows.fingerprint() != prepared:
+                logger.warning(
+                    "%s has changed since the stage prepare; %s works on the rows as they were, "
+                    "so run the whole pipeline to take up the new ones",
+                    raw_rows.place,
+                    node.short_name,
+                )
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        with self._writing:
+            for note, names in self._unfinished.items():
+                if dataset_name in names:
+                    names.discard(dataset_name)
+                    self._write(note)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        for note, names in self._unfinished.items():
+            names -= pipeline.all_outputs()  # a parallel runner saves in other processes
+            self._write(note)
+        self._release()
+        for use_case in _use_cases(pipeline):
+            if f"{use_case}.metrics" in pipeline.all_outputs():
+                folder = _shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
+                logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        self._release()
+
+    def _lock(self, use_case: str, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock")
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            self._release()
+            raise ValueError(
+                f"another run of {use_case} is writing to {_shown(folder)} and the like; "
+                f"wait until it ends, or write elsewhere with --params=output_root=…"
+            ) from error
+        except OSError as error:
+            raise ValueError(
+                f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a folder that can"
+            ) from error
+        self._locks.append(lock)
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.release()
+        self._locks, self._unfinished = [], {}
+
+    def _write(self, note: Path) -> None:
+        names = sorted(self._unfinished[note])
+        if not names:
+            note.unlink(missing_ok=True)
+            return
+        with replacing(note) as partial:
+            partial.write_text(json.dumps(names))
+
+
+def _use_cases(pipeline: Pipeline) -> list[str]:
+    return sorted({node.namespace for node in pipeline.nodes if node.namespace})
+
+
+def _model_folder(use_case: str, catalog: Any) -> Path:
+    return catalog[f"{use_case}.model"].path.parent
+
+
+def _shown(folder: Path) -> Path:
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -118,3 +118,26 @@ def test_source_is_believed_only_where_the_digest_agrees(caplog):
 def test_digest_depends_on_names_and_values():
     raw = rows(age=["30"])
     assert len({rows_digest(each) for each in (raw, raw.rename(columns={"age": "old"}), raw.assign(age="31"))}) == 3
+
+
+def test_levels_written_with_decimals_are_the_whole_numbers():
+    columns = {"grade": {"kind": "category", "levels": ["1.0", 2.0]}}
+    data = DataOptions.model_validate({"task": "regression", "target": "pay", "columns": columns})
+    clean, rejected = check_rows(pd.DataFrame({"grade": ["1.0", "2"], "pay": ["1", "2"]}), data)
+    assert rejected.empty
+    assert clean["grade"].tolist() == ["1", "2"]
+
+
+def test_numbers_that_no_feature_can_hold_and_values_over_several_lines_are_rejected():
+    _, rejected = check_rows(rows(age=["1e39", "30", "31"], city=["a", "b\nc", "d"]), options(max_rejected_fraction=1))
+    assert rejected["rule"].tolist() == ["a finite number", "in one line"]
+
+
+def test_rejected_text_nan_is_shown_as_it_stood():
+    _, rejected = check_rows(rows(size=["nan", "S"]), options())
+    assert rejected["value"].tolist() == ["nan"]
+
+
+def test_column_named_row_is_refused():
+    with pytest.raises(ValueError, match="'row' is the name of the row number"):
+        DataOptions.model_validate({"task": "regression", "target": "y", "columns": {"row": {"kind": "number"}}})

@@ -31,7 +31,8 @@ def test_missing_file_says_what_to_put_where(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"", "is empty; it needs a header"), (b"a\n\xff\xfe\n", "cannot be read as CSV in UTF-8")]
+    ("content", "message"),
+    [(b"", "is empty; it needs a header"), (b"a\n\xff\xfe\n", "is not UTF-8: byte 0xff in line 2; save it as UTF-8")],
 )
 def test_file_that_is_no_table_is_refused(tmp_path, content, message):
     path = tmp_path / "rows.csv"
@@ -81,3 +82,38 @@ def test_failed_download_says_which_file_to_put_where_and_leaves_nothing(tmp_pat
     ):
         RawRowsDataset(filepath=str(path), url=f"{server}/none.csv").load()
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'a,b\n1,x\n2,"y\n3,z\n4,w\n', "a quote is left open in .*, in or before row 2; close it"),
+        (b'"a\nc",b\n1,x\n', "a quote is left open in the header"),
+        (b"a,b,a\n1,2,3\n", "column 'a' stands 2 times in the header"),
+        (b"\x1f\x8b\x08\x00", "is gzip, but its name does not end in .gz"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16; a table is UTF-8 text"),
+    ],
+)
+def test_file_that_would_be_misread_is_refused(tmp_path, content, message):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=message):
+        RawRowsDataset(filepath=str(path)).load()
+
+
+@pytest.mark.parametrize("content", ["a,b\n1,2\n3\n4,5\n6,7,8\n", "\n\na;b\n1;2\n3\n4;5\n6;7;8\n"])
+def test_rows_with_another_number_of_fields_are_named_and_missing(tmp_path, content):
+    path = tmp_path / "rows.csv"
+    path.write_text(content)
+    rows = RawRowsDataset(filepath=str(path)).load()
+    assert rows["a"].fillna("").tolist() == ["1", "", "4", ""]
+    assert rows.attrs["broken_rows"] == {2: "3", 4: content.split("\n")[-2]}
+
+
+def test_header_alone_gives_no_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    for content in ("a,b", "a,b\n"):
+        path.write_text(content)
+        rows = RawRowsDataset(filepath=str(path)).load()
+        assert list(rows) == ["a", "b"]
+        assert rows.empty

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -56,3 +58,17 @@ def test_source_of_the_rows_is_stored_with_them(tmp_path):
     table.attrs["source"] = "bundled sample"
     dataset.save(table)
     assert dataset.load().attrs["source"] == "bundled sample"
+
+
+def test_killed_versioned_save_does_not_become_the_newest_version(tmp_path):
+    path = str(tmp_path / "a.json")
+    JSONDataset(filepath=path, version=Version(None, "2026-01-01T00.00.00.000Z")).save({"a": 1})
+    program = (
+        "import os, signal, sys; from kedro.io import Version; from torchlane.core import files\n"
+        "from torchlane.datasets.stock import JSONDataset\n"
+        "files.os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "JSONDataset(filepath=sys.argv[1], version=Version(None, '2026-01-02T00.00.00.000Z')).save({'a': 2})"
+    )
+    assert subprocess.run([sys.executable, "-c", program, path]).returncode == -9
+    assert len(list(tmp_path.rglob(".partial-*"))) == 1
+    assert JSONDataset(filepath=path, version=Version(None, None)).load() == {"a": 1}

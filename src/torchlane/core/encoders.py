@@ -90,17 +90,25 @@ class NumberEncoder(_Fitted):
 
     @classmethod
     def fit(cls, values: pd.Series, encoding: NumberEncoding) -> Self:
-        """Learn the scale of `values` (float64, NaN where missing)."""
+        """Learn the scale of `values` (float64, NaN where missing).
+
+        Raises:
+            ValueError: they are so large that their statistics overflow.
+        """
         known = values.dropna().to_numpy(np.float64)
         known = known if len(known) else np.zeros(1)
         factor, offset = scale_of(known, "none" if encoding == "quantile" else encoding)
+        with np.errstate(over="ignore", invalid="ignore"):
+            median = float(np.median(known))
+            quantiles = np.quantile(known, np.linspace(0, 1, min(QUANTILES, max(len(known), 2))))
+        _require_finite([factor, offset, median, *quantiles], str(values.name))
         return cls(
             name=str(values.name),
             encoding=encoding,
-            median=float(np.median(known)),
+            median=median,
             factor=factor,
             offset=offset,
-            quantiles=tuple(np.quantile(known, np.linspace(0, 1, min(QUANTILES, max(len(known), 2)))).tolist()),
+            quantiles=tuple(quantiles.tolist()),
             missing=int(values.isna().sum()),
             flagged=bool(values.isna().any()),
         )
@@ -110,12 +118,17 @@ class NumberEncoder(_Fitted):
         return (self.name, f"{self.name}=missing") if self.flagged else (self.name,)
 
     def encode(self, values: pd.Series) -> np.ndarray:
-        """Map `values` to float32 (n_rows, len(feature_names))."""
+        """Map `values` to float32 (n_rows, len(feature_names)).
+
+        Raises:
+            ValueError: a scaled value does not fit float32.
+        """
         known = values.fillna(self.median).to_numpy(np.float64)
         if self.encoding == "quantile":
             scaled = _normal_scores(known, np.array(self.quantiles))
         else:
-            scaled = known * self.factor + self.offset
+            scaled = _scaled(known, self.factor, self.offset)
+        scaled = _to_float32(scaled, self.name)
         columns = (scaled, values.isna().to_numpy()) if self.flagged else (scaled,)
         return np.column_stack(columns).astype(np.float32)
 
@@ -134,11 +147,13 @@ class TargetEncoder(_Fitted):
         """Learn scale or labels.
 
         Raises:
-            ValueError: train holds fewer labels than the task needs, or more.
+            ValueError: train holds fewer labels than the task needs, or more, or its numbers are so
+                large that their scale cannot be undone.
         """
         name = str(values.name)
         if task == "regression":
             factor, offset = scale_of(values.to_numpy(np.float64), scaling)
+            _require_finite([offset, 1 / factor if factor else np.inf], name)
             return cls(name=name, task=task, factor=factor, offset=offset)
         labels = natural_order(values.unique())
         if len(labels) < 2 or (task == "binary" and len(labels) > 2):
@@ -153,10 +168,10 @@ class TargetEncoder(_Fitted):
         """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.
 
         Raises:
-            ValueError: a label that train does not have.
+            ValueError: a label that train does not have, or a scaled number that does not fit float32.
         """
         if self.task == "regression":
-            return (values.to_numpy(np.float64) * self.factor + self.offset).astype(np.float32)[:, None]
+            return _to_float32(_scaled(values.to_numpy(np.float64), self.factor, self.offset), self.name)[:, None]
         index = self.label_index(values)
         return index.astype(np.float32)[:, None] if self.task == "binary" else index
 
@@ -232,10 +247,31 @@ def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:
     """Give factor and offset of `value * factor + offset`, as scikit-learn's scalers define them."""
     if scaling == "none":
         return 1.0, 0.0
-    with np.errstate(over="ignore"):
+    limits = np.finfo(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
         low, spread = (values.min(), np.ptp(values)) if scaling == "min_max" else (values.mean(), values.std())
-    factor = 1.0 / spread if spread > 10 * np.finfo(np.float64).eps * abs(low) else 1.0
-    return float(factor), float(-low * factor)
+        factor = 1.0 / spread if spread > max(10 * limits.eps * abs(low), limits.tiny) else 1.0
+        return float(factor), float(-low * factor)
+
+
+def _scaled(values: np.ndarray, factor: float, offset: float) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values * factor + offset
+
+
+def _to_float32(values: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = values.astype(np.float32)
+    _require_finite(rounded, name)
+    return rounded
+
+
+def _require_finite(values: np.ndarray | list[float], name: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"'{name}' holds numbers too large or too far apart for float32; "
+            f"set minimum and maximum in data.columns.{name}"
+        )
 
 
 def _normal_scores(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

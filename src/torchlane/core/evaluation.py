@@ -62,15 +62,8 @@ def evaluate(
 
 def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
     """Compute a task's metrics; see `Task` for the shapes. None where a metric is not defined."""
-    return {name: _defined(metric, prediction, truth) for name, metric in task.metrics.items()}
-
-
-def _defined(metric: Any, prediction: Tensor, truth: Tensor) -> float | None:
-    try:
-        value = float(metric(prediction, truth))
-    except ValueError:  # torchmetrics: fewer rows than the metric needs
-        return None
-    return value if math.isfinite(value) else None
+    scores = {name: task.score(name, prediction, truth) for name in task.metrics}
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
 def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> Scores:

@@ -1,6 +1,5 @@
 """What training makes small."""
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -31,7 +30,4 @@ class Objective:
         truth = (
             self.target.decode(targets.squeeze(-1)) if self.target.task == "regression" else targets.flatten().long()
         )
-        try:
-            return float(self.task.metrics[self.task.primary_metric](self.task.predict(outputs, self.target), truth))
-        except ValueError:
-            return math.nan
+        return self.task.score(self.task.primary_metric, self.task.predict(outputs, self.target), truth)

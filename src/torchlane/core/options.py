@@ -4,6 +4,7 @@ Each model forbids unknown keys and holds the defaults, so YAML states only what
 Nothing here imports torch until a name of a torch class has to be checked.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -13,7 +14,17 @@ TaskName = Literal["regression", "binary", "multiclass"]
 CategoryEncoding = Literal["codes", "one_hot"]
 NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Level = Annotated[str, BeforeValidator(str)]  # YAML may write 0 or true
+
+
+def plain_level(value: object) -> str:
+    """Write a level as it is compared: stripped, and whole numbers without decimals.
+
+    pandas makes 50.0 of 50 beside a gap, YAML writes 0 or true without quotes.
+    """
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+
+
+Level = Annotated[str, BeforeValidator(plain_level)]
 
 
 class Options(BaseModel):
@@ -47,7 +58,8 @@ class DataOptions(Options):
 
     Columns of the raw file that are not declared are ignored. `features` picks and orders the
     inputs; without it they are all declared columns but the target. `digest` is the SHA-256 that
-    `torchlane.core.rows.rows_digest` gives for the file meant by `source`.
+    `torchlane.core.rows.rows_digest` gives for the file meant by `source`. A larger share of rejected
+    rows than `max_rejected_fraction` stops the run.
     """
 
     task: TaskName
@@ -57,9 +69,12 @@ class DataOptions(Options):
     source: str = ""
     digest: str = ""
     missing_values: tuple[str, ...] = ("",)
+    max_rejected_fraction: float = Field(0.2, ge=0, le=1)
 
     @model_validator(mode="after")
     def _features_are_declared(self) -> Self:
+        if "row" in (*self.columns, self.target):
+            raise ValueError("'row' is the name of the row number; rename that column in the file")
         for name in self.features:
             if name not in self.columns:
                 raise ValueError(f"feature '{name}' is not among columns: {', '.join(self.columns)}")

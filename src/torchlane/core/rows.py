@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+LARGEST = float(np.finfo(np.float32).max)  # what features can hold
 ROW = "row"  # number of a row in its file: 1 is the first one under the header
 MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # say "missing" in a number column, in any case
 
@@ -65,7 +66,24 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if clean.empty:
         raise ValueError(_nothing_left(raw_rows, rejected))
     clean.attrs["source"] = describe_source(raw_rows, options)
+    clean.attrs["raw_fingerprint"] = raw_rows.attrs.get("fingerprint", "")
     return clean, rejected
+
+
+def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, options: DataOptions) -> None:
+    """Stop where more rows were rejected than `data.max_rejected_fraction` allows.
+
+    Raises:
+        ValueError: with the share and the rules broken most often.
+    """
+    n_rejected = rejected_rows[ROW].nunique()
+    n_rows = n_rejected + len(clean_rows)
+    if n_rejected > options.max_rejected_fraction * n_rows:
+        raise ValueError(
+            f"{n_rejected} of {n_rows} rows are rejected, more than data.max_rejected_fraction "
+            f"{options.max_rejected_fraction:g} allows: {_commonest_rules(rejected_rows)}; see rejected_rows.csv, "
+            f"and correct the file, data.columns or the limit"
+        )
 
 
 def apply_rules(
@@ -93,8 +111,15 @@ def apply_rules(
             unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": "a number"}))
     broken = _broken_rules(typed, columns)
     rejected = pd.concat([*unread, broken]).drop_duplicates([ROW, "column"]).sort_values([ROW, "column"])
-    values = [str(raw_rows[name].iloc[row - 1]) for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
-    rejected.insert(2, "value", pd.Series(values, index=rejected.index, dtype="str").replace("nan", ""))
+    torn = raw_rows.attrs.get("broken_rows", {})
+    rejected = rejected[~rejected[ROW].isin(torn)]
+    values = [raw_rows[name].iloc[row - 1] for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
+    shown = ["" if pd.isna(value) else str(value) for value in values]
+    rejected.insert(2, "value", pd.Series(shown, index=rejected.index, dtype="str"))
+    if torn:
+        rule = f"{len(raw_rows.columns)} fields, as the header has"
+        whole = pd.DataFrame({ROW: list(torn), "column": "", "value": list(torn.values()), "rule": rule})
+        rejected = pd.concat([rejected, whole]).sort_values([ROW, "column"])
     return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected.reset_index(drop=True)
 
 
@@ -134,7 +159,9 @@ def _schema_column(column: ColumnOptions) -> "pandera.Column":
 
     checks = []
     if column.kind == "number":
-        checks.append(pandera.Check(np.isfinite, error="a finite number"))
+        checks.append(pandera.Check(lambda values: values.abs() <= LARGEST, error="a finite number"))
+    else:
+        checks.append(pandera.Check(lambda values: ~values.str.contains("\n"), error="in one line"))
     if column.levels is not None:
         checks.append(pandera.Check.isin(column.levels, error=f"one of {', '.join(column.levels)}"))
     if column.minimum is not None:
@@ -152,7 +179,13 @@ def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -
 def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
     if raw_rows.empty:
         return f"{place_of(raw_rows)} has a header but no rows; put at least one row under it"
-    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3)
-    worst = commonest.reset_index(name="count").itertuples()
-    rules = "; ".join(f"'{each.column}' must be {each.rule} ({each.count} rows)" for each in worst)
+    rules = _commonest_rules(rejected)
     return f"no row of {place_of(raw_rows)} keeps the rules: {rules}; correct the file or data.columns"
+
+
+def _commonest_rules(rejected: pd.DataFrame) -> str:
+    """Name the three rules broken most often."""
+    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3).reset_index(name="count").itertuples()
+    return "; ".join(
+        f"{repr(each.column) if each.column else 'a row'} must be {each.rule} ({each.count} rows)" for each in commonest
+    )

@@ -1,5 +1,7 @@
 """What differs between regression, binary and multiclass stands in this one table."""
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,9 +37,14 @@ class Task:
     def primary_metric(self) -> str:
         return next(iter(self.metrics))
 
-    @property
-    def higher_is_better(self) -> bool:
-        return self.primary_metric.endswith("_score")
+    def score(self, metric: str, prediction: Tensor, truth: Tensor) -> float:
+        """Compute one metric; NaN where it is not defined, such as R² of one row or AUC of one class."""
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", r"No (positive|negative) samples")  # torchmetrics falls back to 0
+                return float(self.metrics[metric](prediction, truth))
+        except (UserWarning, ValueError):
+            return math.nan
 
 
 def make_loss(task: str, name: str | None) -> nn.Module:

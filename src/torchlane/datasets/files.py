@@ -12,7 +12,7 @@ Content = TypeVar("Content")
 
 
 class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
-    """One file; subclasses say how to `read` and `write` it.
+    """One file at `path`; subclasses say how to `read` and `write` it.
 
     Args:
         filepath: the file.
@@ -20,7 +20,7 @@ class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
-        self._path = Path(filepath)
+        self.path = Path(filepath)
         self.metadata = metadata
 
     @abstractmethod
@@ -32,19 +32,19 @@ class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
         """Write a new file; it takes its place when it is whole."""
 
     def load(self) -> Content:
-        if not self._path.exists():
-            raise DatasetError(f"{self._path} does not exist; run the stage that writes it, or the whole pipeline")
+        if not self.path.exists():
+            raise DatasetError(f"{self.path} does not exist; run the stage that writes it, or the whole pipeline")
         try:
-            return self.read(self._path)
+            return self.read(self.path)
         except ValueError as error:
-            raise DatasetError(f"{self._path} cannot be read: {error}") from error
+            raise DatasetError(f"{self.path} cannot be read: {error}") from error
 
     def save(self, data: Content) -> None:
-        with replacing(self._path) as partial:
+        with replacing(self.path) as partial:
             self.write(data, partial)
 
     def _exists(self) -> bool:
-        return self._path.exists()
+        return self.path.exists()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path)}
+        return {"filepath": str(self.path)}

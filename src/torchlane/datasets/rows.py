@@ -1,17 +1,34 @@
 """Raw rows: text as it stands in the file, so that nothing is misread before it is checked."""
 
+import csv
+import hashlib
+import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pandas as pd
+import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
+from pyarrow import csv as arrow_csv
 
 from torchlane.core.files import replacing
 
+logger = logging.getLogger(__name__)
+
+SEPARATORS = (",", ";", "\t", "|")
+HEADER_BYTES = 1 << 16
+SHOWN = 200  # characters of a broken row
+MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
 
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
-    """A CSV file with a header, UTF-8, loaded as text; `attrs["place"]` names the file.
+    """A table with a header, UTF-8, its fields between commas, semicolons, tabs or bars, loaded as text.
+
+    `attrs` of what is loaded: `place` names the file, `fingerprint` is the SHA-256 of its bytes, and
+    `broken_rows` maps the numbers of rows with more or fewer fields than the header (1 is the row
+    under it) to their text; such a row is missing in every column.
 
     Args:
         filepath: the file; endings such as `.gz` say how it is compressed.
@@ -25,32 +42,109 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
-        return self._read(n_rows=None)
+        if not self._path.exists():
+            self._download()
+        rows = self._read()
+        rows.attrs |= {"place": self.place, "fingerprint": self.fingerprint()}
+        return rows
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"raw rows are never written, so {self._path} stays as it is")
+        raise DatasetError(f"raw rows are never written, so {self.place} stays as it is")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows."""
-        return TablePreview(self._read(nrows).to_dict(orient="split"))
+        return TablePreview(self._read().head(nrows).to_dict(orient="split"))
 
-    def _read(self, n_rows: int | None) -> pd.DataFrame:
-        if not self._path.exists():
-            self._download()
-        try:
-            rows = pd.read_csv(self._path, dtype="str", keep_default_na=False, encoding="utf-8-sig", nrows=n_rows)
-        except pd.errors.EmptyDataError as error:
-            raise DatasetError(f"{self.place} is empty; it needs a header and rows") from error
-        except (ValueError, OSError) as error:
-            raise DatasetError(f"{self.place} cannot be read as CSV in UTF-8: {error}") from error
-        rows.attrs["place"] = self.place
-        return rows
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of the file."""
+        with self._path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def place(self) -> str:
         """The path as a user would write it: relative to the working folder where it lies below."""
         here = Path.cwd()
         return str(self._path.relative_to(here) if self._path.is_relative_to(here) else self._path)
+
+    def _read(self) -> pd.DataFrame:
+        names, separator, n_skipped = self._read_header()
+        broken: dict[int, str] = {}
+
+        def set_apart(row: Any) -> str:
+            broken[row.number - n_skipped] = row.text[:SHOWN]  # pyarrow counts what it skips
+            return "skip"
+
+        try:
+            table = arrow_csv.read_csv(
+                self._path,
+                read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=n_skipped, use_threads=False),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=separator, newlines_in_values=True, invalid_row_handler=set_apart
+                ),
+                convert_options=arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "Empty CSV" in str(error) or "Could not skip" in str(error):  # a header and nothing else
+                return pd.DataFrame({name: pd.Series(dtype="str") for name in names})
+            if "UTF8" in str(error):
+                raise DatasetError(f"{self.place} is not UTF-8 ({error}); save it as UTF-8") from error
+            raise DatasetError(f"{self.place} cannot be read as a table: {error}") from error
+        except OSError as error:
+            raise DatasetError(f"{self.place} cannot be read: {error}") from error
+        rows = table.to_pandas()
+        self._require_closed_quotes(rows)
+        if broken:
+            every_row = pd.RangeIndex(1, len(rows) + len(broken) + 1)
+            rows = rows.set_axis(every_row.drop(list(broken))).reindex(every_row).reset_index(drop=True)
+        rows.attrs["broken_rows"] = broken
+        return rows
+
+    def _read_header(self) -> tuple[list[str], str, int]:
+        """Give the column names, what stands between them, and how many lines end with the header."""
+        try:
+            with pa.input_stream(str(self._path), compression="detect") as stream:
+                start = stream.read(HEADER_BYTES)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DatasetError(f"{self.place} cannot be read: {error}") from error
+        for magic, what in MAGIC.items():
+            if start.startswith(magic):
+                raise DatasetError(f"{self.place} is {what}; a table is UTF-8 text, or compressed and named so")
+        try:
+            text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
+        except UnicodeDecodeError as error:
+            line = start[: error.start].count(b"\n") + 1
+            raise DatasetError(
+                f"{self.place} is not UTF-8: byte 0x{start[error.start]:02x} in line {line}; save it as UTF-8"
+            ) from error
+        lines = text.splitlines()
+        n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+        lines = lines[n_empty:]
+        if not lines:
+            raise DatasetError(f"{self.place} is empty; it needs a header and rows")
+        if lines[0].count('"') % 2:
+            raise DatasetError(f"a quote is left open in the header of {self.place}; a header is one line")
+        separator = max(SEPARATORS, key=lambda each: len(next(csv.reader(lines[:1], delimiter=each))))
+        if separator != ",":
+            logger.info("%s: the fields stand between %r", self.place, separator)
+        names = [name.strip() for name in next(csv.reader(lines[:1], delimiter=separator))]
+        repeated = [name for name, count in Counter(names).items() if name and count > 1]
+        if repeated:
+            raise DatasetError(
+                f"column '{repeated[0]}' stands {names.count(repeated[0])} times in the header of {self.place}; "
+                f"rename or drop one"
+            )
+        return [name or f"Unnamed: {number}" for number, name in enumerate(names)], separator, n_empty + 1
+
+    def _require_closed_quotes(self, rows: pd.DataFrame) -> None:
+        """Refuse a file whose last field swallowed all that follows an open quote."""
+        if rows.empty or not rows.iloc[-1].str.contains("\n").any():
+            return
+        with pa.input_stream(str(self._path), compression="detect") as stream:
+            n_quotes = sum(chunk.count(b'"') for chunk in iter(lambda: stream.read(1 << 24), b""))
+        if n_quotes % 2:
+            raise DatasetError(f"a quote is left open in {self.place}, in or before row {len(rows)}; close it")
 
     def _download(self) -> None:
         if self._url is None:

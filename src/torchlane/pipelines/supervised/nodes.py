@@ -26,8 +26,11 @@ def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame,
     return rows.check_rows(raw_rows, data)
 
 
-def split_rows(clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions) -> pd.DataFrame:
-    """Give each row its part; see `torchlane.core.splits.split_rows`."""
+def split_rows(
+    clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, data: DataOptions, split: SplitOptions
+) -> pd.DataFrame:
+    """Give each row its part, unless too many were rejected; see `torchlane.core.splits.split_rows`."""
+    rows.check_rejections(clean_rows, rejected_rows, data)
     return splits.split_rows(clean_rows, data, split)
 
 

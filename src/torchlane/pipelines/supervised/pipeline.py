@@ -18,7 +18,7 @@ def create_pipeline(use_case: str) -> Pipeline:
             ),
             Node(
                 nodes.split_rows,
-                inputs=["clean_rows", "params:data", "params:split"],
+                inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
                 outputs="splits",
                 name="split_rows",
                 tags="prepare",
