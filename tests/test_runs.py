@@ -169,7 +169,9 @@ def test_debug_shows_the_traceback(run_kedro):
 def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries, water_potability; ")
+    assert done.stderr.startswith(
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries, water_potability; "
+    )
 
 
 def test_new_use_case_needs_a_file_and_its_parameters_only(tmp_path, toy_rows):
@@ -236,7 +238,9 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("env", "source"), [("test", "bundled sample"), ("public", "water potability, 3,276 water bodies")])
+@pytest.mark.parametrize(
+    ("env", "source"), [("test", "bundled sample"), ("public", "water potability, 3,276 water bodies")]
+)
 def test_water_potability_runs_by_configuration_alone(tmp_path, env, source):
     if env == "public" and not (PUBLIC.parent / "water_potability.csv").exists():
         pytest.skip(f"the real rows are not in {PUBLIC.parent}")

@@ -71,7 +71,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         broken: dict[int, str] = {}
 
         def set_apart(row: Any) -> str:
-            broken[row.number - n_skipped] = row.text[:SHOWN]  # pyarrow counts what it skips
+            broken[row.number - n_skipped] = row.text  # pyarrow counts what it skips
             return "skip"
 
         try:
@@ -94,11 +94,11 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         except OSError as error:
             raise DatasetError(f"{self.place} cannot be read: {error}") from error
         rows = table.to_pandas()
-        self._require_closed_quotes(rows)
+        self._require_closed_quotes(rows, broken)
         if broken:
             every_row = pd.RangeIndex(1, len(rows) + len(broken) + 1)
             rows = rows.set_axis(every_row.drop(list(broken))).reindex(every_row).reset_index(drop=True)
-        rows.attrs["broken_rows"] = broken
+        rows.attrs["broken_rows"] = {row: text[:SHOWN] for row, text in broken.items()}
         return rows
 
     def _read_header(self) -> tuple[list[str], str, int]:
@@ -118,6 +118,8 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             raise DatasetError(
                 f"{self.place} is not UTF-8: byte 0x{start[error.start]:02x} in line {line}; save it as UTF-8"
             ) from error
+        if "\x00" in text.partition("\n")[0]:
+            raise DatasetError(f"{self.place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
         lines = text.splitlines()
         n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
         lines = lines[n_empty:]
@@ -137,14 +139,20 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             )
         return [name or f"Unnamed: {number}" for number, name in enumerate(names)], separator, n_empty + 1
 
-    def _require_closed_quotes(self, rows: pd.DataFrame) -> None:
-        """Refuse a file whose last field swallowed all that follows an open quote."""
-        if rows.empty or not rows.iloc[-1].str.contains("\n").any():
-            return
+    def _require_closed_quotes(self, rows: pd.DataFrame, broken: dict[int, str]) -> None:
+        """Refuse a file in which an open quote swallowed rows.
+
+        They would be part of a broken row, or, to the end of the file, of the last field.
+        """
+        swallowed = [row for row, text in broken.items() if "\n" in text]
+        if not swallowed and not rows.empty and rows.iloc[-1].str.contains("\n").any() and self._n_quotes() % 2:
+            swallowed = [len(rows) + len(broken)]
+        if swallowed:
+            raise DatasetError(f"a quote is left open in {self.place}, in or before row {swallowed[0]}; close it")
+
+    def _n_quotes(self) -> int:
         with pa.input_stream(str(self._path), compression="detect") as stream:
-            n_quotes = sum(chunk.count(b'"') for chunk in iter(lambda: stream.read(1 << 24), b""))
-        if n_quotes % 2:
-            raise DatasetError(f"a quote is left open in {self.place}, in or before row {len(rows)}; close it")
+            return sum(chunk.count(b'"') for chunk in iter(lambda: stream.read(1 << 24), b""))
 
     def _download(self) -> None:
         if self._url is None:
