@@ -4,7 +4,7 @@ import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
-from torchlane.figures.style import COLOURS, finish
+from torchlane.figures.style import COLOURS, faint, finish
 
 
 def plot_history(history: pd.DataFrame, source: str) -> Figure:
@@ -46,4 +46,4 @@ def _add_band(figure: Figure, column: int, part: str, epochs: pd.Series, low: pd
         "hoverinfo": "skip",
     }
     figure.add_trace(Scatter(y=low, **shared), row=1, col=column)
-    figure.add_trace(Scatter(y=high, fill="tonexty", fillcolor=COLOURS[part], opacity=0.2, **shared), row=1, col=column)
+    figure.add_trace(Scatter(y=high, fill="tonexty", fillcolor=faint(COLOURS[part]), **shared), row=1, col=column)

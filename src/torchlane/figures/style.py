@@ -5,6 +5,16 @@ from plotly.graph_objects import Figure
 COLOURS = {"train": "#4c78a8", "valid": "#f58518", "test": "#54a24b", "guide": "#9d9da1"}
 
 
+def faint(colour: str) -> str:
+    """Make a colour see-through, for an area behind a line.
+
+    >>> faint("#4c78a8")
+    'rgba(76, 120, 168, 0.25)'
+    """
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgba({red}, {green}, {blue}, 0.25)"
+
+
 def finish(figure: Figure, title: str, source: str) -> Figure:
     """Give a figure its title, with the source of the rows under it."""
     return figure.update_layout(
