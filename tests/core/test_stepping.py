@@ -50,9 +50,10 @@ def test_lower_precision_learns_too(changes):
     assert losses[-1] < 0.2 * losses[0]
 
 
-def test_compiled_steps_stay_close_to_plain_ones():
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_steps_stay_close_to_plain_ones(mode):
     exact, _ = take_steps(options())
-    compiled, _ = take_steps(options(exact=False, compile="default"))
+    compiled, _ = take_steps(options(exact=False, compile=mode))
     assert compiled == pytest.approx(exact, rel=1e-3)
 
 
