@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
@@ -91,12 +92,12 @@ def score_ridge(parts: dict[str, pd.DataFrame], data: object) -> dict[str, float
         (OneHotEncoder(handle_unknown="ignore"), [name for name, each in columns.items() if each.kind == "category"]),
         (StandardScaler(), [name for name, each in columns.items() if each.kind == "number"]),
     )
-    fitted = {alpha: make_pipeline(encode, Ridge(alpha)) for alpha in PENALTIES}
+    fitted = {alpha: make_pipeline(clone(encode), Ridge(alpha)) for alpha in PENALTIES}
     for ridge in fitted.values():
         ridge.fit(parts["train"], parts["train"][target])
     best = max(PENALTIES, key=lambda alpha: r2_score(parts["valid"][target], fitted[alpha].predict(parts["valid"])))
     both = pd.concat([parts["train"], parts["valid"]])
-    refitted = make_pipeline(encode, Ridge(best)).fit(both, both[target])
+    refitted = make_pipeline(clone(encode), Ridge(best)).fit(both, both[target])
     test = parts["test"]
     return {
         "ridge": r2_score(test[target], fitted[best].predict(test)),
