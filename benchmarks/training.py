@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from torchlane.core.encoders import TargetEncoder
+from torchlane.core.members import make_members
 from torchlane.core.objectives import Objective
 from torchlane.core.options import TrainingOptions
-from torchlane.core.training import MemberRun, make_members
+from torchlane.core.plain_run import PlainRun
 
 CPU = torch.device("cpu")
 
@@ -107,10 +108,9 @@ def ours(case: Case, exact: bool) -> Iterator[None]:
     options = TrainingOptions.model_validate(
         {"epochs": 10_000, "batch_size": case.batch_size, "optimizer": {"name": case.optimizer}, "exact": exact}
     )
-    (member,) = make_members(case.build, options, CPU)
     no_rows = TensorDataset(*(tensor[:0] for tensor in case.data.tensors))
-    run = MemberRun(member, case.data, no_rows, Objective.of(case.target, None), options)
-    for _ in run.epochs():
+    (member,) = make_members(case.build, case.data, no_rows, Objective.of(case.target, None), options, CPU)
+    for _ in PlainRun(member, stop=None, keep_going=False).epochs():
         yield
 
 

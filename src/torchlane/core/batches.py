@@ -9,6 +9,23 @@ from torch.utils.data import TensorDataset
 GATHER_BYTES = 1 << 22  # rows are gathered in blocks of batches of about this size
 
 
+def draw_order(n_rows: int, generator: Generator) -> Tensor:
+    """Draw the order of an epoch, int64 (n_rows,), as a shuffling `DataLoader` does from the global generator."""
+    _draw_seed(generator)  # the base seed
+    return _draw_sampler_order(n_rows, generator)
+
+
+def _draw_seed(generator: Generator | None) -> int:
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
+
+
+def _draw_sampler_order(n_rows: int, generator: Generator | None) -> Tensor:
+    """Seed a generator of the sampler's own, and permute with that."""
+    own = torch.Generator()
+    own.manual_seed(_draw_seed(generator))
+    return torch.randperm(n_rows, generator=own)
+
+
 class Batches:
     """Walk a `TensorDataset` as `DataLoader(dataset, batch_size, shuffle, drop_last, generator)` does.
 
@@ -51,7 +68,7 @@ class Batches:
         return whole + (rest > 0 and not self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        torch.empty((), dtype=torch.int64).random_(generator=self._generator)  # the base seed
+        _draw_seed(self._generator)  # the base seed
         return self._walk()
 
     def _walk(self) -> Iterator[tuple[Tensor, ...]]:
@@ -72,12 +89,9 @@ class Batches:
         return (rows.pin_memory() if self._device.type == "cuda" else rows).to(self._device, non_blocking=True)
 
     def _draw_order(self) -> Tensor:
-        generator = self._generator
-        if generator is None:
-            seed = int(torch.empty((), dtype=torch.int64).random_().item())
-            generator = torch.Generator()
-            generator.manual_seed(seed)
-        return torch.randperm(self._n_rows, generator=generator)
+        if self._generator is None:
+            return _draw_sampler_order(self._n_rows, None)
+        return torch.randperm(self._n_rows, generator=self._generator)
 
     @property
     def _block_rows(self) -> int:

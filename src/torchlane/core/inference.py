@@ -1,7 +1,9 @@
 """A trained model: one file without pickle, and all that prediction needs."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from torchlane.core.files import replacing
 from torchlane.core.models import build_model
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import ROW, apply_rules
+from torchlane.core.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-1"
@@ -56,15 +59,22 @@ class TrainedModel:
 
     def outputs(self, features: Tensor) -> Tensor:
         """Run every member on float32 (n_rows, n_features): float32 (members, n_rows, width)."""
-        blocks = features.split(BLOCK_ROWS) if len(features) else ()
+        if not len(features):
+            return torch.empty(self.n_members, 0, self.task.width(len(self.encoder.target.labels)))
         with torch.inference_mode():
-            each = []
-            for network in map(self.network, range(self.n_members)):
-                done = [network(_padded(block))[: len(block)] for block in blocks]
-                each.append(
-                    torch.cat(done) if done else torch.empty(0, self.task.width(len(self.encoder.target.labels)))
-                )
-            return torch.stack(each)
+            done = [self._forward(_padded(block))[:, : len(block)] for block in features.split(BLOCK_ROWS)]
+            return torch.cat(done, dim=1)
+
+    @cached_property
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """All members' outputs (members, n_rows, width), through one program where they are several and can be."""
+        networks = [self.network(member) for member in range(self.n_members)]
+        try:
+            if len(networks) > 1:
+                return stacked_forward(networks, torch.zeros(2, len(self.encoder.feature_names)))
+        except NotStackableError:
+            pass
+        return lambda features: torch.stack([network(features) for network in networks])
 
     def member_predictions(self, features: Tensor) -> Tensor:
         """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""

@@ -13,11 +13,12 @@ from torchlane.core.checkpoints import Checkpoints, CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel, build_network
+from torchlane.core.members import make_members
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tensors import fingerprint
-from torchlane.core.training import fit, make_members
+from torchlane.core.training import fit, mean_history, mean_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def train_model(
     """
     device = choose_device(training.device)
     objective = Objective.of(encoder.target, training.loss)
-    members = make_members(lambda: build_network(model, encoder), training, device)
+    members = make_members(lambda: build_network(model, encoder), train, valid, objective, training, device)
     logger.info(
         "training: %d rows, %d features, members %d, each %s; on %s with %d threads",
         len(train),
@@ -51,17 +52,18 @@ def train_model(
     )
     data_fingerprint = fingerprint(train)
     run: Checkpoints = checkpoints.of_run(_identity(data_fingerprint, fingerprint(valid), encoder, model, training))
-    fitted = fit(members, train, valid, objective, training, run)
+    outcomes = fit(members, run)
     details = {
         "source": source,
         "data_fingerprint": data_fingerprint,
-        "metrics": fitted.metrics,
+        "metrics": mean_metrics(outcomes),
         "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
         "device": str(device),
         "threads": training.threads or torch.get_num_threads(),
     }
-    weights = {name: torch.stack([each[name] for each in fitted.weights]) for name in fitted.weights[0]}
-    return TrainedModel(weights, encoder, data, model, training, details), fitted.history
+    each = [outcome["weights"] for outcome in outcomes]
+    weights = {name: torch.stack([of_member[name] for of_member in each]) for name in each[0]}
+    return TrainedModel(weights, encoder, data, model, training, details), mean_history(outcomes)
 
 
 def _identity(

@@ -196,7 +196,9 @@ class SchedulerOptions(Options):
 class TrainingOptions(Options):
     """How the weights are found.
 
-    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts.
+    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts. `stacked` trains
+    them as one tensor program where that can be, within rounding of the plain loop; one member alone, or
+    `stacked: false`, has the plain loop's bits.
     `patience_epochs` without a lower validation loss end a member's training, and its best weights
     are restored; null trains all `epochs`. A checkpoint is written after an epoch when
     `checkpoint_minutes` or `checkpoint_epochs` have passed since the last.
@@ -210,6 +212,7 @@ class TrainingOptions(Options):
     """
 
     members: int = Field(1, ge=1)
+    stacked: bool = True
     seed: int = Field(0, ge=0)
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(64, ge=1)

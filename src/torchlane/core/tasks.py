@@ -24,7 +24,9 @@ class Task:
     `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
     `predict` turns outputs into predictions, float64: raw values (n_rows,) for regression, else
     probabilities (n_rows, n_labels). `metrics` compare predictions with the truth, which is raw
-    values (n_rows,) or label indices (n_rows,); the first is the primary one.
+    values (n_rows,) or label indices (n_rows,); the first is the primary one. `primary` is that one for
+    several networks at once, from outputs (members, n_rows, width) and encoded targets of the members
+    (members, n_rows, …) to float64 (members,), NaN where it is not defined.
     """
 
     losses: Mapping[str, Callable[[], nn.Module]]
@@ -32,6 +34,7 @@ class Task:
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
     metrics: Mapping[str, Metric]
+    primary: Callable[[Tensor, Tensor], Tensor]
 
     @property
     def primary_metric(self) -> str:
@@ -91,6 +94,27 @@ def _torchmetrics(family: str, name: str) -> Callable[..., Tensor]:
     )
 
 
+def _r2_scores(outputs: Tensor, targets: Tensor) -> Tensor:
+    outputs, targets = outputs.double(), targets.double()
+    residual = (targets - outputs).square().sum((1, 2))
+    total = (targets - targets.mean(1, keepdim=True)).square().sum((1, 2))
+    return torch.where(total > 0, 1 - residual / total, math.nan)
+
+
+def _roc_auc_scores(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The share of pairs in the right order, ties counting half (Hanley & McNeil 1982), from ranks."""
+    values, positive = outputs.double().squeeze(-1), targets.double().squeeze(-1)
+    ordered = values.sort(dim=1).values
+    ranks = (torch.searchsorted(ordered, values) + torch.searchsorted(ordered, values, right=True) + 1) / 2
+    n_positive = positive.sum(1)
+    pairs = n_positive * (positive.shape[1] - n_positive)
+    return ((ranks * positive).sum(1) - n_positive * (n_positive + 1) / 2) / pairs  # NaN where one class is all
+
+
+def _accuracy_scores(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs.argmax(-1) == targets).double().mean(1)
+
+
 def _cross_entropy(probabilities: Tensor, truth: Tensor) -> Tensor:
     tiny = torch.finfo(probabilities.dtype).tiny
     return -probabilities.gather(1, truth[:, None]).clamp_min(tiny).log().mean()
@@ -107,6 +131,7 @@ TASKS: Mapping[str, Task] = {
             "mean_absolute_error": _regression("mean_absolute_error"),
             "root_mean_squared_error": _regression("mean_squared_error", squared=False),
         },
+        primary=_r2_scores,
     ),
     "binary": Task(
         losses={"binary_cross_entropy": nn.BCEWithLogitsLoss},
@@ -119,6 +144,7 @@ TASKS: Mapping[str, Task] = {
             "f1_score": _binary("binary_f1_score"),
             "cross_entropy_loss": _cross_entropy,
         },
+        primary=_roc_auc_scores,
     ),
     "multiclass": Task(
         losses={"cross_entropy": nn.CrossEntropyLoss},
@@ -130,5 +156,6 @@ TASKS: Mapping[str, Task] = {
             "macro_f1_score": _multiclass("multiclass_f1_score", "macro"),
             "cross_entropy_loss": _cross_entropy,
         },
+        primary=_accuracy_scores,
     ),
 }

@@ -1,0 +1,76 @@
+"""The networks that are trained, and what becomes of them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from torchlane.core.objectives import Objective
+from torchlane.core.options import TrainingOptions
+from torchlane.core.randomness import RandomState
+
+Weights = dict[str, Tensor]
+Line = dict[str, float]  # of the history of one member: an epoch
+Stop = Callable[[dict[int, Line]], set[int]]  # from the members' lines of an epoch: which of them shall stop
+
+
+@dataclass
+class Member:
+    """One network, the random numbers that belong to it, and what it learns from how.
+
+    With an empty `valid` no epoch is better than another, and the last weights stay.
+    """
+
+    model: nn.Module
+    random: RandomState
+    train: TensorDataset
+    valid: TensorDataset
+    objective: Objective
+    options: TrainingOptions
+
+
+class Outcome(TypedDict):
+    """What training leaves of a member: plain containers, so that a checkpoint can hold it.
+
+    `weights` is a `state_dict` on the CPU, of the epoch whose line of `history` is `kept`. `error` says
+    why a member failed, else it is empty.
+    """
+
+    weights: Weights
+    history: list[Line]
+    kept: Line
+    error: str
+
+
+def make_members(
+    build: Callable[[], nn.Module],
+    train: TensorDataset,
+    valid: TensorDataset,
+    objective: Objective,
+    options: TrainingOptions,
+    device: torch.device,
+) -> list[Member]:
+    """Build `options.members` networks, member i after `torch.manual_seed(options.seed + i)`."""
+    members = []
+    for number in range(options.members):
+        random = RandomState(options.seed + number, device)
+        with random.in_use():
+            model = build().to(device)
+        members.append(Member(model, random, train, valid, objective, options))
+    return members
+
+
+def fault_of(line: Line, has_valid: bool) -> str:
+    """Say which loss of an epoch is no finite number, and what to do; empty where both are."""
+    for name, loss in {"training": line["train_loss"], "validation": line["valid_loss"]}.items():
+        if not math.isfinite(loss) and (has_valid or name == "training"):
+            return (
+                f"the {name} loss is {loss} after epoch {line['epoch']:.0f} at learning rate "
+                f"{line['learning_rate']:g}: most often the rate is too high or the features are not "
+                f"scaled; lower training.learning_rate, or set encoding.numbers to z_score or quantile"
+            )
+    return ""

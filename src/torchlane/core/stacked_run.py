@@ -1,0 +1,424 @@
+"""Several members on their way together: one pass trains them all."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import TensorDataset
+
+from torchlane.core import interruption
+from torchlane.core.batches import draw_order
+from torchlane.core.checkpoints import State
+from torchlane.core.devices import place
+from torchlane.core.members import Line, Member, Outcome, Stop, fault_of
+from torchlane.core.objectives import Objective
+from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
+from torchlane.core.stacking import Program, dropout_rates, pad_columns, stack_members, unstack_member, views_of
+from torchlane.core.stepping import process_settings
+
+VALID_ROWS = 2048  # looked at together, by all members
+BUFFER = "buffer."  # before a network's own name of a buffer
+Tensors = dict[str, Tensor]
+
+
+class StackedRun:
+    """Members of one structure, each trained by the steps that it would take alone.
+
+    A member draws its random numbers in the order of the plain loop, from a generator that goes on
+    where its seeding and initialisation ended. It stops by its own patience and leaves the computation.
+    """
+
+    def __init__(self, members: Sequence[Member], program: Program, stop: Stop | None, keep_going: bool):
+        self._members = members
+        self._program = program
+        self._stop = stop
+        self._keep_going = keep_going
+        self._shared = members[0].options  # as far as `training.stack_key` makes them agree
+        self._rows = _JoinedRows(members, program)
+        self._random = [_MemberRandom(member, program) for member in members]
+        self._settings = [MemberSettings(each.options, _n_batches(each)) for each in members]
+        self._active = list(range(len(members)))
+        numbers, buffers = stack_members(program, [member.model for member in members])
+        n_moments = KERNELS[self._shared.optimizer.name].n_moments
+        tensors = {"numbers": numbers, "steps": numbers.new_zeros(len(members), dtype=torch.float32)}
+        tensors |= {f"moment.{number}": torch.zeros_like(numbers) for number in range(n_moments)}
+        tensors |= {BUFFER + name: buffer for name, buffer in buffers.items()}
+        self._stack = self._make_stack(tensors)
+        self._best = self._stack.copy_networks()
+        self._best_epochs = [0] * len(members)
+        self._lines: list[dict[int, Line]] = []  # an epoch each, by member
+        self._outcomes: dict[int, Outcome] = {}
+        self.epoch = 0
+        self.last_state: State = {}
+
+    def epochs(self) -> Iterator[Line]:
+        """Train epoch after epoch, yielding the mean line of history of the members still training.
+
+        Raises:
+            ValueError: a loss is no longer a finite number, unless the others shall keep going.
+        """
+        with process_settings(self._shared):
+            self.last_state = self.state_dict()
+            while self._active:
+                lines = self._train_epoch()
+                self._part_with_finished(lines)
+                self.last_state = self.state_dict()
+                yield {name: sum(each[name] for each in lines.values()) / len(lines) for name in _any(lines)}
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of each member, in order."""
+        return [self._outcomes[member] for member in range(len(self._members))]
+
+    def _train_epoch(self) -> dict[int, Line]:
+        started = time.perf_counter()
+        rates = {member: self._settings[member].schedule.learning_rate for member in self._active}
+        losses, outputs, targets = self._walk_train()
+        self.epoch += 1
+        lines: dict[int, Line] = {}
+        improved: list[int] = []
+        for positions in self._cohorts():
+            first = self._members[self._active[positions[0]]]
+            metric = first.objective.task.primary_metric
+            n_rows = len(first.train)
+            train_scores = first.objective.scores(
+                _pick(outputs, positions)[:, :n_rows], _pick(targets, positions)[:, :n_rows]
+            )
+            valid_losses, valid_scores = self._look_at_valid(positions, first)
+            for number, position in enumerate(positions):
+                member = self._active[position]
+                lines[member] = {
+                    "epoch": self.epoch,
+                    "train_loss": losses[position],
+                    "valid_loss": valid_losses[number],
+                    f"train_{metric}": train_scores[number],
+                    f"valid_{metric}": valid_scores[number],
+                    "learning_rate": rates[member],
+                }
+                if self._note_best(member, lines[member], has_valid=len(first.valid) > 0):
+                    improved.append(position)
+        self._keep_best(improved)
+        self._lines.append(lines)
+        for line in lines.values():
+            line["seconds"] = time.perf_counter() - started
+        return lines
+
+    def _walk_train(self) -> tuple[list[float], Tensor, Tensor]:
+        """Take the steps of an epoch: mean losses, outputs and targets (active, n_rows, …) in the order seen."""
+        lengths = [len(self._members[member].train) for member in self._active]
+        batch_size = self._shared.batch_size
+        order = self._rows.orders([(member, self._random[member].draw_order()) for member in self._active])
+        losses = torch.zeros(len(self._active), dtype=torch.float64, device=order.device)
+        outputs: Tensor | None = None
+        for start in range(0, max(lengths), batch_size):
+            interruption.check()
+            for n_rows, positions in _alike([min(batch_size, length - start) for length in lengths]):
+                rows = _pick(order[:, start : start + n_rows], positions)
+                batch_outputs, batch_losses = self._step(positions, rows)
+                if outputs is None:
+                    outputs = batch_outputs.new_zeros(*order.shape, *batch_outputs.shape[2:])
+                outputs[positions, start : start + n_rows] = batch_outputs
+                losses[positions] += batch_losses.double() * n_rows
+                self._after_batch(positions)
+        assert outputs is not None
+        means = (losses.cpu() / torch.tensor(lengths)).tolist()
+        return means, outputs, self._rows.targets[order]
+
+    def _step(self, positions: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one step of the members at `positions`, on their `rows` (positions, n_rows)."""
+        features, targets = self._rows.gather(rows)
+        noise = self._draw_noise([self._active[position] for position in positions], rows.shape[1], features.dtype)
+        objective = self._members[self._active[positions[0]]].objective
+        if len(positions) == len(self._active):
+            return self._stack.step(features, targets, noise, objective, self._shared.clip_norm)
+        part = self._take(positions)
+        result = part.step(features, targets, noise, objective, self._shared.clip_norm)
+        self._stack.put(positions, part)
+        return result
+
+    def _draw_noise(self, members: list[int], n_rows: int, dtype: torch.dtype) -> list[Tensor]:
+        """Draw the dropout masks of a batch: (members, n_rows, …) a layer, 0 or 1 / (1 - rate)."""
+        shapes = [(n_rows, *shape) for shape in self._program.noise_shapes]
+        sizes = [math.prod(shape) for shape in shapes]
+        uniform = torch.empty(len(members), sum(sizes), dtype=torch.float64, device=self._rows.features.device)
+        for row, member in zip(uniform, members, strict=True):
+            self._random[member].fill(row, sizes, dtype)
+        keep = torch.tensor([self._random[member].keep for member in members], dtype=torch.float64).to(uniform.device)
+        masks = []
+        for layer, piece in enumerate(uniform.split(sizes, dim=1) if sizes else ()):
+            share = keep[:, layer, None]
+            mask = (piece < share).to(dtype).div_(share.to(dtype))
+            masks.append(mask.view(len(members), *shapes[layer]))
+        return masks
+
+    def _after_batch(self, positions: list[int]) -> None:
+        settings = [self._settings[self._active[position]] for position in positions]
+        for each in settings:
+            each.schedule.after_batch()
+        if any(each.change_within_epoch for each in settings):
+            self._stack.optimizer.regroup()
+
+    def _look_at_valid(self, positions: list[int], member: Member) -> tuple[list[float], list[float]]:
+        """Losses and scores of the members at `positions`, which share the rows of valid."""
+        if not len(member.valid):
+            return [math.nan] * len(positions), [math.nan] * len(positions)
+        features, targets = self._rows.valid[id(member.valid)]
+        stack = self._stack if len(positions) == len(self._active) else self._take(positions)
+        outputs = torch.cat([stack.evaluate(rows) for rows in features.split(VALID_ROWS)], dim=1)
+        losses = [member.objective.loss(of_member, targets) for of_member in outputs]
+        return losses, member.objective.scores(outputs, targets.expand(len(positions), *targets.shape))
+
+    def _note_best(self, member: int, line: Line, has_valid: bool) -> bool:
+        best = self._best_epochs[member]
+        better = not has_valid or best == 0 or line["valid_loss"] < self._lines[best - 1][member]["valid_loss"]
+        if better:
+            self._best_epochs[member] = self.epoch
+        return better
+
+    def _keep_best(self, positions: list[int]) -> None:
+        if positions:
+            index = torch.tensor(positions)
+            self._best = {
+                name: best.index_copy(0, index.to(best.device), self._stack.tensors[name][positions])
+                for name, best in self._best.items()
+            }
+
+    def _part_with_finished(self, lines: dict[int, Line]) -> None:
+        """Step the schedules, and let the members go that have no epoch left, no patience or no finite loss."""
+        stopped = self._stop(lines) if self._stop is not None else set()
+        remaining = []
+        for position, member in enumerate(self._active):
+            options, line = self._members[member].options, lines[member]
+            has_valid = len(self._members[member].valid) > 0
+            self._settings[member].schedule.after_epoch(line["valid_loss"] if has_valid else line["train_loss"])
+            waited = self.epoch - self._best_epochs[member]
+            out_of_patience = has_valid and options.patience_epochs is not None and waited >= options.patience_epochs
+            fault = fault_of(line, has_valid)
+            if fault and not self._keep_going:
+                raise ValueError(fault)
+            if fault or out_of_patience or self.epoch >= options.epochs or member in stopped:
+                self._outcomes[member] = self._outcome(position, member, fault)
+            else:
+                remaining.append(position)
+        if len(remaining) < len(self._active):
+            stack = self._take(remaining) if remaining else None
+            self._best = {name: best[remaining] for name, best in self._best.items()}
+            self._active = [self._active[position] for position in remaining]
+            if stack is not None:
+                self._stack = stack
+        elif self._shared.scheduler is not None:
+            self._stack.optimizer.regroup()
+
+    def _outcome(self, position: int, member: int, fault: str) -> Outcome:
+        history = [lines[member] for lines in self._lines if member in lines]
+        buffers = {name.removeprefix(BUFFER): self._best[name][position] for name in self._best if name != "numbers"}
+        weights = unstack_member(self._program, self._members[member].model, self._best["numbers"][position], buffers)
+        return Outcome(weights=weights, history=history, kept=history[self._best_epochs[member] - 1], error=fault)
+
+    def _cohorts(self) -> list[list[int]]:
+        """The active members' positions, those together that learn from the same rows and are judged by the same."""
+        sharing: dict[tuple[int, int], list[int]] = {}
+        for position, member in enumerate(self._active):
+            each = self._members[member]
+            sharing.setdefault((id(each.train), id(each.valid)), []).append(position)
+        return list(sharing.values())
+
+    def _take(self, positions: list[int]) -> "_Stack":
+        tensors = {name: tensor[positions] for name, tensor in self._stack.tensors.items()}
+        return self._make_stack(tensors, [self._active[position] for position in positions])
+
+    def _make_stack(self, tensors: Tensors, members: list[int] | None = None) -> "_Stack":
+        settings = [self._settings[member] for member in (self._active if members is None else members)]
+        return _Stack(self._program, tensors, self._shared.optimizer.name, settings)
+
+    def state_dict(self) -> State:
+        """Everything the next epoch depends on, as copies."""
+        return {
+            "epoch": self.epoch,
+            "active": list(self._active),
+            "stack": {name: tensor.cpu().clone() for name, tensor in self._stack.tensors.items()},
+            "best": dict(self._best),
+            "best_epochs": list(self._best_epochs),
+            "lines": list(self._lines),
+            "outcomes": dict(self._outcomes),
+            "settings": [each.state_dict() for each in self._settings],
+            "random": [each.state_dict() for each in self._random],
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Go back to where `state_dict` was taken."""
+        device = self._rows.device
+        self.epoch, self._active = state["epoch"], state["active"]
+        self._best = {name: tensor.to(device) for name, tensor in state["best"].items()}
+        self._best_epochs, self._lines, self._outcomes = state["best_epochs"], state["lines"], state["outcomes"]
+        for each, of_member in zip(self._settings, state["settings"], strict=True):
+            each.load_state_dict(of_member)
+        for random, of_member in zip(self._random, state["random"], strict=True):
+            random.load_state_dict(of_member)
+        self._stack = self._make_stack({name: tensor.to(device) for name, tensor in state["stack"].items()})
+
+
+class _Stack:
+    """The tensors of some members, (members, …) each, and the steps that change them in place.
+
+    One member alone has a twin, since a stack of one would take other matrix kernels.
+    """
+
+    def __init__(self, program: Program, tensors: Tensors, optimizer: str, settings: list[MemberSettings]):
+        self._n_members = len(settings)
+        twins = 2 if self._n_members == 1 else 1
+        self._program = program
+        self._all = {name: torch.cat([tensor] * twins) if twins > 1 else tensor for name, tensor in tensors.items()}
+        self._gradients = torch.zeros_like(self._all["numbers"])
+        self._into_gradients = list(views_of(program, self._gradients).values())
+        views = views_of(program, self._all["numbers"])
+        self._parameters = {name: view.detach().requires_grad_() for name, view in views.items()}
+        self._buffers = {name.removeprefix(BUFFER): self._all[name] for name in tensors if name.startswith(BUFFER)}
+        moments = [list(self._all[name]) for name in tensors if name.startswith("moment.")]
+        self._rows = (list(self._all["numbers"]), list(self._gradients), moments, list(self._all["steps"]))
+        self.optimizer = StackedSteps(optimizer, settings * twins)
+
+    @property
+    def tensors(self) -> Tensors:
+        return {name: tensor[: self._n_members] for name, tensor in self._all.items()}
+
+    def copy_networks(self) -> Tensors:
+        """The numbers and buffers alone."""
+        kept = {name: tensor for name, tensor in self.tensors.items() if name == "numbers" or name.startswith(BUFFER)}
+        return {name: tensor.clone() for name, tensor in kept.items()}
+
+    def put(self, positions: list[int], part: "_Stack") -> None:
+        """Take over what has become of some members."""
+        for name, tensor in part.tensors.items():
+            self._all[name][positions] = tensor
+
+    def step(
+        self, features: Tensor, targets: Tensor, noise: list[Tensor], objective: Objective, clip_norm: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """Step on features (members, n_rows, …): the outputs (members, n_rows, width) and losses (members,)."""
+        features, targets, *noise = map(self._with_twin, (features, targets, *noise))
+        outputs = self._program.forward(self._parameters, self._buffers, features, noise)
+        losses = objective.member_losses(outputs, targets)
+        torch._foreach_copy_(self._into_gradients, torch.autograd.grad(losses.sum(), list(self._parameters.values())))
+        if clip_norm is not None:
+            norms = self._gradients.norm(dim=1, keepdim=True)
+            self._gradients.mul_((clip_norm / (norms + 1e-6)).clamp_max(1))  # as torch.nn.utils.clip_grad_norm_
+        self._all["steps"].add_(1)
+        self.optimizer(*self._rows)
+        return outputs.detach()[: self._n_members], losses.detach()[: self._n_members]
+
+    def evaluate(self, features: Tensor) -> Tensor:
+        """Look at features (n_rows, …) with every member: (members, n_rows, width)."""
+        with torch.inference_mode():
+            of_all = features.expand(len(self._gradients), *features.shape)
+            return self._program.forward(self._parameters, self._buffers, of_all, None)[: self._n_members]
+
+    def _with_twin(self, tensor: Tensor) -> Tensor:
+        return tensor if self._n_members > 1 else torch.cat([tensor, tensor])
+
+
+class _JoinedRows:
+    """The rows that the members train on, one data set under the other, and those that judge them."""
+
+    def __init__(self, members: Sequence[Member], program: Program):
+        self.device = next(members[0].model.parameters()).device
+        parts = {id(member.train): member.train for member in members}
+        self._starts = dict(zip(parts, _running_sum([len(part) for part in parts.values()]), strict=True))
+        self._parts = [id(member.train) for member in members]
+        features = _joined([pad_columns(part.tensors[0], program.n_columns) for part in parts.values()])
+        joined = place(TensorDataset(features, _joined([part.tensors[1] for part in parts.values()])), self.device)
+        self.features, self.targets = joined.tensors
+        self.valid = {
+            id(each): (pad_columns(each.tensors[0], program.n_columns).to(self.device), each.tensors[1].to(self.device))
+            for each in {id(member.valid): member.valid for member in members}.values()
+            if len(each)
+        }
+
+    def orders(self, drawn: list[tuple[int, Tensor]]) -> Tensor:
+        """Turn orders within own data sets into rows of the joined ones: (members, n_rows), 0 where shorter."""
+        rows = torch.zeros(len(drawn), max(len(order) for _, order in drawn), dtype=torch.int64)
+        for row, (member, order) in zip(rows, drawn, strict=True):
+            row[: len(order)] = order + self._starts[self._parts[member]]
+        return rows.to(self.features.device)
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring features and targets of rows (members, n_rows) to the members' device."""
+        flat = rows.flatten()
+        features, targets = (each.index_select(0, flat).to(self.device) for each in (self.features, self.targets))
+        return features.unflatten(0, rows.shape), targets.unflatten(0, rows.shape)
+
+
+class _MemberRandom:
+    """The random numbers of one member, drawn in the order of the plain loop."""
+
+    def __init__(self, member: Member, program: Program):
+        self._n_rows = len(member.train)
+        self.keep = [1 - rate for rate in dropout_rates(member.model, program)]
+        self._generators = {kind: Generator(kind) for kind in member.random.state}
+        self.load_state_dict(member.random.state)
+
+    def draw_order(self) -> Tensor:
+        return draw_order(self._n_rows, self._generators["cpu"])
+
+    def fill(self, row: Tensor, sizes: list[int], dtype: torch.dtype) -> None:
+        """Fill `row`, float64, such that a number below 1 - rate keeps its unit; `sizes` are those of the layers."""
+        generator = self._generators[row.device.type]
+        whole = all(keep < 1 for keep in self.keep)
+        if whole and (row.device.type != "cpu" or _bernoulli_is_uniform(dtype)):
+            row.uniform_(generator=generator)
+            return
+        row.zero_()
+        for piece, keep in zip(row.split(sizes) if sizes else (), self.keep, strict=True):
+            if keep < 1:
+                kept = torch.empty_like(piece, dtype=dtype).bernoulli_(keep, generator=generator)
+                piece.copy_(1 - kept)
+
+    def state_dict(self) -> State:
+        return {kind: generator.get_state() for kind, generator in self._generators.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for kind, generator in self._generators.items():
+            generator.set_state(state[kind])
+
+
+@cache
+def _bernoulli_is_uniform(dtype: torch.dtype) -> bool:
+    """Whether a Bernoulli number is a float64 uniform one compared, as where no vector library draws it.
+
+    Then masks are drawn twice as fast, and all layers at once.
+    """
+    first, second = Generator().manual_seed(0), Generator().manual_seed(0)
+    drawn = torch.empty(1000, dtype=dtype).bernoulli_(0.3, generator=first)
+    return torch.equal(drawn == 1, torch.empty(1000, dtype=torch.float64).uniform_(generator=second) < 0.3)
+
+
+def _n_batches(member: Member) -> int:
+    return -(-len(member.train) // member.options.batch_size)
+
+
+def _alike(sizes: list[int]) -> list[tuple[int, list[int]]]:
+    """Put positions together whose batches are as large; those without rows are left out."""
+    together: dict[int, list[int]] = {}
+    for position, size in enumerate(sizes):
+        if size > 0:
+            together.setdefault(size, []).append(position)
+    return list(together.items())
+
+
+def _pick(tensor: Tensor, positions: list[int]) -> Tensor:
+    return tensor if len(positions) == len(tensor) else tensor[positions]
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+
+
+def _running_sum(lengths: list[int]) -> list[int]:
+    return [sum(lengths[:number]) for number in range(len(lengths))]
+
+
+def _any(lines: dict[int, Line]) -> Line:
+    return next(iter(lines.values()))

@@ -1,0 +1,365 @@
+"""Networks of one structure as one tensor program: what K of them compute, in one pass.
+
+Every tensor has a leading member axis. Perceptrons run through `torch.baddbmm`, other networks
+through `torch.func.vmap`. What a member computes does not depend on the other members, and for
+perceptrons not even its bits do: matrix kernels choose their way by where a matrix lies in memory, so
+all rows are padded to whole blocks of `BLOCK` numbers with zeros, which training leaves at zero.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional
+
+BLOCK = 32  # numbers: what the widest vector units take at once
+STEADY_BLOCK = 64  # numbers: no vector unit takes more at once
+SERIAL_NUMBERS = 1 << 15  # with fewer, torch does not share an elementwise operation among threads
+
+STEADY_ACTIVATIONS: tuple[type[nn.Module], ...] = (  # their bits do not depend on where a number stands
+    nn.GELU,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.Hardtanh,
+    nn.Identity,
+    nn.LeakyReLU,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Tanh,
+)
+ACTIVATIONS: tuple[type[nn.Module], ...] = (
+    *STEADY_ACTIVATIONS,
+    nn.CELU,
+    nn.ELU,
+    nn.LogSigmoid,
+    nn.Mish,
+    nn.SELU,
+    nn.SiLU,
+    nn.Sigmoid,
+    nn.Softplus,
+    nn.Softsign,
+)
+
+Tensors = Mapping[str, Tensor]
+Noise = Sequence[Tensor] | None
+
+
+class NotStackableError(Exception):
+    """Why some networks are no one program; they can still be used one after another."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a parameter stands among the numbers of a member, and its shape with the padding."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def end(self) -> int:
+        return self.start + math.prod(self.shape)
+
+
+class Program(Protocol):
+    """How networks of one structure compute together.
+
+    `noise_shapes` are those of the dropout masks for one row, in the order in which a network asks
+    for them; features are padded to `n_columns` where that is not None.
+    """
+
+    slots: list[Slot]
+    noise_shapes: list[tuple[int, ...]]
+    n_columns: int | None
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
+        """Map features (members, n_rows, …) to outputs (members, n_rows, width).
+
+        With `noise`, a mask (members, n_rows, …) a dropout layer, it is a step of training, which
+        changes running statistics in `buffers` in place; with None it is evaluation.
+        """
+
+
+def make_program(models: Sequence[nn.Module], features: Tensor) -> Program:
+    """Find the program of networks whose `structure_of` agrees; `features` (n_rows, …) serve to try it out.
+
+    Raises:
+        NotStackableError: there is none, for this reason.
+    """
+    if all(map(_is_perceptron, models)):
+        return PerceptronProgram(models)
+    return FunctionalProgram(models[0], features)
+
+
+def structure_of(model: nn.Module) -> str:
+    """Describe what networks of one stack have in common.
+
+    Dropout rates may differ, and for perceptrons also the number of features, and whether there is
+    dropout at all.
+    """
+    if not _is_perceptron(model):
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        return re.sub(r"Dropout\(p=[^,)]*", "Dropout(", f"{model} {shapes}")
+    layers = [str(layer) for layer in model.children() if not isinstance(layer, nn.Dropout)]
+    layers[0] = layers[0].partition(", ")[2]
+    return " ".join(layers)
+
+
+def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Gather the networks' numbers: parameters (members, n_numbers), and buffers by name (members, …)."""
+    states = [dict(model.named_parameters()) for model in models]
+    numbers = next(iter(states[0].values())).new_zeros(len(models), program.slots[-1].end)
+    with torch.no_grad():
+        for slot in program.slots:
+            for row, state in zip(numbers[:, slot.start : slot.end], states, strict=True):
+                _corner(row.view(slot.shape), state[slot.name].shape).copy_(state[slot.name])
+    padded = {slot.name: slot.shape for slot in program.slots}
+    buffers = {}
+    for name, buffer in models[0].named_buffers():
+        # Running statistics are as long as the padded weights of their layer.
+        shape = padded.get(f"{name.rpartition('.')[0]}.weight", buffer.shape) if buffer.ndim else buffer.shape
+        buffers[name] = buffer.new_zeros(len(models), *shape)
+        for row, model in zip(buffers[name], models, strict=True):
+            _corner(row, buffer.shape).copy_(model.get_buffer(name))
+    return numbers, buffers
+
+
+def views_of(program: Program, numbers: Tensor) -> dict[str, Tensor]:
+    """Name the parameters in `numbers` (members, n_numbers): views (members, …), with the padding."""
+    return {slot.name: numbers[:, slot.start : slot.end].unflatten(1, slot.shape) for slot in program.slots}
+
+
+def unstack_member(program: Program, model: nn.Module, numbers: Tensor, buffers: Tensors) -> dict[str, Tensor]:
+    """Give one member's `state_dict` without the padding, from its numbers (n_numbers,) and buffers; on the CPU."""
+    stacked = {name: view[0] for name, view in views_of(program, numbers[None]).items()} | dict(buffers)
+    return {
+        name: _corner(stacked[name], tensor.shape).detach().cpu().clone() for name, tensor in model.state_dict().items()
+    }
+
+
+def stacked_forward(models: Sequence[nn.Module], features: Tensor) -> Callable[[Tensor], Tensor]:
+    """Join networks for evaluation alone: from features (n_rows, …) to outputs (members, n_rows, width).
+
+    Raises:
+        NotStackableError: they cannot be joined; found out with `features`, a few rows.
+    """
+    program = make_program(models, features)
+    numbers, buffers = stack_members(program, models)
+    parameters = views_of(program, numbers)
+
+    def forward(features: Tensor) -> Tensor:
+        padded = pad_columns(features, program.n_columns)
+        return program.forward(parameters, buffers, padded.expand(len(models), *padded.shape), None)
+
+    return forward
+
+
+def pad_columns(features: Tensor, n_columns: int | None) -> Tensor:
+    """Pad features (n_rows, n_features) with zeros to `n_columns`, where that is not None."""
+    return features if n_columns is None else _widened(features, n_columns)
+
+
+def dropout_rates(model: nn.Module, program: Program) -> list[float]:
+    """The rates of a network's dropout layers, as many as the program has."""
+    rates = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    return rates or [0.0] * len(program.noise_shapes)
+
+
+def steadily(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    """Apply an elementwise function to tensors (members, …) so that a member's bits are its own.
+
+    Vector units and the rest of a loop round exp and log differently, so each member gets whole blocks,
+    and no more numbers go in at a time than one thread takes.
+    """
+    flat = [value.flatten(1) for value in values]
+    n_numbers = flat[0].shape[1]
+    padded = [functional.pad(each, (0, -n_numbers % STEADY_BLOCK)).flatten() for each in flat]
+    pieces = zip(*(each.split(SERIAL_NUMBERS - STEADY_BLOCK) for each in padded), strict=True)
+    done = torch.cat([function(*piece) for piece in pieces])
+    return done.view(len(flat[0]), -1)[:, :n_numbers].reshape(values[0].shape)
+
+
+class PerceptronProgram:
+    """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one linear."""
+
+    def __init__(self, models: Sequence[nn.Module]):
+        deepest = max(models, key=lambda model: len(list(model.children())))  # a rate of 0 has no layer
+        self._layers = list(deepest.named_children())
+        self._filling: dict[str, Tensor] = {}  # masks (n_columns,) where an activation makes something of 0
+        self.slots: list[Slot] = []
+        self.noise_shapes: list[tuple[int, ...]] = []
+        self.n_columns: int | None = _padded(max(_n_features(model) for model in models))
+        self._width, columns = 0, self.n_columns
+        for name, layer in self._layers:
+            if isinstance(layer, nn.Linear):
+                self._width, n_in, columns = layer.out_features, columns, _padded(layer.out_features)
+                self._add(f"{name}.weight", columns, n_in)
+            elif isinstance(layer, nn.PReLU):
+                self._add(f"{name}.weight", _padded(layer.num_parameters))
+            elif isinstance(layer, nn.BatchNorm1d) and layer.affine:
+                self._add(f"{name}.weight", columns)
+            elif isinstance(layer, nn.Dropout):
+                self.noise_shapes.append((self._width,))
+            elif isinstance(layer, ACTIVATIONS) and columns > self._width and float(layer(torch.zeros(1))) != 0:
+                self._filling[name] = torch.arange(columns) < self._width
+            if getattr(layer, "bias", None) is not None:
+                self._add(f"{name}.bias", columns)
+
+    def _add(self, name: str, *shape: int) -> None:
+        self.slots.append(Slot(name, shape, self.slots[-1].end if self.slots else 0))
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
+        masks = iter(noise or ())
+        for name, layer in self._layers:
+            weight, bias = parameters.get(f"{name}.weight"), parameters.get(f"{name}.bias")
+            if isinstance(layer, nn.Linear):
+                features = _linear(features, weight, bias)
+            elif isinstance(layer, nn.BatchNorm1d):
+                statistics = {key: buffers.get(f"{name}.{key}") for key in ("running_mean", "running_var")}
+                if noise is not None and layer.num_batches_tracked is not None:
+                    buffers[f"{name}.num_batches_tracked"].add_(1)
+                features = _batch_norm(layer, features, weight, bias, statistics, training=noise is not None)
+            elif isinstance(layer, nn.Dropout):
+                features = features if noise is None else features * _widened(next(masks), features.shape[2])
+            elif isinstance(layer, nn.PReLU):
+                assert weight is not None
+                slopes = weight[:, None] if layer.num_parameters > 1 else weight[:, None, :1]
+                features = features.clamp_min(0) + slopes * features.clamp_max(0)
+            else:
+                features = layer(features) if isinstance(layer, STEADY_ACTIVATIONS) else steadily(layer, features)
+                if name in self._filling:
+                    features = features * self._filling[name].to(features)
+        return features[..., : self._width]
+
+
+class FunctionalProgram:
+    """Any network that `vmap` takes: no random layers but `nn.Dropout`, no recurrent kernels."""
+
+    def __init__(self, model: nn.Module, features: Tensor):
+        self.n_columns: int | None = None
+        self.slots: list[Slot] = []
+        for name, parameter in model.named_parameters():
+            start = _padded(self.slots[-1].end) if self.slots else 0
+            self.slots.append(Slot(name, tuple(parameter.shape), start))
+        self.noise_shapes: list[tuple[int, ...]] = []
+        self._noise_names: list[str] = []
+        self._template = copy.deepcopy(model)
+        for name, layer in model.named_modules():
+            if isinstance(layer, nn.Dropout):
+                self._template.set_submodule(name, _GivenNoise())
+        self._watch_dropout(features)
+        self._try_out(model, features)
+
+    def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
+        self._template.train(noise is not None)
+
+        def of_member(tensors: dict[str, Tensor], features: Tensor) -> Tensor:
+            outputs: Tensor = functional_call(self._template, tensors, (features,))
+            return outputs
+
+        masks = {} if noise is None else dict(zip(self._noise_names, noise, strict=True))
+        return vmap(of_member)({**parameters, **buffers, **masks}, features)
+
+    def _watch_dropout(self, features: Tensor) -> None:
+        """Learn in which order a network asks for masks, and of which shapes."""
+        names = {layer: name for name, layer in self._template.named_modules() if isinstance(layer, _GivenNoise)}
+
+        def note(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            assert isinstance(layer, _GivenNoise)
+            self._noise_names.append(f"{names[layer]}.noise")
+            self.noise_shapes.append(tuple(arguments[0].shape[1:]))
+
+        handles = [layer.register_forward_pre_hook(note) for layer in names]
+        with torch.no_grad():
+            self._template.eval()(features)
+        for handle in handles:
+            handle.remove()
+        if len(set(self._noise_names)) < len(self._noise_names):
+            raise NotStackableError("a dropout layer is used twice in one pass")
+
+    def _try_out(self, model: nn.Module, features: Tensor) -> None:
+        numbers, buffers = stack_members(self, [model, model])
+        noise = [features.new_ones(2, len(features), *shape) for shape in self.noise_shapes]
+        try:
+            parameters = {name: view.clone().requires_grad_() for name, view in views_of(self, numbers).items()}
+            outputs = self.forward(parameters, buffers, torch.stack([features, features]), noise)
+            torch.autograd.grad(outputs.sum(), list(parameters.values()))
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise NotStackableError(str(error).strip().partition("\n")[0]) from error
+
+
+class _GivenNoise(nn.Module):
+    """Dropout whose mask is passed in as if it were a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise: Tensor
+        self.register_buffer("noise", torch.empty(0), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features * self.noise if self.training else features
+
+
+def _is_perceptron(model: nn.Module) -> bool:
+    known = (nn.Linear, nn.BatchNorm1d, nn.Dropout, nn.PReLU, *ACTIVATIONS)
+    layers = list(model.children()) if type(model) is nn.Sequential else []
+    cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
+    return (
+        bool(layers) and type(layers[0]) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
+    )
+
+
+def _n_features(model: nn.Module) -> int:
+    first = next(iter(model.children()))
+    assert isinstance(first, nn.Linear)
+    return first.in_features
+
+
+def _padded(length: int) -> int:
+    return -(-length // BLOCK) * BLOCK
+
+
+def _corner(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    return tensor[tuple(slice(length) for length in shape)]
+
+
+def _widened(tensor: Tensor, n_columns: int) -> Tensor:
+    missing = n_columns - tensor.shape[-1]
+    return functional.pad(tensor, (0, missing)) if missing else tensor
+
+
+def _linear(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    assert weight is not None
+    transposed = weight.transpose(1, 2)  # (members, n_in, n_out)
+    return torch.bmm(features, transposed) if bias is None else torch.baddbmm(bias[:, None], features, transposed)
+
+
+def _batch_norm(
+    layer: nn.BatchNorm1d,
+    features: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    statistics: Mapping[str, Tensor | None],
+    training: bool,
+) -> Tensor:
+    """Normalise (members, n_rows, n_columns) as one batch of members * n_columns channels."""
+    assert layer.momentum is not None
+    side_by_side = features.transpose(0, 1).flatten(1)  # (n_rows, members * n_columns)
+    flat = {key: None if each is None else each.view(-1) for key, each in statistics.items()}
+    normalised = functional.batch_norm(
+        side_by_side,
+        flat["running_mean"],
+        flat["running_var"],
+        None if weight is None else weight.flatten(),
+        None if bias is None else bias.flatten(),
+        training or flat["running_mean"] is None,
+        layer.momentum,
+        layer.eps,
+    )
+    return normalised.unflatten(1, (features.shape[0], features.shape[2])).transpose(0, 1)
