@@ -28,7 +28,7 @@ from kedro.framework.startup import bootstrap_project
 from torchlane.cli import cli
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import load
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, SplitOptions, TrainingOptions
 from torchlane.core.rows import check_rows
 from torchlane.core.samples import draw_rows
@@ -123,7 +123,7 @@ class Training:
         """Train, from the last checkpoint on."""
         place = self._place(piece, undisturbed)
         store = FolderStore(place / "checkpoints")
-        model, _ = train_model(*self._tensors, self._encoder, DATA, MODEL, TRAINING, store)
+        model, _ = train_model(Lesson(*self._tensors, self._encoder, TRAINING), DATA, MODEL, store)
         model.save(place / "model.safetensors")
 
     def digests(self, piece: int, *, undisturbed: bool) -> list[str]:

@@ -25,7 +25,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import evaluate
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows import check_rows
 from torchlane.core.splits import PARTS, rows_of, split_rows
@@ -71,16 +71,9 @@ def score_network(parts: dict, clean: pd.DataFrame, splits: pd.DataFrame, option
     """Train as the pipeline does, the members' seeds following the split's, and score on test."""
     encoder = fit_encoder(parts["train"], options["data"], options["encoding"])
     tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
-    model, _ = train_model(
-        tensors["train"],
-        tensors["valid"],
-        encoder,
-        options["data"],
-        options["model"],
-        options["training"].model_copy(update={"seed": 1000 * options["split"].seed}),
-        NoCheckpoints(),
-        source=clean.attrs["source"],
-    )
+    training = options["training"].model_copy(update={"seed": 1000 * options["split"].seed})
+    lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
+    model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints(), clean.attrs["source"])
     metrics, _ = evaluate(model, tensors, clean, splits)
     return {"network": metrics["test"]["r2_score"], "constant": metrics["baseline"]["r2_score"]}
 

@@ -20,7 +20,7 @@ from torchlane.core import samples
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import evaluate
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
 from torchlane.core.rows import check_rows
 from torchlane.core.splits import PARTS, rows_of, split_rows
@@ -66,9 +66,8 @@ def score_network(raw_rows: pd.DataFrame, options: dict[str, Options], seed: int
     encoder = fit_encoder(parts["train"], options["data"], options["encoding"])
     tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
     training = options["training"].model_copy(update={"seed": 1000 * seed})
-    model, _ = train_model(
-        tensors["train"], tensors["valid"], encoder, options["data"], options["model"], training, NoCheckpoints()
-    )
+    lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
+    model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints())
     metrics, _ = evaluate(model, tensors, clean, splits)
     return metrics["test"][model.task.primary_metric]
 

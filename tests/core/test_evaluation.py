@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
+from torchlane.core.encoders import TargetEncoder
 from torchlane.core.evaluation import evaluate, score
 from torchlane.core.options import SplitOptions
 from torchlane.core.rows import check_rows
@@ -12,6 +13,30 @@ from torchlane.core.tasks import TASKS
 from torchlane.core.tensors import build_tensors
 
 from .test_inference import train_on
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_primary_metric_of_stacked_outputs_agrees_with_the_metric_of_each(n_members):
+    generator = torch.Generator().manual_seed(0)
+    target = TargetEncoder(name="y", task="regression")
+    truths = {
+        "regression": torch.randn(40, 1, generator=generator),
+        "binary": torch.randint(0, 2, (40, 1), generator=generator).float(),
+        "multiclass": torch.randint(0, 4, (40,), generator=generator),
+    }
+    for name, truth in truths.items():
+        task = TASKS[name]
+        outputs = torch.randn(n_members, 40, 4 if name == "multiclass" else 1, generator=generator).mul(4).round()
+        found = task.primary(outputs, truth.expand(n_members, *truth.shape))
+        plain = truth.flatten() if name == "regression" else truth.flatten().long()
+        expected = [task.score(task.primary_metric, task.predict(each, target), plain) for each in outputs]
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))  # ties are there: .round()
+
+
+def test_primary_metric_that_is_not_defined_is_nan():
+    one_class, constant = torch.ones(2, 5, 1), torch.full((2, 5, 1), 3.0)
+    assert TASKS["binary"].primary(torch.randn(2, 5, 1), one_class).isnan().all()
+    assert TASKS["regression"].primary(torch.randn(2, 5, 1), constant).isnan().all()
 
 
 def test_regression_metrics_agree_with_scikit_learn():
@@ -70,7 +95,7 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
     splits = split_rows(clean, data, SplitOptions())
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     metrics, predictions = evaluate(model, tensors, clean, splits)
-    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data"]
+    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data", "calibration"]
     assert metrics["rows"] == {part: (splits["part"] == part).sum() for part in tensors}
     assert set(metrics["test"]) == {*TASKS[task].metrics, "loss"}
     assert set(metrics["baseline"]) == set(TASKS[task].metrics)

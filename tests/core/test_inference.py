@@ -10,7 +10,7 @@ import torchlane
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import TrainedModel, build_network
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
@@ -21,16 +21,8 @@ def train_on(rows: pd.DataFrame, data: DataOptions, **training: Any) -> TrainedM
     encoder = fit_encoder(clean, data, EncodingOptions())
     tensors = build_tensors(clean, encoder)
     options = TrainingOptions.model_validate({"epochs": 30, "members": 2, "learning_rate": 0.01, **training})
-    model, _ = train_model(
-        tensors,
-        tensors,
-        encoder,
-        data,
-        ModelOptions(widths=(16,), batch_norm=True),
-        options,
-        NoCheckpoints(),
-        "toy rows",
-    )
+    lesson = Lesson(tensors, tensors, encoder, options)
+    model, _ = train_model(lesson, data, ModelOptions(widths=(16,), batch_norm=True), NoCheckpoints(), "toy rows")
     return model
 
 
@@ -113,7 +105,7 @@ def test_unseen_level_and_missing_value_are_predicted(model):
 
 def test_no_rows_give_no_predictions(model, toy_rows):
     empty = model.predict(toy_rows.iloc[:0])
-    assert list(empty) == ["prediction", "spread"]
+    assert list(empty) == ["prediction", "spread", "low", "high"]
     assert empty.empty
 
 
@@ -150,7 +142,7 @@ def test_other_safetensors_file_and_no_file_are_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-1"):
+    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-2"):
         torchlane.load(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"there is no model file .*none.safetensors"):
         torchlane.load(tmp_path / "none.safetensors")

@@ -32,7 +32,8 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
     catalog["toy.raw_rows"].save(rows)
-    catalog["toy.checkpoints"].save(NoCheckpoints())
+    for name in ("toy.checkpoints", "toy.fold_checkpoints"):
+        catalog[name].save(NoCheckpoints())
     for name, model in SECTIONS.items():
         if f"params:toy.{name}" in pipeline.inputs():
             catalog[f"params:toy.{name}"].save(model.model_validate(sections.get(name, {})))
@@ -58,6 +59,15 @@ def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, tar
     assert len(catalog["toy.history"].load()) == 60
     for figure in ("toy.history_figure", "toy.predictions_figure"):
         assert "the table" in catalog[figure].load().layout.title.text
+
+
+def test_folds_are_scored_into_the_metrics(toy_rows):
+    metrics = run(toy_rows, "regression", "price", evaluation={"folds": 3, "coverage": 0.8})["toy.metrics"].load()
+    found = metrics["cross_validation"]
+    assert (found["folds"], found["repeats"]) == (3, 1)
+    assert found["r2_score"]["low"] < found["r2_score"]["mean"] < found["r2_score"]["high"]
+    assert metrics["calibration"]["coverage_asked"] == 0.8
+    assert run(toy_rows, "regression", "price")["toy.metrics"].load()["cross_validation"] == {}
 
 
 def test_encoder_learns_from_train_alone(toy_rows):

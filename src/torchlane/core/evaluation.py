@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoders import TargetEncoder
-from torchlane.core.inference import TrainedModel
+from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.objectives import Objective
 from torchlane.core.rows import ROW
 from torchlane.core.splits import rows_of
@@ -23,14 +23,21 @@ Scores = dict[str, float | None]
 
 
 def evaluate(
-    model: TrainedModel, tensors: Mapping[str, TensorDataset], clean_rows: pd.DataFrame, splits: pd.DataFrame
+    model: TrainedModel,
+    tensors: Mapping[str, TensorDataset],
+    clean_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    coverage: float = COVERAGE,
+    *,
+    quiet: bool = False,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score each part in `tensors` (train, valid, test), and list the predictions on test.
 
     The first result is the content of `metrics.json`: the task's metrics for each part with rows,
     `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, row
-    counts and the source of the rows. A metric that is not defined, such as R² of one row, is null.
-    The second has `row`, `truth` and the columns of `TrainedModel.predict`, in raw units.
+    counts, the source of the rows and how the `calibration` made on valid does on test. A metric that
+    is not defined, such as R² of one row, is null. The second has `row`, `truth` and the columns of
+    `TrainedModel.predict`, in raw units.
     """
     target = model.encoder.target
     truths = {part: _truth(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
@@ -41,15 +48,18 @@ def evaluate(
         metrics[part] = {}
         if len(dataset):
             outputs = model.outputs(features)
-            prediction = model.task.predict(outputs, target).mean(0)
+            prediction = model.joint_prediction(model.task.predict(outputs, target))
             losses = [objective.loss(of_member, targets) for of_member in outputs]
             metrics[part] = {**score(model.task, prediction, truths[part]), "loss": sum(losses) / len(losses)}
     metrics["baseline"] = _score_constant(model.task, truths, len(target.labels))
     metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
     metrics["data"] = model.details["source"]
+    predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
+    metrics["calibration"] = _judge_calibration(model, predictions, coverage)
     primary = model.task.primary_metric
     if metrics["test"]:
-        logger.info(
+        logger.log(
+            logging.DEBUG if quiet else logging.INFO,
             "evaluation: test %s (constant: %s %.4g), %d rows of %s",
             ", ".join(f"{name} {value:.4g}" for name, value in metrics["test"].items() if value is not None),
             primary,
@@ -57,7 +67,7 @@ def evaluate(
             metrics["rows"]["test"],
             metrics["data"],
         )
-    return metrics, _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits))
+    return metrics, predictions
 
 
 def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
@@ -79,8 +89,20 @@ def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
     return torch.from_numpy(target.label_index(values))
 
 
-def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame) -> pd.DataFrame:
-    predictions = model.describe_predictions(test.tensors[0])
+def _judge_calibration(model: TrainedModel, predictions: pd.DataFrame, coverage: float) -> Scores:
+    """The share of test that the intervals cover and their width in raw units, or the temperature of probabilities."""
+    if model.encoder.target.task != "regression":
+        return {"temperature": model.calibration.temperature}
+    half_width = model.calibration.half_width(coverage)
+    if half_width is None or predictions.empty:
+        return {}
+    covered = predictions["truth"].between(predictions["low"], predictions["high"])
+    width = 2 * half_width if math.isfinite(half_width) else None
+    return {"coverage_asked": coverage, "coverage": float(covered.mean()), "interval_width": width}
+
+
+def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
+    predictions = model.describe_predictions(test.tensors[0], coverage)
     predictions.insert(0, ROW, rows[ROW])
     predictions.insert(1, "truth", rows[model.encoder.target.name])
     return predictions

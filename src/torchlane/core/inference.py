@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
+from torchlane.core.calibration import Calibration, tempered
 from torchlane.core.encoders import Encoder
 from torchlane.core.files import replacing
 from torchlane.core.models import build_model
@@ -22,7 +24,8 @@ from torchlane.core.rows import ROW, apply_rules
 from torchlane.core.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks import TASKS, Task
 
-FORMAT = "torchlane-model-1"
+FORMAT = "torchlane-model-2"
+COVERAGE = 0.9  # of intervals
 BLOCK_ROWS = 256  # every product has this many rows, so a row's bits do not depend on its company
 
 
@@ -30,7 +33,8 @@ BLOCK_ROWS = 256  # every product has this many rows, so a row's bits do not dep
 class TrainedModel:
     """Weights with a leading member axis, and the options and encoder they belong to.
 
-    `weights` maps the names of the network's `state_dict` to tensors (members, …). `details` holds
+    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` is what
+    valid says of how far predictions can be trusted. `details` holds
     what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
     library versions, device and threads.
     """
@@ -41,6 +45,7 @@ class TrainedModel:
     model: ModelOptions
     training: TrainingOptions
     details: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
 
     @property
     def task(self) -> Task:
@@ -80,11 +85,29 @@ class TrainedModel:
         """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
         return self.task.predict(self.outputs(features), self.encoder.target)
 
-    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def joint_prediction(self, of_members: Tensor) -> Tensor:
+        """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        mean = of_members.mean(0)
+        return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
+
+    def calibrated(self, valid: TensorDataset) -> "TrainedModel":
+        """Learn from encoded rows that trained no weight; from none of them, nothing."""
+        if not len(valid):
+            return self
+        features, targets = valid.tensors
+        prediction = self.member_predictions(features).mean(0)
+        if self.encoder.target.task == "regression":
+            calibration = Calibration.of_values(prediction, self.encoder.target.decode(targets.flatten()))
+        else:
+            calibration = Calibration.of_probabilities(prediction, targets.flatten().long())
+        return replace(self, calibration=calibration)
+
+    def predict(self, rows: pd.DataFrame, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict raw rows, which need the feature columns but no target, in the order they come in.
 
         The result has the index of `rows` and the column `prediction`: a value in the units of the
-        raw file with its `spread` (standard deviation over members), or a label with a column
+        raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
+        interval that covers the truth of that share of new rows, or a label with a column
         `probability_<label>` each.
 
         Raises:
@@ -98,21 +121,26 @@ class TrainedModel:
                 f"'{first['column']}' is '{first['value']}', which is not {first['rule']}; correct or drop these rows"
             )
         features = torch.from_numpy(self.encoder.encode_features(clean))
-        return self.describe_predictions(features).set_axis(rows.index)
+        return self.describe_predictions(features, coverage).set_axis(rows.index)
 
-    def describe_predictions(self, features: Tensor) -> pd.DataFrame:
+    def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
         each = self.member_predictions(features)
-        mean = each.mean(0).numpy()
+        joint = self.joint_prediction(each).numpy()
         if self.encoder.target.task == "regression":
-            return pd.DataFrame({"prediction": mean, "spread": each.numpy().std(0)})
+            table = pd.DataFrame({"prediction": joint, "spread": each.numpy().std(0)})
+            half_width = self.calibration.half_width(coverage)
+            return table if half_width is None else table.assign(low=joint - half_width, high=joint + half_width)
         labels = np.array(self.encoder.target.labels, dtype=object)
-        probabilities = {f"probability_{label}": mean[:, index] for index, label in enumerate(labels)}
-        return pd.DataFrame({"prediction": labels[mean.argmax(1)], **probabilities})
+        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(labels)}
+        return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, in place of an older one in a single step."""
-        parts = {name: getattr(self, name).model_dump(mode="json") for name in ("encoder", "data", "model", "training")}
+        parts = {
+            name: getattr(self, name).model_dump(mode="json")
+            for name in ("encoder", "data", "model", "training", "calibration")
+        }
         header = json.dumps({"format": FORMAT, **parts, "details": self.details})
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
@@ -150,6 +178,7 @@ def load(path: str | Path) -> TrainedModel:
         model=ModelOptions.model_validate(header["model"]),
         training=TrainingOptions.model_validate(header["training"]),
         details=header["details"],
+        calibration=Calibration.model_validate(header["calibration"]),
     )
 
 

@@ -3,17 +3,21 @@
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 
 import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
-from torchlane.core.checkpoints import Checkpoints, CheckpointStore
+from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel, build_network
-from torchlane.core.members import make_members
+from torchlane.core.members import Member, make_members
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
@@ -23,58 +27,80 @@ from torchlane.core.training import fit, mean_history, mean_metrics
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What one model learns from: encoded rows, the encoder they went through, and how."""
+
+    train: TensorDataset
+    valid: TensorDataset
+    encoder: Encoder
+    training: TrainingOptions
+
+
 def train_model(
-    train: TensorDataset,
-    valid: TensorDataset,
-    encoder: Encoder,
-    data: DataOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
-    checkpoints: CheckpointStore,
-    source: str = "",
+    lesson: Lesson, data: DataOptions, model: ModelOptions, checkpoints: CheckpointStore, source: str = ""
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train on features float32 (n_rows, n_features) and encoded targets: the model, and `history` a row an epoch.
 
     Raises:
         ValueError: the device is not there, the loss does not fit the task, or the loss explodes.
     """
-    device = choose_device(training.device)
-    objective = Objective.of(encoder.target, training.loss)
-    members = make_members(lambda: build_network(model, encoder), train, valid, objective, training, device)
+    ((trained, history),) = train_models([lesson], data, model, checkpoints, source)
+    return trained, history
+
+
+def train_models(
+    lessons: Sequence[Lesson], data: DataOptions, model: ModelOptions, checkpoints: CheckpointStore, source: str = ""
+) -> list[tuple[TrainedModel, pd.DataFrame]]:
+    """Train the members of several models at once, each as `train_model` would, and stack what can be stacked.
+
+    Raises:
+        ValueError: the device is not there, the loss does not fit the task, or a loss explodes.
+    """
+    members: list[Member] = []
+    for lesson in lessons:
+        training, encoder = lesson.training, lesson.encoder
+        objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+        build = partial(build_network, model, encoder)
+        members += make_members(build, lesson.train, lesson.valid, objective, training, device)
+    first = lessons[0]
     logger.info(
         "training: %d rows, %d features, members %d, each %s; on %s with %d threads",
-        len(train),
-        len(encoder.feature_names),
+        len(first.train),
+        len(first.encoder.feature_names),
         len(members),
         describe_capacity(members[0].model),
-        device,
-        training.threads or torch.get_num_threads(),
+        choose_device(first.training.device),
+        first.training.threads or torch.get_num_threads(),
     )
-    data_fingerprint = fingerprint(train)
-    run: Checkpoints = checkpoints.of_run(_identity(data_fingerprint, fingerprint(valid), encoder, model, training))
-    outcomes = fit(members, run)
-    details = {
-        "source": source,
-        "data_fingerprint": data_fingerprint,
-        "metrics": mean_metrics(outcomes),
-        "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
-        "device": str(device),
-        "threads": training.threads or torch.get_num_threads(),
-    }
-    each = [outcome["weights"] for outcome in outcomes]
-    weights = {name: torch.stack([of_member[name] for of_member in each]) for name in each[0]}
-    return TrainedModel(weights, encoder, data, model, training, details), mean_history(outcomes)
+    outcomes = iter(fit(members, checkpoints.of_run(_identity(lessons, model))))
+    trained = []
+    for lesson in lessons:
+        own = list(islice(outcomes, lesson.training.members))
+        weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
+        details = {
+            "source": source,
+            "data_fingerprint": fingerprint(lesson.train),
+            "metrics": mean_metrics(own),
+            "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
+            "device": str(choose_device(lesson.training.device)),
+            "threads": lesson.training.threads or torch.get_num_threads(),
+        }
+        of_lesson = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
+        trained.append((of_lesson.calibrated(lesson.valid), mean_history(own)))
+    return trained
 
 
-def _identity(
-    train_fingerprint: str, valid_fingerprint: str, encoder: Encoder, model: ModelOptions, training: TrainingOptions
-) -> str:
+def _identity(lessons: Sequence[Lesson], model: ModelOptions) -> str:
     """Name all that the weights depend on, so that no checkpoint of another training is taken up."""
-    named = {
-        "train": train_fingerprint,
-        "valid": valid_fingerprint,
-        "target": encoder.target.model_dump(mode="json"),
-        "model": model.model_dump(mode="json"),
-        "training": training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
-    }
+    named = [
+        {
+            "train": fingerprint(lesson.train),
+            "valid": fingerprint(lesson.valid),
+            "target": lesson.encoder.target.model_dump(mode="json"),
+            "model": model.model_dump(mode="json"),
+            "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
+        }
+        for lesson in lessons
+    ]
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()

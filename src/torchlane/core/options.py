@@ -254,6 +254,25 @@ class TuningOptions(Options):
         return trials
 
 
+class EvaluationOptions(Options):
+    """How a model is judged beside its test part.
+
+    Intervals are made to cover `coverage` of new rows. `folds` trains a model for each of so many
+    splits, `repeats` times over, so that every row is tested; 0 leaves that out.
+    """
+
+    coverage: float = Field(0.9, gt=0, lt=1)
+    folds: int = Field(0, ge=0)
+    repeats: int = Field(1, ge=1)
+
+    @field_validator("folds")
+    @classmethod
+    def _one_fold_is_none(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves no row to train on; set 0 for none, or at least 2")
+        return folds
+
+
 SECTIONS: dict[str, type[Options]] = {
     "data": DataOptions,
     "split": SplitOptions,
@@ -261,4 +280,5 @@ SECTIONS: dict[str, type[Options]] = {
     "model": ModelOptions,
     "training": TrainingOptions,
     "tuning": TuningOptions,
+    "evaluation": EvaluationOptions,
 }

@@ -13,7 +13,9 @@ logger = logging.getLogger(__name__)
 PARTS = ("train", "valid", "test")
 
 
-def split_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.DataFrame:
+def split_rows(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, *, quiet: bool = False
+) -> pd.DataFrame:
     """Give each row its part: columns `row` (int64) and `part` (train, valid or test).
 
     Rows that the model cannot tell apart (same features, same target) share a part, and so do rows
@@ -27,18 +29,41 @@ def split_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOption
         return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
 
     groups = _group_rows(clean_rows, data, options)
-    strata = np.zeros(len(rows), dtype=np.int64)
-    if options.stratify and data.task != "regression":
-        strata = pd.factorize(clean_rows[data.target], sort=True)[0]
-    parts = _assign_parts(groups, strata, options)
+    place = _deal(groups, _strata_of(clean_rows, data, options), np.random.default_rng(options.seed))
+    held_out = options.test_fraction + options.valid_fraction
+    parts = np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
     splits = pd.DataFrame({ROW: rows, "part": parts})
     _require_rows(splits, options)
-    logger.info(
+    logger.log(
+        logging.DEBUG if quiet else logging.INFO,
         "split: %s; %d rows repeat others",
         ", ".join(f"{part} {(parts == part).sum()}" for part in PARTS),
         len(rows) - len(np.unique(groups)),
     )
     return splits
+
+
+def fold_rows(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, folds: int, seed: int
+) -> list[pd.DataFrame]:
+    """Split as `split_rows` does, `folds` times, such that each row stands in test once.
+
+    Valid takes its fraction of the rows outside test.
+
+    Raises:
+        ValueError: there are fewer rows that differ than folds, or fewer of some class.
+    """
+    groups = _group_rows(clean_rows, data, options)
+    strata = _strata_of(clean_rows, data, options)
+    _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
+    fold = np.minimum(folds - 1, (_deal(groups, strata, np.random.default_rng(seed)) * folds).astype(np.int64))
+    within = options.model_copy(update={"test_fraction": 0.0, "all_rows_in": (), "seed": seed})
+    each = []
+    for number in range(folds):
+        held_out = pd.DataFrame({ROW: clean_rows[ROW][fold == number], "part": "test"})
+        splits = split_rows(clean_rows[fold != number].reset_index(drop=True), data, within, quiet=True)
+        each.append(pd.concat([splits, held_out], ignore_index=True))
+    return each
 
 
 def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
@@ -68,21 +93,40 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     return connected_components(links, directed=False)[1][repeats]
 
 
-def _assign_parts(groups: np.ndarray, strata: np.ndarray, options: SplitOptions) -> np.ndarray:
-    """Deal whole groups out, stratum by stratum; a group counts for the stratum of its first row."""
+def _strata_of(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+    """Number the classes that parts shall hold about the same share of: int64 (n_rows,)."""
+    if options.stratify and data.task != "regression":
+        return pd.factorize(clean_rows[data.target], sort=True)[0]
+    return np.zeros(len(clean_rows), dtype=np.int64)
+
+
+def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Give each row a place in [0, 1), float64 (n_rows,), whole groups together and even within each stratum.
+
+    A group counts for the stratum of its first row, and stands where its middle does, so that each part
+    cut from the places comes as close to its share as can be.
+    """
     numbers, first_row, sizes = np.unique(groups, return_index=True, return_counts=True)
-    random = np.random.default_rng(options.seed)
-    part_of_group = np.empty(len(numbers), dtype=object)
+    place = np.empty(len(numbers))
     for stratum in np.unique(strata):
         members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
-        # The middle of a group decides, so that each part comes as close to its share as can be.
-        middle = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
-        part_of_group[members] = np.select(
-            [middle < options.test_fraction, middle < options.test_fraction + options.valid_fraction],
-            ["test", "valid"],
-            "train",
+        place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
+    return place[groups]
+
+
+def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> None:
+    n_groups = len(np.unique(groups))
+    if folds > n_groups:
+        raise ValueError(
+            f"evaluation.folds {folds} is more than the {n_groups} rows that differ; set fewer folds or give more rows"
         )
-    return part_of_group[groups].astype(str)
+    if labels is not None:
+        counts = pd.Series(groups).groupby(labels.to_numpy()).nunique()
+        if folds > counts.min():
+            raise ValueError(
+                f"evaluation.folds {folds} is more than the {counts.min()} rows that differ of the smallest class, "
+                f"'{counts.idxmin()}'; set fewer folds or give more rows of it"
+            )
 
 
 def _require_rows(splits: pd.DataFrame, options: SplitOptions) -> None:

@@ -6,13 +6,14 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
-from torchlane.core import encoders, evaluation, learning, rows, splits, tensors, tuning
+from torchlane.core import cross_validation, encoders, evaluation, learning, rows, splits, tensors, tuning
 from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel
 from torchlane.core.options import (
     DataOptions,
     EncodingOptions,
+    EvaluationOptions,
     ModelOptions,
     SplitOptions,
     TrainingOptions,
@@ -63,7 +64,27 @@ def train_model(
     """Train with the chosen options; see `torchlane.core.learning.train_model`."""
     model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
     source = clean_rows.attrs["source"]
-    return learning.train_model(train_tensors, valid_tensors, encoder, data, model, training, checkpoints, source)
+    lesson = learning.Lesson(train_tensors, valid_tensors, encoder, training)
+    return learning.train_model(lesson, data, model, checkpoints, source)
+
+
+def cross_validate(
+    clean_rows: pd.DataFrame,
+    train_tensors: TensorDataset,
+    chosen_options: dict[str, Any],
+    fold_checkpoints: CheckpointStore,
+    data: DataOptions,
+    split: SplitOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    evaluation: EvaluationOptions,
+) -> pd.DataFrame:
+    """Train and score a model a fold; see `torchlane.core.cross_validation.cross_validate`."""
+    model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
+    return cross_validation.cross_validate(
+        clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
+    )
 
 
 def evaluate_model(
@@ -73,10 +94,13 @@ def evaluate_model(
     test_tensors: TensorDataset,
     clean_rows: pd.DataFrame,
     split: pd.DataFrame,
+    fold_scores: pd.DataFrame,
+    options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score all parts; see `torchlane.core.evaluation.evaluate`."""
     parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    return evaluation.evaluate(model, parts, clean_rows, split)
+    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
+    return {**metrics, "cross_validation": cross_validation.summarise_folds(fold_scores)}, test_predictions
 
 
 def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
