@@ -75,7 +75,11 @@ def score_network(parts: dict, clean: pd.DataFrame, splits: pd.DataFrame, option
     lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
     model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints(), clean.attrs["source"])
     metrics, _ = evaluate(model, tensors, clean, splits)
-    return {"network": metrics["test"]["r2_score"], "constant": metrics["baseline"]["r2_score"]}
+    return {
+        "network": metrics["test"]["r2_score"],
+        "constant": metrics["baseline"]["r2_score"],
+        "coverage": metrics["calibration"]["coverage"],
+    }
 
 
 def score_ridge(parts: dict[str, pd.DataFrame], data: object) -> dict[str, float]:
@@ -109,6 +113,7 @@ def report(scores: pd.DataFrame, source: str) -> None:
         print(
             f"  network - {name}: {ahead.mean():+.4f} ± {half:.4f} (95 %), ahead in {(ahead > 0).sum()} of {len(ahead)}"
         )
+    print(f"  coverage of the 90 % intervals: {scores['coverage'].mean():.4f} ± {scores['coverage'].std():.4f}")
     print(f"  seconds to train a network: median {scores['seconds'].median():.1f}")
 
 
