@@ -1,5 +1,6 @@
 """From clean rows to float32 features and targets, and back: fitted on train alone, stored as JSON."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -141,6 +142,7 @@ class TargetEncoder(_Fitted):
     factor: float = 1.0
     offset: float = 0.0
     labels: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()  # rows of train a label
 
     @classmethod
     def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
@@ -162,7 +164,8 @@ class TargetEncoder(_Fitted):
                 f"a {task} task needs {needed} labels in train; '{name}' has {len(labels)}: "
                 f"{', '.join(labels)}; set data.task or data.target, or give more rows"
             )
-        return cls(name=name, task=task, labels=labels)
+        counts = values.value_counts()[list(labels)]
+        return cls(name=name, task=task, labels=labels, counts=tuple(map(int, counts)))
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.
@@ -185,6 +188,10 @@ class TargetEncoder(_Fitted):
                 f"give more rows of it, or set another split.seed"
             )
         return index
+
+    def restore(self, labels: Iterable[str]) -> np.ndarray:
+        """Give labels the type that they had in the file; see `restore_labels`."""
+        return restore_labels(labels, self.labels)
 
     def decode(self, scaled: torch.Tensor) -> torch.Tensor:
         """Undo the scaling of a regression target, in float64 and any shape."""
@@ -241,6 +248,20 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
     if not np.isfinite(values).all():
         return tuple(alphabetical)
     return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
+
+
+def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
+    """Give labels the type that they had in the file: bool or int64 where all those `among` have it, else text.
+
+    >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
+    ([3, 1], ['007'])
+    """
+    texts, known = list(labels), set(among)
+    if known <= {"False", "True"}:
+        return np.array([text == "True" for text in texts], dtype=bool)
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
+        return np.array(texts, dtype=object).astype(np.int64)
+    return np.array(texts, dtype=object)
 
 
 def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:

@@ -82,5 +82,7 @@ def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
 def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame) -> pd.DataFrame:
     predictions = model.describe_predictions(test.tensors[0])
     predictions.insert(0, ROW, rows[ROW])
-    predictions.insert(1, "truth", rows[model.encoder.target.name])
+    target = model.encoder.target
+    truth = rows[target.name]
+    predictions.insert(1, "truth", truth if target.task == "regression" else target.restore(truth))
     return predictions

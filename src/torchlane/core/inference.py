@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -74,8 +73,8 @@ class TrainedModel:
         """Predict raw rows, which need the feature columns but no target, in the order they come in.
 
         The result has the index of `rows` and the column `prediction`: a value in the units of the
-        raw file with its `spread` (standard deviation over members), or a label with a column
-        `probability_<label>` each.
+        raw file with its `spread` (standard deviation over members), or a label, of the type it had
+        there (text, int64 or bool), with a column `probability_<label>` each.
 
         Raises:
             ValueError: a column is missing, or a row breaks a rule of its column.
@@ -96,8 +95,9 @@ class TrainedModel:
         mean = each.mean(0).numpy()
         if self.encoder.target.task == "regression":
             return pd.DataFrame({"prediction": mean, "spread": each.numpy().std(0)})
-        labels = np.array(self.encoder.target.labels, dtype=object)
-        probabilities = {f"probability_{label}": mean[:, index] for index, label in enumerate(labels)}
+        target = self.encoder.target
+        labels = target.restore(target.labels)
+        probabilities = {f"probability_{label}": mean[:, index] for index, label in enumerate(target.labels)}
         return pd.DataFrame({"prediction": labels[mean.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:

@@ -17,11 +17,15 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def plain_level(value: object) -> str:
-    """Write a level as it is compared: stripped, and whole numbers without decimals.
+    """Write a level as it is compared: stripped, whole numbers without decimals, True and False in one spelling.
 
     pandas makes 50.0 of 50 beside a gap, YAML writes 0 or true without quotes.
+
+    >>> plain_level(" 50.0"), plain_level(True), plain_level("true")
+    ('50', 'True', 'True')
     """
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    text = re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    return text.capitalize() if text.lower() in ("true", "false") else text
 
 
 Level = Annotated[str, BeforeValidator(plain_level)]
@@ -160,6 +164,23 @@ class ModelOptions(Options):
         return name
 
 
+class LossOptions(Options):
+    """What training makes small: a loss of the task's row in `torchlane.core.tasks`, by name; null takes its first.
+
+    `class_weights` count the rows of some labels more than those of others: a weight a label (1 where
+    none is given), or `balanced` for `n_rows / (n_labels * rows of the label)`. `label_smoothing` is
+    the share of the truth that cross entropy spreads over all labels.
+    """
+
+    name: str | None = None
+    class_weights: Literal["balanced"] | dict[Level, Annotated[float, Field(gt=0)]] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+def _named_loss(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class OptimizerOptions(Options):
     """A class of torch.optim by name, with its arguments beside the learning rate."""
 
@@ -206,7 +227,7 @@ class TrainingOptions(Options):
     gradient scaling for float16), `matmul_precision` below highest and `compile` (a mode of
     `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need `exact: false`.
     `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
-    gradients of a step.
+    gradients of a step. `loss` may be a name alone.
     """
 
     members: int = Field(1, ge=1)
@@ -214,7 +235,7 @@ class TrainingOptions(Options):
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    loss: str | None = None
+    loss: Annotated[LossOptions, BeforeValidator(_named_loss)] = Field(default_factory=LossOptions)
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
     patience_epochs: int | None = Field(20, ge=1)

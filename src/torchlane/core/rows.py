@@ -124,8 +124,9 @@ def apply_rules(
 
 
 def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> pd.api.extensions.ExtensionArray:
-    """Strip white space, and write whole numbers without decimals: pandas makes 50.0 of 50 beside a gap."""
+    """Write values as `plain_level` does levels."""
     text = values.astype("str").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    text = text.mask(text.str.lower().isin(("true", "false")), text.str.capitalize())
     return text.mask(text.isin(missing_values)).array
 
 

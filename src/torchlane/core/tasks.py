@@ -1,5 +1,6 @@
 """What differs between regression, binary and multiclass stands in this one table."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ class Task:
     values (n_rows,) or label indices (n_rows,); the first is the primary one.
     """
 
-    losses: Mapping[str, Callable[[], nn.Module]]
+    losses: Mapping[str, Callable[..., nn.Module]]  # some take class_weights (n_labels,) or label_smoothing
     width: Callable[[int], int]  # outputs of the network, from the number of labels
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
@@ -47,16 +48,54 @@ class Task:
             return math.nan
 
 
-def make_loss(task: str, name: str | None) -> nn.Module:
-    """Build the training criterion of a task, its default where `name` is None.
+def make_loss(
+    task: str, name: str | None, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> nn.Module:
+    """Build the training criterion of a task, its default where `name` is None; weights are (n_labels,).
 
     Raises:
-        ValueError: the task has no loss of that name.
+        ValueError: the task has no loss of that name, or that loss takes no weights or no smoothing.
     """
     losses = TASKS[task].losses
     if name is not None and name not in losses:
         raise ValueError(f"training.loss '{name}' is not a loss for {task}; choose one of {', '.join(losses)}")
-    return losses[name or next(iter(losses))]()
+    name = name or next(iter(losses))
+    asked = {"class_weights": class_weights, "label_smoothing": label_smoothing or None}
+    arguments = {option: value for option, value in asked.items() if value is not None}
+    for option in arguments:
+        if option not in inspect.signature(losses[name]).parameters:
+            raise ValueError(f"training.loss.{option} does not go with {name}, the loss of this {task}; leave it out")
+    return losses[name](**arguments)
+
+
+class _BinaryCrossEntropy(nn.BCEWithLogitsLoss):
+    """BCEWithLogitsLoss that counts the second label's rows `class_weights[1] / class_weights[0]` times."""
+
+    def __init__(self, class_weights: Tensor):
+        super().__init__(pos_weight=class_weights[1:] / class_weights[:1])
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        assert self.pos_weight is not None
+        return nn.functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=self.pos_weight.to(outputs))
+
+
+class _CrossEntropy(nn.CrossEntropyLoss):
+    """CrossEntropyLoss with weights that follow the outputs to their device and precision."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        assert self.weight is not None
+        return nn.functional.cross_entropy(
+            outputs, targets, weight=self.weight.to(outputs), label_smoothing=self.label_smoothing
+        )
+
+
+def _binary_loss(class_weights: Tensor | None = None) -> nn.Module:
+    return nn.BCEWithLogitsLoss() if class_weights is None else _BinaryCrossEntropy(class_weights)
+
+
+def _multiclass_loss(class_weights: Tensor | None = None, label_smoothing: float = 0.0) -> nn.Module:
+    kind = nn.CrossEntropyLoss if class_weights is None else _CrossEntropy
+    return kind(weight=class_weights, label_smoothing=label_smoothing)
 
 
 def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
@@ -109,7 +148,7 @@ TASKS: Mapping[str, Task] = {
         },
     ),
     "binary": Task(
-        losses={"binary_cross_entropy": nn.BCEWithLogitsLoss},
+        losses={"binary_cross_entropy": _binary_loss},
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
@@ -121,7 +160,7 @@ TASKS: Mapping[str, Task] = {
         },
     ),
     "multiclass": Task(
-        losses={"cross_entropy": nn.CrossEntropyLoss},
+        losses={"cross_entropy": _multiclass_loss},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
