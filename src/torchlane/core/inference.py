@@ -1,6 +1,7 @@
 """A trained model: one file without pickle, and all that prediction needs."""
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from torchlane.core.augmentation import Augmentation
 from torchlane.core.encoders import Encoder
 from torchlane.core.files import replacing
-from torchlane.core.models import build_model
-from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.images import Pixels
+from torchlane.core.models import build_model, named
+from torchlane.core.models.building import FOREIGN
+from torchlane.core.options import AugmentationOptions, DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import ROW, apply_rules
 from torchlane.core.tasks import TASKS, Task
 
@@ -48,13 +52,14 @@ class TrainedModel:
 
     def network(self, member: int = 0) -> nn.Module:
         """Rebuild one member, in eval mode on the CPU."""
-        with torch.device("meta"):
+        foreign = self.model.kind in FOREIGN
+        with torch.random.fork_rng(devices=()), torch.device("cpu" if foreign else "meta"):
             network = build_network(self.model, self.encoder)
-        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=True)
+        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=not foreign)
         return network.eval()
 
     def outputs(self, features: Tensor) -> Tensor:
-        """Run every member on float32 (n_rows, n_features): float32 (members, n_rows, width)."""
+        """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
         blocks = features.split(BLOCK_ROWS) if len(features) else ()
         with torch.inference_mode():
             each = []
@@ -110,19 +115,42 @@ class TrainedModel:
             save_file(weights, partial, metadata={"torchlane": header})
 
 
-def build_network(options: ModelOptions, encoder: Encoder) -> nn.Module:
-    """Build the network for an encoder's features and target, weights drawn from the global generator."""
+def build_network(
+    options: ModelOptions, encoder: Encoder, augmentation: AugmentationOptions | None = None
+) -> nn.Module:
+    """Build the network for an encoder's features and target, weights drawn from the global generator.
+
+    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+
+    Raises:
+        ValueError: the kind of model does not take such features, or a table is to be augmented.
+    """
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    return build_model(options, len(encoder.feature_names), width)
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts)
+    if encoder.image is None:
+        if augmentation is not None:
+            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
+        return network
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    if augmentation is not None:
+        steps["augmentation"] = Augmentation(augmentation)
+    steps["pixels"] = Pixels(encoder.image)
+    steps["network"] = network
+    return nn.Sequential(steps)
 
 
-def load(path: str | Path) -> TrainedModel:
+def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
     """Read a model file; nothing in it is ever executed or unpickled.
+
+    `trust` names the class of a network of the user's own, `package.module.Class`: it is imported
+    when the model predicts, and never on the file's word alone.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a model file, is cut off, or has another format version.
     """
+    if trust is not None:
+        named.trust(trust)
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
     try:
@@ -144,4 +172,4 @@ def load(path: str | Path) -> TrainedModel:
 
 
 def _padded(block: Tensor) -> Tensor:
-    return torch.nn.functional.pad(block, (0, 0, 0, BLOCK_ROWS - len(block)))
+    return nn.functional.pad(block, (0, 0) * (block.ndim - 1) + (0, BLOCK_ROWS - len(block)))

@@ -32,18 +32,18 @@ def train_model(
     checkpoints: CheckpointStore,
     source: str = "",
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train on features float32 (n_rows, n_features) and encoded targets: the model, and `history` a row an epoch.
+    """Train on encoded features (n_rows, …) and targets: the model, and `history` a row an epoch.
 
     Raises:
         ValueError: the device is not there, the loss does not fit the task, or the loss explodes.
     """
     device = choose_device(training.device)
     objective = Objective.of(encoder.target, training.loss)
-    members = make_members(lambda: build_network(model, encoder), training, device)
+    members = make_members(lambda: build_network(model, encoder, training.augmentation), training, device)
     logger.info(
-        "training: %d rows, %d features, members %d, each %s; on %s with %d threads",
+        "training: %d rows, %s features, members %d, each %s; on %s with %d threads",
         len(train),
-        len(encoder.feature_names),
+        " x ".join(map(str, encoder.feature_shape)),
         len(members),
         describe_capacity(members[0].model),
         device,

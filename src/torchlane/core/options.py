@@ -13,6 +13,7 @@ Part = Literal["train", "valid", "test"]
 TaskName = Literal["regression", "binary", "multiclass"]
 CategoryEncoding = Literal["codes", "one_hot"]
 NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
+PixelEncoding = Literal["unit", "z_score"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -38,16 +39,21 @@ class Options(BaseModel):
 
 
 class ColumnOptions(Options):
-    """One column of the raw file and the rules its values keep."""
+    """One column of the raw file and the rules its values keep; `size` is (channels, height, width) in pixels."""
 
-    kind: Literal["category", "number"]
+    kind: Literal["category", "number", "image"]
     nullable: bool = True
     levels: tuple[Level, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
 
     @model_validator(mode="after")
     def _rules_fit_kind(self) -> Self:
+        if (self.kind == "image") != (self.size is not None):
+            raise ValueError("size: [channels, height, width] is for an image, and an image needs it")
+        if self.kind == "image" and (self.levels, self.minimum, self.maximum) != (None, None, None):
+            raise ValueError("levels, minimum and maximum are not for an image; it has a size")
         if self.kind == "number" and self.levels is not None:
             raise ValueError("levels are for a category; a number has minimum and maximum")
         if self.kind == "category" and (self.minimum, self.maximum) != (None, None):
@@ -88,6 +94,11 @@ class DataOptions(Options):
             raise ValueError(f"the target '{self.target}' cannot be a feature too")
         if len(set(self.features)) < len(self.features):
             raise ValueError(f"features name a column twice: {', '.join(self.features)}")
+        kinds = [column.kind for column in self.feature_columns.values()]
+        if "image" in kinds and len(kinds) > 1:
+            raise ValueError(
+                f"an image is a model's only feature; set features to it alone, not {', '.join(self.feature_columns)}"
+            )
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
             raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
@@ -112,6 +123,8 @@ class SplitOptions(Options):
 
     Rows that repeat each other entirely share a part, and so do rows that agree in all columns of
     `group_by`. `all_rows_in` puts every row into each of the parts it names, and splits nothing.
+    `part_column` names a column that says train, valid or test for each row: these parts are kept,
+    and `valid_fraction` is cut from train where the column says valid nowhere.
     """
 
     valid_fraction: Fraction = 0.15
@@ -120,6 +133,7 @@ class SplitOptions(Options):
     stratify: bool = True
     group_by: tuple[str, ...] = ()
     all_rows_in: tuple[Part, ...] = ()
+    part_column: str | None = None
 
     @model_validator(mode="after")
     def _something_is_left_to_train(self) -> Self:
@@ -127,6 +141,8 @@ class SplitOptions(Options):
             raise ValueError("valid_fraction and test_fraction together must stay below 1")
         if self.all_rows_in and "train" not in self.all_rows_in:
             raise ValueError("all_rows_in must name train")
+        if self.all_rows_in and self.part_column is not None:
+            raise ValueError("all_rows_in and part_column exclude each other")
         return self
 
 
@@ -134,25 +150,80 @@ class EncodingOptions(Options):
     """How columns become float32 features and the target becomes what the loss sees.
 
     A level seen fewer than `min_level_count` times in train shares the code of unseen levels.
-    `columns` sets the encoding of single columns.
+    `columns` sets the encoding of single columns. Images stay uint8; the network's first step scales
+    their pixels to 0 … 1 (`unit`), or further to mean 0 and deviation 1 a channel (`z_score`).
     """
 
     categories: CategoryEncoding = "one_hot"
     numbers: NumberEncoding = "z_score"
+    pixels: PixelEncoding = "unit"
     target: Literal["none", "min_max", "z_score"] = "min_max"
     min_level_count: int = Field(2, ge=1)
     columns: dict[str, CategoryEncoding | NumberEncoding] = {}
 
 
-class ModelOptions(Options):
-    """The network: `activation` is a class of torch.nn, or null for nothing between the layers."""
+ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
+OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisation
+    "mlp": ("widths", "activation", "dropout", "batch_norm"),
+    "cnn": ("widths", "activation", "dropout", "depth"),
+    "rnn": ("widths", "dropout", "cell", "bidirectional"),
+    "transformer": ("dropout", "blocks", "token_width", "heads"),
+    "torchvision": ("name", "arguments"),
+    "class": ("module_class", "arguments"),
+}
 
-    kind: Literal["mlp"] = "mlp"
+
+class ModelOptions(Options):
+    """The network.
+
+    `mlp`, a perceptron, takes tables and images, `cnn` and `rnn` (over the rows of an image) take
+    images, `transformer` (over the features of a table) takes tables. `widths` are those of the hidden
+    layers, of the stages of a cnn (`depth` convolutions each), or of the recurrent layers (of
+    `cell`s). `activation` is a class of torch.nn, or null for nothing between the layers.
+    `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
+    `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    kind: ModelKind = "mlp"
     widths: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64)
     activation: str | None = "GELU"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
     initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
+    depth: int = Field(2, ge=1)
+    cell: Literal["LSTM", "GRU"] = "LSTM"
+    bidirectional: bool = False
+    blocks: int = Field(2, ge=1)
+    token_width: int = Field(64, ge=1)
+    heads: int = Field(8, ge=1)
+    name: str | None = None
+    module_class: str | None = Field(None, alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_is_a_kind(cls, given: Any) -> Any:
+        named = isinstance(given, dict) and given.get("class") is not None
+        return {"kind": "class", **given} if named else given
+
+    @model_validator(mode="after")
+    def _options_fit_kind(self) -> Self:
+        fitting = OPTIONS_OF_KIND[self.kind]
+        for name, field in type(self).model_fields.items():
+            shown = field.alias or name
+            if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != field.default:
+                choices = ", ".join(type(self).model_fields[each].alias or each for each in fitting)
+                raise ValueError(f"{shown} is no option of kind {self.kind}, which has {choices} and initialisation")
+        needed = {"torchvision": self.name, "class": self.module_class}
+        if needed.get(self.kind, "") is None:
+            raise ValueError(f"kind {self.kind} needs {OPTIONS_OF_KIND[self.kind][0].replace('module_', '')}")
+        if self.kind == "transformer" and self.token_width % self.heads:
+            raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
+        if self.kind in ("cnn", "rnn") and not self.widths:
+            raise ValueError(f"kind {self.kind} needs at least one width")
+        return self
 
     @field_validator("activation")
     @classmethod
@@ -214,6 +285,20 @@ class SchedulerOptions(Options):
         return self
 
 
+class AugmentationOptions(Options):
+    """How far each image of a training batch is moved at random, uniformly to both sides.
+
+    `shift` is in sides of the image, `rotation` and `shear` in degrees, `scale` a share of the size.
+    `erasing` is the probability that a rectangle becomes black.
+    """
+
+    shift: float = Field(0.0, ge=0, lt=1)
+    rotation: float = Field(0.0, ge=0, le=180)
+    scale: float = Field(0.0, ge=0, lt=1)
+    shear: float = Field(0.0, ge=0, lt=90)
+    erasing: float = Field(0.0, ge=0, le=1)
+
+
 class TrainingOptions(Options):
     """How the weights are found.
 
@@ -238,6 +323,7 @@ class TrainingOptions(Options):
     loss: Annotated[LossOptions, BeforeValidator(_named_loss)] = Field(default_factory=LossOptions)
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
+    augmentation: AugmentationOptions | None = None
     patience_epochs: int | None = Field(20, ge=1)
     clip_norm: float | None = Field(None, gt=0)
     exact: bool = True

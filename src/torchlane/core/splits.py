@@ -23,27 +23,53 @@ def split_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOption
         ValueError: a part that should hold rows holds none.
     """
     rows = clean_rows[ROW]
+    if options.part_column is not None:
+        return _keep_parts(clean_rows, data, options)
     if options.all_rows_in:
         return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
 
     groups = _group_rows(clean_rows, data, options)
-    strata = np.zeros(len(rows), dtype=np.int64)
-    if options.stratify and data.task != "regression":
-        strata = pd.factorize(clean_rows[data.target], sort=True)[0]
-    parts = _assign_parts(groups, strata, options)
+    parts = _assign_parts(groups, _strata(clean_rows, data, options), options)
     splits = pd.DataFrame({ROW: rows, "part": parts})
     _require_rows(splits, options)
-    logger.info(
-        "split: %s; %d rows repeat others",
-        ", ".join(f"{part} {(parts == part).sum()}" for part in PARTS),
-        len(rows) - len(np.unique(groups)),
-    )
+    logger.info("split: %s; %d rows repeat others", _counts(splits), len(rows) - len(np.unique(groups)))
     return splits
 
 
 def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of a part, in the order of `splits`."""
     return clean_rows.set_index(ROW).loc[splits.loc[splits["part"] == part, ROW]].reset_index()
+
+
+def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.DataFrame:
+    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+    name = str(options.part_column)
+    if name not in clean_rows:
+        raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
+    parts = clean_rows[name].str.lower()
+    unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))
+    if unknown:
+        raise ValueError(f"split.part_column '{name}' holds {', '.join(unknown)}; it may say {', '.join(PARTS)}")
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
+    if options.valid_fraction and not (splits["part"] == "valid").any():
+        cut = options.model_copy(update={"part_column": None, "test_fraction": 0.0})
+        train_rows = clean_rows[(splits["part"] == "train").to_numpy()]
+        groups = _group_rows(train_rows, data, cut)
+        splits.loc[splits["part"] == "train", "part"] = _assign_parts(groups, _strata(train_rows, data, cut), cut)
+    _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
+    logger.info("split: %s; parts as '%s' gives them", _counts(splits), name)
+    return splits
+
+
+def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+    """Number the classes, of which each part is to hold about the same share: int64 (n_rows,)."""
+    if options.stratify and data.task != "regression":
+        return pd.factorize(rows[data.target], sort=True)[0]
+    return np.zeros(len(rows), dtype=np.int64)
+
+
+def _counts(splits: pd.DataFrame) -> str:
+    return ", ".join(f"{part} {(splits['part'] == part).sum()}" for part in PARTS)
 
 
 def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
