@@ -44,8 +44,10 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
         "07_model_output/salaries/test_predictions.csv",
+        "08_reporting/salaries/diagnosis.json",
         "08_reporting/salaries/history.csv",
         "08_reporting/salaries/history.json",
+        "08_reporting/salaries/layers.json",
         "08_reporting/salaries/metrics.json",
         "08_reporting/salaries/predictions.json",
     ]
@@ -170,7 +172,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries, water_potability, zoo; "
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, salaries, water_potability, zoo; "
     )
 
 
@@ -234,6 +236,8 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "metrics.json": "JSONPreview",
         "history.csv": "TablePreview",
         "history.json": "PlotlyPreview",
+        "diagnosis.json": "JSONPreview",
+        "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
     }
 

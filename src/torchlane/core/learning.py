@@ -15,6 +15,7 @@ from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel, build_network
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
+from torchlane.core.observation import Observer
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tensors import fingerprint
 from torchlane.core.training import fit, make_members
@@ -31,6 +32,7 @@ def train_model(
     training: TrainingOptions,
     checkpoints: CheckpointStore,
     source: str = "",
+    observer: Observer | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Train on encoded features (n_rows, …) and targets: the model, and `history` a row an epoch.
 
@@ -40,20 +42,24 @@ def train_model(
     device = choose_device(training.device)
     objective = Objective.of(encoder.target, training.loss)
     members = make_members(lambda: build_network(model, encoder, training.augmentation), training, device)
+    capacity = describe_capacity(members[0].model)
     logger.info(
         "training: %d rows, %s features, members %d, each %s; on %s with %d threads",
         len(train),
         " x ".join(map(str, encoder.feature_shape)),
         len(members),
-        describe_capacity(members[0].model),
+        capacity,
         device,
         training.threads or torch.get_num_threads(),
     )
     data_fingerprint = fingerprint(train)
     run: Checkpoints = checkpoints.of_run(_identity(data_fingerprint, fingerprint(valid), encoder, model, training))
-    fitted = fit(members, train, valid, objective, training, run)
+    if observer is not None:
+        observer.begin(members[0].model, train, objective, training)
+    fitted = fit(members, train, valid, objective, training, run, observer)
     details = {
         "source": source,
+        "capacity": capacity,
         "data_fingerprint": data_fingerprint,
         "metrics": fitted.metrics,
         "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},

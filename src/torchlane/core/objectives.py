@@ -17,6 +17,7 @@ class Objective:
     task: Task
     criterion: nn.Module
     target: TargetEncoder
+    loss_name: str | None = None
 
     @classmethod
     def of(cls, target: TargetEncoder, loss: LossOptions | str | None = None) -> "Objective":
@@ -27,7 +28,7 @@ class Objective:
         """
         options = loss if isinstance(loss, LossOptions) else LossOptions.model_validate({"name": loss})
         criterion = make_loss(target.task, options.name, _class_weights(target, options), options.label_smoothing)
-        return cls(TASKS[target.task], criterion, target)
+        return cls(TASKS[target.task], criterion, target, options.name)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> float:
         """The criterion on outputs (n_rows, width) and encoded targets, summed up in float64."""

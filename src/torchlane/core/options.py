@@ -358,6 +358,13 @@ class TuningOptions(Options):
         return trials
 
 
+class DiagnosisOptions(Options):
+    """Whether the training is watched, and how many steps may be taken to learn one batch by heart (0: none)."""
+
+    enabled: bool = True
+    overfit_steps: int = Field(100, ge=0)
+
+
 SECTIONS: dict[str, type[Options]] = {
     "data": DataOptions,
     "split": SplitOptions,
@@ -365,4 +372,5 @@ SECTIONS: dict[str, type[Options]] = {
     "model": ModelOptions,
     "training": TrainingOptions,
     "tuning": TuningOptions,
+    "diagnosis": DiagnosisOptions,
 }

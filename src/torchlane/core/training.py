@@ -18,6 +18,7 @@ from torchlane.core.batches import Batches
 from torchlane.core.checkpoints import Checkpoints, State
 from torchlane.core.devices import place
 from torchlane.core.objectives import Objective
+from torchlane.core.observation import Observer
 from torchlane.core.optimizers import Schedule
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
@@ -71,8 +72,11 @@ def fit(
     objective: Objective,
     options: TrainingOptions,
     checkpoints: Checkpoints,
+    observer: Observer | None = None,
 ) -> Fitted:
     """Train every member, one after another, from the last checkpoint on if there is one.
+
+    `observer` looks at the first member after each epoch.
 
     With one member on a CPU the weights are, to the bit, those of the plain loop: seed, build,
     then per batch zero_grad, forward, loss, backward, step. Looking at valid draws no random
@@ -83,6 +87,8 @@ def fit(
     """
     state = checkpoints.load() or {"finished": [], "running": None}
     finished: list[State] = state["finished"]
+    if observer is not None:
+        observer.load_state_dict(state.get("observed", []))
     for number, member in enumerate(members[len(finished) :], start=len(finished)):
         run = MemberRun(member, train, valid, objective, options)
         if state["running"] is not None:
@@ -90,10 +96,12 @@ def fit(
             state["running"] = None
             logger.info("training: member %d goes on after epoch %d", number + 1, run.epoch)
         name = "training" if len(members) == 1 else f"member {number + 1} of {len(members)}"
-        saver = _Saver(checkpoints, finished, options)
+        saver = _Saver(checkpoints, finished, options, observer)
         try:
             with interruption.deferred():
                 for _ in _with_progress(run, name, options, quiet=len(members) > 1):
+                    if observer is not None and number == 0:
+                        observer.after_epoch(member.model, run.epoch)
                     saver.after_epoch(run)
         except interruption.Interrupted:
             saver.save(run.last_state)
@@ -114,8 +122,11 @@ def fit(
 class _Saver:
     """Writes checkpoints when they are due; a full disk costs the checkpoint, not the training."""
 
-    def __init__(self, checkpoints: Checkpoints, finished: list[State], options: TrainingOptions):
+    def __init__(
+        self, checkpoints: Checkpoints, finished: list[State], options: TrainingOptions, observer: Observer | None
+    ):
         self._checkpoints = checkpoints
+        self._observer = observer
         self._finished = finished
         self._options = options
         self._saved_at = time.monotonic()
@@ -130,7 +141,8 @@ class _Saver:
 
     def save(self, state: State) -> None:
         try:
-            self._checkpoints.save({"finished": self._finished, "running": state})
+            observed = [] if self._observer is None else self._observer.state_dict()
+            self._checkpoints.save({"finished": self._finished, "running": state, "observed": observed})
         except OSError as error:
             logger.warning(
                 "the checkpoint could not be written (%s); the training goes on, the one before stays", error
