@@ -123,6 +123,9 @@ def apply_rules(
     rejected = rejected[~rejected[ROW].isin(torn)]
     values = [raw_rows[name].iloc[row - 1] for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
     shown = [images.describe(value) for value in values]
+    if not pd.api.types.is_integer_dtype(raw_rows.index):  # a source of files names them there
+        names = raw_rows.index[rejected[ROW] - 1]
+        shown = [f"{name}: {value}" for name, value in zip(names, shown, strict=True)]
     rejected.insert(2, "value", pd.Series(shown, index=rejected.index, dtype="str"))
     if torn:
         rule = f"{len(raw_rows.columns)} fields, as the header has"

@@ -154,8 +154,8 @@ class TorchvisionImagesDataset(RawImagesDataset):
 class ImageFolderDataset(RawImagesDataset):
     """A folder with one sub-folder a class; or with train, test (and valid), and the classes in each of them.
 
-    A file that is no image that can be read is a row too, so that it is rejected with its name. The
-    index holds the paths below the folder.
+    A file that is no image that can be read is a row too, with the reason in place of the image, so
+    that it is rejected. The index holds the paths below the folder.
 
     Args:
         filepath: the folder.
@@ -219,12 +219,12 @@ def _read_image(path: Path) -> np.ndarray | str:
     try:
         with Image.open(path) as image:
             if image.mode not in MODES:
-                return f"{path.name}: pixels of mode {image.mode}"
+                return f"pixels of mode {image.mode}"
             return np.asarray(image.convert(MODES[image.mode]))
     except UnidentifiedImageError:
-        return f"{path.name}: no image"
+        return "no image"
     except (OSError, SyntaxError, ValueError) as error:  # what PIL makes of a file that is cut off or damaged
-        return f"{path.name}: {_first_line(error)}"
+        return _first_line(error)
 
 
 def _folders_in(folder: Path) -> list[Path]:
