@@ -44,8 +44,10 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
         "07_model_output/salaries/test_predictions.csv",
+        "08_reporting/salaries/diagnosis.json",
         "08_reporting/salaries/history.csv",
         "08_reporting/salaries/history.json",
+        "08_reporting/salaries/layers.json",
         "08_reporting/salaries/metrics.json",
         "08_reporting/salaries/predictions.json",
     ]
@@ -170,7 +172,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are salaries, water_potability; "
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, salaries, water_potability, zoo; "
     )
 
 
@@ -234,6 +236,8 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "metrics.json": "JSONPreview",
         "history.csv": "TablePreview",
         "history.json": "PlotlyPreview",
+        "diagnosis.json": "JSONPreview",
+        "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
     }
 
@@ -254,6 +258,32 @@ def test_water_potability_runs_by_configuration_alone(tmp_path, env, source):
     predictions = pd.read_csv(tmp_path / "07_model_output/water_potability/test_predictions.csv")
     assert set(predictions["prediction"]) <= {0, 1}
     np.testing.assert_allclose(predictions[["probability_0", "probability_1"]].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("env", ["base", "public"])
+def test_zoo_runs_by_configuration_alone_and_its_labels_are_integers(tmp_path, env):
+    settings = f"--params=output_root={tmp_path},zoo.training.members=1"
+    done = run_command("kedro", "run", "--pipeline=zoo", f"--env={env}", settings)
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "08_reporting/zoo/metrics.json")
+    assert metrics["data"] == "UCI Zoo, 101 animals"
+    assert sum(metrics["rows"].values()) == 101
+    assert metrics["test"]["accuracy_score"] > 0.85
+    rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv").drop(columns="class_type")
+    predicted = torchlane.load(tmp_path / "06_models/zoo/model.safetensors").predict(rows)["prediction"]
+    assert set(predicted) == {1, 2, 3, 4, 5, 6, 7}
+
+
+def test_salaries_2025_runs_by_configuration_alone(tmp_path):
+    if not (PUBLIC.parent / "salaries_2025.csv.gz").exists():
+        pytest.skip(f"the real rows are not in {PUBLIC.parent}")
+    settings = f"output_root={tmp_path},salaries_2025.training.members=1,salaries_2025.training.epochs=2"
+    done = run_command("kedro", "run", "--pipeline=salaries_2025", "--env=public", f"--params={settings}")
+    assert done.returncode == 0, done.stderr
+    metrics = read_json(tmp_path / "08_reporting/salaries_2025/metrics.json")
+    assert metrics["data"] == "ai-jobs.net salary survey, January 2025"
+    assert sum(metrics["rows"].values()) == 74301
+    assert metrics["test"]["r2_score"] > 0.2
 
 
 @needs_public_file

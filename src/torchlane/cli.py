@@ -2,6 +2,8 @@
 
 import gc
 import logging
+import re
+import shutil
 import warnings
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +17,7 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
 from torchlane.core import interruption
+from torchlane.core.files import replacing
 
 # Libraries warn of each other's deprecations, about which users can do nothing.
 warnings.filterwarnings("ignore", module=r"kedro(_viz|_datasets)?(\.|$)")
@@ -96,12 +99,48 @@ def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
     samples.write_sample(use_case, rows, seed, output)
 
 
+@cli.command(cls=Command)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--target", required=True, help="The column to predict.")
+@click.option("--name", default=None, help="Name of the use case; default: that of the file.")
+def init(file: Path, target: str, name: str | None) -> None:
+    """Draft the parameters of a new use case from the CSV file FILE, and put the file where its pipeline reads it."""
+    from torchlane.core.drafting import draft_parameters
+    from torchlane.datasets.rows import RawRowsDataset
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
+    use_case = re.sub(r"\W+", "_", file.stem.lower()).strip("_") if name is None else name
+    if not re.fullmatch(r"[a-z]\w*", use_case, flags=re.ASCII):
+        raise ValueError(f"'{use_case}' is no name of a use case: it needs letters, digits and _; set --name")
+    if file.suffix != ".csv":
+        raise ValueError(f"{file} does not end in .csv; unpack it or save it as CSV")
+    raw, parameters = project / f"data/01_raw/{use_case}.csv", project / f"conf/base/parameters/{use_case}.yml"
+    if parameters.exists():
+        raise ValueError(f"{_shown(parameters)} exists already; remove it, or set another --name")
+    if raw.exists() and not (file.exists() and raw.samefile(file)):
+        raise ValueError(f"{_shown(raw)} exists already and is another file; remove it, or set another --name")
+    draft = draft_parameters(RawRowsDataset(filepath=str(file.resolve())).load(), use_case, target)
+    if not raw.exists():
+        with replacing(raw) as partial:
+            shutil.copyfile(file, partial)
+    with replacing(parameters) as partial:
+        partial.write_text(draft, encoding="utf-8")
+    click.echo(f"wrote {_shown(parameters)}: look it through, then kedro run --pipeline={use_case}")
+
+
 def main() -> None:
     """Run a command as `torchlane …`, in the project of the working folder if there is one."""
     project = find_kedro_project(Path.cwd())
     if project is not None:
         bootstrap_project(project)
     cli()
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _quieten(debug: bool) -> None:

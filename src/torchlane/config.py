@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
-from torchlane.core.options import SECTIONS
+from torchlane.core.options import SECTIONS, ModelOptions
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,13 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         sections = {section: block.get(section) or {} for section in SECTIONS}
         for section, options in sections.items():
             try:
-                SECTIONS[section].model_validate(options)
+                checked = SECTIONS[section].model_validate(options)
             except ValidationError as error:
                 raise ValueError(self._explain(error, use_case, section)) from error
+            if isinstance(checked, ModelOptions) and checked.module_class is not None:
+                from torchlane.core.models.named import trust
+
+                trust(checked.module_class)
         return sections
 
     def _explain(self, error: ValidationError, use_case: str, section: str) -> str:

@@ -91,6 +91,20 @@ def test_labels_come_back_as_they_were_with_probabilities_that_sum_to_one(classi
     assert (predicted["prediction"].to_numpy() == toy_rows["kind"].to_numpy()).mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("cheap", "dear", "expected"),
+    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1, 2})],
+)
+def test_integers_and_booleans_come_back_as_such_also_from_the_file(
+    toy_rows, toy_data, tmp_path, cheap, dear, expected
+):
+    rows = toy_rows.assign(kind=toy_rows["kind"].map({"cheap": cheap, "dear": dear}))
+    train_on(rows, toy_data.model_copy(update={"task": "binary", "target": "kind"})).save(tmp_path / "model")
+    predicted = torchlane.load(tmp_path / "model").predict(rows)["prediction"]
+    assert set(predicted.tolist()) == expected
+    assert {type(label) for label in predicted.tolist()} == {type(label) for label in expected}
+
+
 def test_target_is_not_needed_and_typed_columns_serve_as_text_does(model, toy_rows):
     typed = toy_rows.drop(columns=["price", "kind"]).astype({"size": "int64"})
     pd.testing.assert_frame_equal(model.predict(typed), model.predict(toy_rows), check_exact=True)

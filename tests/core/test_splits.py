@@ -98,3 +98,44 @@ def test_all_rows_may_stand_in_several_parts():
     assert parts_of(splits) == {"train": 2, "test": 2}
     pd.testing.assert_frame_equal(rows_of("test", rows, splits), rows)
     assert rows_of("valid", rows, splits).empty
+
+
+def official(parts: list[str | None]) -> tuple[pd.DataFrame, DataOptions]:
+    n_rows = len(parts)
+    rows = pd.DataFrame(
+        {"row": range(1, n_rows + 1), "x": [float(n) for n in range(n_rows)], "y": ["a", "b"] * (n_rows // 2)}
+    )
+    rows["part"] = pd.Series(parts, dtype="str")
+    columns = {"x": {"kind": "number"}, "part": {"kind": "category"}}
+    return rows, DataOptions.model_validate({"task": "binary", "target": "y", "columns": columns, "features": ["x"]})
+
+
+def test_official_parts_are_kept_and_valid_is_cut_from_train():
+    rows, data = official(["train"] * 40 + ["test"] * 10)
+    splits = split_rows(rows, data, SplitOptions(part_column="part", valid_fraction=0.25))
+    assert splits["part"].value_counts().to_dict() == {"train": 30, "test": 10, "valid": 10}
+    assert (splits["part"][40:] == "test").all()
+    assert rows["y"][splits["part"] == "valid"].value_counts().to_dict() == {"a": 5, "b": 5}
+    whole = split_rows(rows, data, SplitOptions(part_column="part", valid_fraction=0))
+    assert whole["part"].tolist() == rows["part"].tolist()
+
+
+def test_official_valid_part_is_kept_too():
+    rows, data = official(["train"] * 6 + ["valid"] * 2 + ["test"] * 2)
+    splits = split_rows(rows, data, SplitOptions(part_column="part", valid_fraction=0.3))
+    assert splits["part"].tolist() == rows["part"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("parts", "column", "message"),
+    [
+        (["train", "dev"], "part", "split.part_column 'part' holds dev; it may say train, valid, test"),
+        (["train", None], "part", r"holds \(missing\)"),
+        (["test", "test"], "part", "the split leaves no row for train"),
+        (["train", "test"], "fold", "split.part_column 'fold' is not among data.columns: x, part"),
+    ],
+)
+def test_parts_that_cannot_be_kept_are_refused(parts, column, message):
+    rows, data = official(parts)
+    with pytest.raises(ValueError, match=message):
+        split_rows(rows, data, SplitOptions(part_column=column))

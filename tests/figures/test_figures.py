@@ -40,8 +40,11 @@ def test_values_are_points_beside_the_line_of_exact_ones():
     assert list(points.text) == ["row 4", "row 9"]
 
 
-def test_labels_are_a_confusion_matrix():
-    table = pd.DataFrame({"row": [1, 2, 3], "truth": ["a", "a", "b"], "prediction": ["a", "b", "b"]})
+@pytest.mark.parametrize("labels", [["a", "b"], [1, 2], [False, True]])
+def test_labels_of_any_kind_are_a_confusion_matrix(labels):
+    one, other = labels
+    table = pd.DataFrame({"row": [1, 2, 3], "truth": [one, one, other], "prediction": [one, other, other]})
+    table = table.assign(**{f"probability_{label}": 0.5 for label in labels})
     (matrix,) = plot_predictions(table, "x").data
     assert matrix.z.tolist() == [[1, 1], [0, 1]]
 

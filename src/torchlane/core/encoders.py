@@ -1,5 +1,6 @@
 """From clean rows to float32 features and targets, and back: fitted on train alone, stored as JSON."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -8,6 +9,7 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from torchlane.core.images import ImageEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding, TaskName
 
 QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
@@ -141,6 +143,7 @@ class TargetEncoder(_Fitted):
     factor: float = 1.0
     offset: float = 0.0
     labels: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()  # rows of train a label
 
     @classmethod
     def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
@@ -162,7 +165,8 @@ class TargetEncoder(_Fitted):
                 f"a {task} task needs {needed} labels in train; '{name}' has {len(labels)}: "
                 f"{', '.join(labels)}; set data.task or data.target, or give more rows"
             )
-        return cls(name=name, task=task, labels=labels)
+        counts = values.value_counts()[list(labels)]
+        return cls(name=name, task=task, labels=labels, counts=tuple(map(int, counts)))
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.
@@ -186,6 +190,10 @@ class TargetEncoder(_Fitted):
             )
         return index
 
+    def restore(self, labels: Iterable[str]) -> np.ndarray:
+        """Give labels the type that they had in the file; see `restore_labels`."""
+        return restore_labels(labels, self.labels)
+
     def decode(self, scaled: torch.Tensor) -> torch.Tensor:
         """Undo the scaling of a regression target, in float64 and any shape."""
         return (scaled.double() - self.offset) / self.factor
@@ -194,7 +202,7 @@ class TargetEncoder(_Fitted):
 class Encoder(_Fitted):
     """All that turns clean rows into tensors: the features in order, then the target."""
 
-    columns: tuple[Annotated[CategoryEncoder | NumberEncoder, Field(discriminator="kind")], ...]
+    columns: tuple[Annotated[CategoryEncoder | NumberEncoder | ImageEncoder, Field(discriminator="kind")], ...]
     target: TargetEncoder
 
     @property
@@ -202,8 +210,31 @@ class Encoder(_Fitted):
         """One name a column of the feature matrix."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
+    @property
+    def image(self) -> ImageEncoder | None:
+        """The encoder of the image, where the features are one."""
+        (first, *_) = self.columns
+        return first if isinstance(first, ImageEncoder) else None
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one row's features: (n_features,), or (channels, height, width)."""
+        return (len(self.feature_names),) if self.image is None else self.image.size
+
+    @property
+    def code_counts(self) -> dict[int, int]:
+        """How many codes there are in each feature that holds codes, by its place."""
+        places = np.cumsum([0, *(len(column.feature_names) for column in self.columns)])
+        return {
+            int(place): len(column.levels) + 2
+            for place, column in zip(places, self.columns, strict=False)
+            if isinstance(column, CategoryEncoder) and column.encoding == "codes"
+        }
+
     def encode_features(self, rows: pd.DataFrame) -> np.ndarray:
-        """Encode clean rows: float32 (n_rows, len(feature_names))."""
+        """Encode clean rows: float32 (n_rows, n_features), or images as uint8 (n_rows, channels, height, width)."""
+        if self.image is not None:
+            return self.image.encode(rows[self.image.name])
         return np.concatenate([column.encode(rows[column.name]) for column in self.columns], axis=1)
 
 
@@ -215,12 +246,14 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
-    columns: list[CategoryEncoder | NumberEncoder] = []
+    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
     for name, column in data.feature_columns.items():
         values = train_rows[name]
         if column.kind == "category":
             encoding = encodings.get(name, options.categories)
             columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count))
+        elif column.size is not None:
+            columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
             columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
@@ -241,6 +274,20 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
     if not np.isfinite(values).all():
         return tuple(alphabetical)
     return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
+
+
+def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
+    """Give labels the type that they had in the file: bool or int64 where all those `among` have it, else text.
+
+    >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
+    ([3, 1], ['007'])
+    """
+    texts, known = list(labels), set(among)
+    if known <= {"False", "True"}:
+        return np.array([text == "True" for text in texts], dtype=bool)
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
+        return np.array(texts, dtype=object).astype(np.int64)
+    return np.array(texts, dtype=object)
 
 
 def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:
@@ -291,8 +338,9 @@ def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> 
                 f"encoding.columns names '{name}', which is no feature; "
                 f"the features are {', '.join(data.feature_columns)}"
             )
-        choices = fitting[data.feature_columns[name].kind]
+        choices = fitting.get(data.feature_columns[name].kind, ())
         if encoding not in choices:
             raise ValueError(
-                f"encoding.columns: '{encoding}' does not fit column '{name}'; choose one of {', '.join(choices)}"
+                f"encoding.columns: '{encoding}' does not fit column '{name}'; "
+                + (f"choose one of {', '.join(choices)}" if choices else "images have encoding.pixels")
             )

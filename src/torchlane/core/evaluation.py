@@ -104,5 +104,7 @@ def _judge_calibration(model: TrainedModel, predictions: pd.DataFrame, coverage:
 def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
     predictions = model.describe_predictions(test.tensors[0], coverage)
     predictions.insert(0, ROW, rows[ROW])
-    predictions.insert(1, "truth", rows[model.encoder.target.name])
+    target = model.encoder.target
+    truth = rows[target.name]
+    predictions.insert(1, "truth", truth if target.task == "regression" else target.restore(truth))
     return predictions

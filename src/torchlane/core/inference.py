@@ -1,13 +1,13 @@
 """A trained model: one file without pickle, and all that prediction needs."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,11 +15,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.augmentation import Augmentation
 from torchlane.core.calibration import Calibration, tempered
 from torchlane.core.encoders import Encoder
 from torchlane.core.files import replacing
-from torchlane.core.models import build_model
-from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.images import Pixels
+from torchlane.core.models import build_model, named
+from torchlane.core.models.building import FOREIGN
+from torchlane.core.options import AugmentationOptions, DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import ROW, apply_rules
 from torchlane.core.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks import TASKS, Task
@@ -57,13 +60,14 @@ class TrainedModel:
 
     def network(self, member: int = 0) -> nn.Module:
         """Rebuild one member, in eval mode on the CPU."""
-        with torch.device("meta"):
+        foreign = self.model.kind in FOREIGN
+        with torch.random.fork_rng(devices=()), torch.device("cpu" if foreign else "meta"):
             network = build_network(self.model, self.encoder)
-        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=True)
+        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=not foreign)
         return network.eval()
 
     def outputs(self, features: Tensor) -> Tensor:
-        """Run every member on float32 (n_rows, n_features): float32 (members, n_rows, width)."""
+        """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
         if not len(features):
             return torch.empty(self.n_members, 0, self.task.width(len(self.encoder.target.labels)))
         with torch.inference_mode():
@@ -74,9 +78,11 @@ class TrainedModel:
     def _forward(self) -> Callable[[Tensor], Tensor]:
         """All members' outputs (members, n_rows, width), through one program where they are several and can be."""
         networks = [self.network(member) for member in range(self.n_members)]
+        dtype = torch.float32 if self.encoder.image is None else torch.uint8
+        few_rows = torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
         try:
             if len(networks) > 1:
-                return stacked_forward(networks, torch.zeros(2, len(self.encoder.feature_names)))
+                return stacked_forward(networks, few_rows)
         except NotStackableError:
             pass
         return lambda features: torch.stack([network(features) for network in networks])
@@ -107,8 +113,8 @@ class TrainedModel:
 
         The result has the index of `rows` and the column `prediction`: a value in the units of the
         raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
-        interval that covers the truth of that share of new rows, or a label with a column
-        `probability_<label>` each.
+        interval that covers the truth of that share of new rows, or a label, of the type it had there
+        (text, int64 or bool), with a column `probability_<label>` each.
 
         Raises:
             ValueError: a column is missing, or a row breaks a rule of its column.
@@ -131,8 +137,9 @@ class TrainedModel:
             table = pd.DataFrame({"prediction": joint, "spread": each.numpy().std(0)})
             half_width = self.calibration.half_width(coverage)
             return table if half_width is None else table.assign(low=joint - half_width, high=joint + half_width)
-        labels = np.array(self.encoder.target.labels, dtype=object)
-        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(labels)}
+        target = self.encoder.target
+        labels = target.restore(target.labels)
+        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
@@ -148,19 +155,42 @@ class TrainedModel:
             save_file(weights, partial, metadata={"torchlane": header})
 
 
-def build_network(options: ModelOptions, encoder: Encoder) -> nn.Module:
-    """Build the network for an encoder's features and target, weights drawn from the global generator."""
+def build_network(
+    options: ModelOptions, encoder: Encoder, augmentation: AugmentationOptions | None = None
+) -> nn.Module:
+    """Build the network for an encoder's features and target, weights drawn from the global generator.
+
+    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+
+    Raises:
+        ValueError: the kind of model does not take such features, or a table is to be augmented.
+    """
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    return build_model(options, len(encoder.feature_names), width)
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts)
+    if encoder.image is None:
+        if augmentation is not None:
+            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
+        return network
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    if augmentation is not None:
+        steps["augmentation"] = Augmentation(augmentation)
+    steps["pixels"] = Pixels(encoder.image)
+    steps["network"] = network
+    return nn.Sequential(steps)
 
 
-def load(path: str | Path) -> TrainedModel:
+def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
     """Read a model file; nothing in it is ever executed or unpickled.
+
+    `trust` names the class of a network of the user's own, `package.module.Class`: it is imported
+    when the model predicts, and never on the file's word alone.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is not a model file, is cut off, or has another format version.
     """
+    if trust is not None:
+        named.trust(trust)
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
     try:
@@ -183,4 +213,4 @@ def load(path: str | Path) -> TrainedModel:
 
 
 def _padded(block: Tensor) -> Tensor:
-    return torch.nn.functional.pad(block, (0, 0, 0, BLOCK_ROWS - len(block)))
+    return nn.functional.pad(block, (0, 0) * (block.ndim - 1) + (0, BLOCK_ROWS - len(block)))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -20,11 +20,14 @@ from torchlane.core.inference import TrainedModel, build_network
 from torchlane.core.members import Member, make_members
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
+from torchlane.core.observation import Observer
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tensors import fingerprint
 from torchlane.core.training import fit, mean_history, mean_metrics
 
 logger = logging.getLogger(__name__)
+
+TABLE_MEMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -37,49 +40,74 @@ class Lesson:
     training: TrainingOptions
 
 
+def with_members(training: TrainingOptions, model: ModelOptions, encoder: Encoder) -> TrainingOptions:
+    """Set how many members there are, where the options leave it open."""
+    if training.members is not None:
+        return training
+    stacked = model.kind == "mlp" and encoder.image is None
+    return training.model_copy(update={"members": TABLE_MEMBERS if stacked else 1})
+
+
 def train_model(
-    lesson: Lesson, data: DataOptions, model: ModelOptions, checkpoints: CheckpointStore, source: str = ""
+    lesson: Lesson,
+    data: DataOptions,
+    model: ModelOptions,
+    checkpoints: CheckpointStore,
+    source: str = "",
+    observer: Observer | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train on features float32 (n_rows, n_features) and encoded targets: the model, and `history` a row an epoch.
+    """Train on encoded features (n_rows, …) and targets: the model, and `history` a row an epoch.
 
     Raises:
         ValueError: the device is not there, the loss does not fit the task, or the loss explodes.
     """
-    ((trained, history),) = train_models([lesson], data, model, checkpoints, source)
+    ((trained, history),) = train_models([lesson], data, model, checkpoints, source, observer)
     return trained, history
 
 
 def train_models(
-    lessons: Sequence[Lesson], data: DataOptions, model: ModelOptions, checkpoints: CheckpointStore, source: str = ""
+    lessons: Sequence[Lesson],
+    data: DataOptions,
+    model: ModelOptions,
+    checkpoints: CheckpointStore,
+    source: str = "",
+    observer: Observer | None = None,
 ) -> list[tuple[TrainedModel, pd.DataFrame]]:
     """Train the members of several models at once, each as `train_model` would, and stack what can be stacked.
+
+    `observer` watches the first member of the first model.
 
     Raises:
         ValueError: the device is not there, the loss does not fit the task, or a loss explodes.
     """
+    lessons = [replace(lesson, training=with_members(lesson.training, model, lesson.encoder)) for lesson in lessons]
     members: list[Member] = []
     for lesson in lessons:
         training, encoder = lesson.training, lesson.encoder
         objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
-        build = partial(build_network, model, encoder)
+        build = partial(build_network, model, encoder, training.augmentation)
         members += make_members(build, lesson.train, lesson.valid, objective, training, device)
     first = lessons[0]
+    capacity = describe_capacity(members[0].model)
     logger.info(
-        "training: %d rows, %d features, members %d, each %s; on %s with %d threads",
+        "training: %d rows, %s features, members %d, each %s; on %s with %d threads",
         len(first.train),
-        len(first.encoder.feature_names),
+        " x ".join(map(str, first.encoder.feature_shape)),
         len(members),
-        describe_capacity(members[0].model),
+        capacity,
         choose_device(first.training.device),
         first.training.threads or torch.get_num_threads(),
     )
-    outcomes = iter(fit(members, checkpoints.of_run(_identity(lessons, model))))
+    if observer is not None:
+        observer.begin(members[0].model, members[0].train, members[0].objective, first.training)
+    outcomes = iter(fit(members, checkpoints.of_run(_identity(lessons, model)), observer=observer))
     trained = []
     for lesson in lessons:
         own = list(islice(outcomes, lesson.training.members))
         weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
         details = {
             "source": source,
+            "capacity": capacity,
             "data_fingerprint": fingerprint(lesson.train),
             "metrics": mean_metrics(own),
             "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},

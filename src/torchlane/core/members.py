@@ -54,9 +54,9 @@ def make_members(
     options: TrainingOptions,
     device: torch.device,
 ) -> list[Member]:
-    """Build `options.members` networks, member i after `torch.manual_seed(options.seed + i)`."""
+    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`."""
     members = []
-    for number in range(options.members):
+    for number in range(options.members or 1):
         random = RandomState(options.seed + number, device)
         with random.in_use():
             model = build().to(device)

@@ -4,12 +4,16 @@ import copy
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
 from torchlane.core.encoders import TargetEncoder
+from torchlane.core.options import LossOptions
 from torchlane.core.stacking import steadily
 from torchlane.core.tasks import TASKS, Task, make_loss
+
+PLAIN_MEANS = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss)
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,18 @@ class Objective:
     task: Task
     criterion: nn.Module
     target: TargetEncoder
+    loss_name: str | None = None
 
     @classmethod
-    def of(cls, target: TargetEncoder, loss: str | None) -> "Objective":
-        """Take the task's losses and metrics from the table."""
-        return cls(TASKS[target.task], make_loss(target.task, loss), target)
+    def of(cls, target: TargetEncoder, loss: LossOptions | str | None = None) -> "Objective":
+        """Take the task's losses and metrics from the table; a text names the loss alone.
+
+        Raises:
+            ValueError: the loss does not fit the task, or weights are given for labels that train does not have.
+        """
+        options = loss if isinstance(loss, LossOptions) else LossOptions.model_validate({"name": loss})
+        criterion = make_loss(target.task, options.name, _class_weights(target, options), options.label_smoothing)
+        return cls(TASKS[target.task], criterion, target, options.name)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> float:
         """The criterion on outputs (n_rows, width) and encoded targets, summed up in float64."""
@@ -48,9 +59,26 @@ class Objective:
 
     @cached_property
     def _row_criterion(self) -> nn.Module | None:
-        """The criterion without its mean over rows, where it is a mean with equal weights."""
-        if getattr(self.criterion, "weight", None) is not None:
+        """The criterion without its mean over rows, where it is a plain mean."""
+        if type(self.criterion) not in PLAIN_MEANS or getattr(self.criterion, "weight", None) is not None:
             return None
         each = copy.copy(self.criterion)
         setattr(each, "reduction", "none")  # noqa: B010
         return each
+
+
+def _class_weights(target: TargetEncoder, options: LossOptions) -> Tensor | None:
+    """Give a weight a label, float32 (n_labels,), or None where all count the same."""
+    weights = options.class_weights
+    if weights is None:
+        return None
+    if weights == "balanced":
+        counts = torch.tensor(target.counts, dtype=torch.float64)
+        return (counts.sum() / (len(counts) * counts)).float()
+    for label in weights:
+        if label not in target.labels:
+            known = ", ".join(target.labels) or f"none, since the task is {target.task}"
+            raise ValueError(
+                f"training.loss.class_weights names '{label}', which is no label of '{target.name}' in train: {known}"
+            )
+    return torch.tensor([weights.get(label, 1.0) for label in target.labels])

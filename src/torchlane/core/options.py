@@ -13,15 +13,20 @@ Part = Literal["train", "valid", "test"]
 TaskName = Literal["regression", "binary", "multiclass"]
 CategoryEncoding = Literal["codes", "one_hot"]
 NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
+PixelEncoding = Literal["unit", "z_score"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def plain_level(value: object) -> str:
-    """Write a level as it is compared: stripped, and whole numbers without decimals.
+    """Write a level as it is compared: stripped, whole numbers without decimals, True and False in one spelling.
 
     pandas makes 50.0 of 50 beside a gap, YAML writes 0 or true without quotes.
+
+    >>> plain_level(" 50.0"), plain_level(True), plain_level("true")
+    ('50', 'True', 'True')
     """
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    text = re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
+    return text.capitalize() if text.lower() in ("true", "false") else text
 
 
 Level = Annotated[str, BeforeValidator(plain_level)]
@@ -34,16 +39,21 @@ class Options(BaseModel):
 
 
 class ColumnOptions(Options):
-    """One column of the raw file and the rules its values keep."""
+    """One column of the raw file and the rules its values keep; `size` is (channels, height, width) in pixels."""
 
-    kind: Literal["category", "number"]
+    kind: Literal["category", "number", "image"]
     nullable: bool = True
     levels: tuple[Level, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
+    size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
 
     @model_validator(mode="after")
     def _rules_fit_kind(self) -> Self:
+        if (self.kind == "image") != (self.size is not None):
+            raise ValueError("size: [channels, height, width] is for an image, and an image needs it")
+        if self.kind == "image" and (self.levels, self.minimum, self.maximum) != (None, None, None):
+            raise ValueError("levels, minimum and maximum are not for an image; it has a size")
         if self.kind == "number" and self.levels is not None:
             raise ValueError("levels are for a category; a number has minimum and maximum")
         if self.kind == "category" and (self.minimum, self.maximum) != (None, None):
@@ -84,6 +94,11 @@ class DataOptions(Options):
             raise ValueError(f"the target '{self.target}' cannot be a feature too")
         if len(set(self.features)) < len(self.features):
             raise ValueError(f"features name a column twice: {', '.join(self.features)}")
+        kinds = [column.kind for column in self.feature_columns.values()]
+        if "image" in kinds and len(kinds) > 1:
+            raise ValueError(
+                f"an image is a model's only feature; set features to it alone, not {', '.join(self.feature_columns)}"
+            )
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
             raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
@@ -108,6 +123,8 @@ class SplitOptions(Options):
 
     Rows that repeat each other entirely share a part, and so do rows that agree in all columns of
     `group_by`. `all_rows_in` puts every row into each of the parts it names, and splits nothing.
+    `part_column` names a column that says train, valid or test for each row: these parts are kept,
+    and `valid_fraction` is cut from train where the column says valid nowhere.
     """
 
     valid_fraction: Fraction = 0.15
@@ -116,6 +133,7 @@ class SplitOptions(Options):
     stratify: bool = True
     group_by: tuple[str, ...] = ()
     all_rows_in: tuple[Part, ...] = ()
+    part_column: str | None = None
 
     @model_validator(mode="after")
     def _something_is_left_to_train(self) -> Self:
@@ -123,6 +141,8 @@ class SplitOptions(Options):
             raise ValueError("valid_fraction and test_fraction together must stay below 1")
         if self.all_rows_in and "train" not in self.all_rows_in:
             raise ValueError("all_rows_in must name train")
+        if self.all_rows_in and self.part_column is not None:
+            raise ValueError("all_rows_in and part_column exclude each other")
         return self
 
 
@@ -130,25 +150,80 @@ class EncodingOptions(Options):
     """How columns become float32 features and the target becomes what the loss sees.
 
     A level seen fewer than `min_level_count` times in train shares the code of unseen levels.
-    `columns` sets the encoding of single columns.
+    `columns` sets the encoding of single columns. Images stay uint8; the network's first step scales
+    their pixels to 0 … 1 (`unit`), or further to mean 0 and deviation 1 a channel (`z_score`).
     """
 
     categories: CategoryEncoding = "one_hot"
     numbers: NumberEncoding = "z_score"
+    pixels: PixelEncoding = "unit"
     target: Literal["none", "min_max", "z_score"] = "min_max"
     min_level_count: int = Field(2, ge=1)
     columns: dict[str, CategoryEncoding | NumberEncoding] = {}
 
 
-class ModelOptions(Options):
-    """The network: `activation` is a class of torch.nn, or null for nothing between the layers."""
+ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
+OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisation
+    "mlp": ("widths", "activation", "dropout", "batch_norm"),
+    "cnn": ("widths", "activation", "dropout", "depth"),
+    "rnn": ("widths", "dropout", "cell", "bidirectional"),
+    "transformer": ("dropout", "blocks", "token_width", "heads"),
+    "torchvision": ("name", "arguments"),
+    "class": ("module_class", "arguments"),
+}
 
-    kind: Literal["mlp"] = "mlp"
+
+class ModelOptions(Options):
+    """The network.
+
+    `mlp`, a perceptron, takes tables and images, `cnn` and `rnn` (over the rows of an image) take
+    images, `transformer` (over the features of a table) takes tables. `widths` are those of the hidden
+    layers, of the stages of a cnn (`depth` convolutions each), or of the recurrent layers (of
+    `cell`s). `activation` is a class of torch.nn, or null for nothing between the layers.
+    `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
+    `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    kind: ModelKind = "mlp"
     widths: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64)
     activation: str | None = "GELU"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
     initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
+    depth: int = Field(2, ge=1)
+    cell: Literal["LSTM", "GRU"] = "LSTM"
+    bidirectional: bool = False
+    blocks: int = Field(2, ge=1)
+    token_width: int = Field(64, ge=1)
+    heads: int = Field(8, ge=1)
+    name: str | None = None
+    module_class: str | None = Field(None, alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_is_a_kind(cls, given: Any) -> Any:
+        named = isinstance(given, dict) and given.get("class") is not None
+        return {"kind": "class", **given} if named else given
+
+    @model_validator(mode="after")
+    def _options_fit_kind(self) -> Self:
+        fitting = OPTIONS_OF_KIND[self.kind]
+        for name, field in type(self).model_fields.items():
+            shown = field.alias or name
+            if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != field.default:
+                choices = ", ".join(type(self).model_fields[each].alias or each for each in fitting)
+                raise ValueError(f"{shown} is no option of kind {self.kind}, which has {choices} and initialisation")
+        needed = {"torchvision": self.name, "class": self.module_class}
+        if needed.get(self.kind, "") is None:
+            raise ValueError(f"kind {self.kind} needs {OPTIONS_OF_KIND[self.kind][0].replace('module_', '')}")
+        if self.kind == "transformer" and self.token_width % self.heads:
+            raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
+        if self.kind in ("cnn", "rnn") and not self.widths:
+            raise ValueError(f"kind {self.kind} needs at least one width")
+        return self
 
     @field_validator("activation")
     @classmethod
@@ -158,6 +233,23 @@ class ModelOptions(Options):
 
             activation_class(name)
         return name
+
+
+class LossOptions(Options):
+    """What training makes small: a loss of the task's row in `torchlane.core.tasks`, by name; null takes its first.
+
+    `class_weights` count the rows of some labels more than those of others: a weight a label (1 where
+    none is given), or `balanced` for `n_rows / (n_labels * rows of the label)`. `label_smoothing` is
+    the share of the truth that cross entropy spreads over all labels.
+    """
+
+    name: str | None = None
+    class_weights: Literal["balanced"] | dict[Level, Annotated[float, Field(gt=0)]] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+def _named_loss(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
 
 
 class OptimizerOptions(Options):
@@ -193,10 +285,25 @@ class SchedulerOptions(Options):
         return self
 
 
+class AugmentationOptions(Options):
+    """How far each image of a training batch is moved at random, uniformly to both sides.
+
+    `shift` is in sides of the image, `rotation` and `shear` in degrees, `scale` a share of the size.
+    `erasing` is the probability that a rectangle becomes black.
+    """
+
+    shift: float = Field(0.0, ge=0, lt=1)
+    rotation: float = Field(0.0, ge=0, le=180)
+    scale: float = Field(0.0, ge=0, lt=1)
+    shear: float = Field(0.0, ge=0, lt=90)
+    erasing: float = Field(0.0, ge=0, le=1)
+
+
 class TrainingOptions(Options):
     """How the weights are found.
 
-    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts. `stacked` trains
+    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts. Null is 16
+    perceptrons on a table, where they cost little more than one, and 1 of all else. `stacked` trains
     them as one tensor program where that can be, within rounding of the plain loop; one member alone, or
     `stacked: false`, has the plain loop's bits.
     `patience_epochs` without a lower validation loss end a member's training, and its best weights
@@ -208,18 +315,19 @@ class TrainingOptions(Options):
     gradient scaling for float16), `matmul_precision` below highest and `compile` (a mode of
     `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need `exact: false`.
     `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
-    gradients of a step.
+    gradients of a step. `loss` may be a name alone.
     """
 
-    members: int = Field(1, ge=1)
+    members: int | None = Field(None, ge=1)
     stacked: bool = True
     seed: int = Field(0, ge=0)
     epochs: int = Field(200, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    loss: str | None = None
+    loss: Annotated[LossOptions, BeforeValidator(_named_loss)] = Field(default_factory=LossOptions)
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
+    augmentation: AugmentationOptions | None = None
     patience_epochs: int | None = Field(20, ge=1)
     clip_norm: float | None = Field(None, gt=0)
     exact: bool = True
@@ -273,6 +381,13 @@ class EvaluationOptions(Options):
         return folds
 
 
+class DiagnosisOptions(Options):
+    """Whether the training is watched, and how many steps may be taken to learn one batch by heart (0: none)."""
+
+    enabled: bool = True
+    overfit_steps: int = Field(100, ge=0)
+
+
 SECTIONS: dict[str, type[Options]] = {
     "data": DataOptions,
     "split": SplitOptions,
@@ -281,4 +396,5 @@ SECTIONS: dict[str, type[Options]] = {
     "training": TrainingOptions,
     "tuning": TuningOptions,
     "evaluation": EvaluationOptions,
+    "diagnosis": DiagnosisOptions,
 }

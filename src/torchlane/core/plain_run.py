@@ -64,6 +64,9 @@ class PlainRun:
                 self.last_state = self.state_dict()
                 yield line
 
+    def first_network(self) -> nn.Module:
+        return self._model
+
     def outcomes(self) -> list[Outcome]:
         """What became of the member: the weights of the lowest validation loss, or the last without validation."""
         weights = _copy_weights(self._model) if self._best is None else self._best

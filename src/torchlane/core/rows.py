@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from torchlane.core import images
 from torchlane.core.options import ColumnOptions, DataOptions
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
     """Give the SHA-256 of column names and values as text, whatever the line ends of the file."""
     digest = hashlib.sha256("\x1f".join(raw_rows.columns).encode())
     for name in raw_rows:
-        digest.update("\x1e".join(raw_rows[name].fillna("").astype(str)).encode())
+        if images.holds_images(raw_rows[name]):
+            digest.update(images.digest(raw_rows[name]))
+        else:
+            digest.update("\x1e".join(raw_rows[name].fillna("").astype(str)).encode())
     return digest.hexdigest()
 
 
@@ -92,8 +96,8 @@ def apply_rules(
     """Read the declared columns of raw rows, whether text or typed, and hold them to their rules.
 
     The first result has `row` (int64, 1 for the first row) and the columns: float64 for numbers,
-    text for categories, NaN where missing. The second has a line for each broken rule: `row`,
-    `column`, `value` as it stood, `rule`.
+    text for categories, NaN where missing; bytes for images, a byte a pixel in the order of `size`.
+    The second has a line for each broken rule: `row`, `column`, `value` as it stood, `rule`.
 
     Raises:
         ValueError: a column is missing.
@@ -106,6 +110,10 @@ def apply_rules(
     for name, column in columns.items():
         if column.kind == "category":
             typed[name] = _read_categories(raw_rows[name], missing_values)
+        elif column.size is not None:
+            typed[name], failed = images.read_images(raw_rows[name], column.size)
+            rule = images.rule_of(column.size)
+            unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": rule}))
         else:
             typed[name], failed = _read_numbers(raw_rows[name], missing_values)
             unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": "a number"}))
@@ -114,7 +122,10 @@ def apply_rules(
     torn = raw_rows.attrs.get("broken_rows", {})
     rejected = rejected[~rejected[ROW].isin(torn)]
     values = [raw_rows[name].iloc[row - 1] for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
-    shown = ["" if pd.isna(value) else str(value) for value in values]
+    shown = [images.describe(value) for value in values]
+    if not pd.api.types.is_integer_dtype(raw_rows.index):  # a source of files names them there
+        names = raw_rows.index[rejected[ROW] - 1]
+        shown = [f"{name}: {value}" for name, value in zip(names, shown, strict=True)]
     rejected.insert(2, "value", pd.Series(shown, index=rejected.index, dtype="str"))
     if torn:
         rule = f"{len(raw_rows.columns)} fields, as the header has"
@@ -124,8 +135,9 @@ def apply_rules(
 
 
 def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> pd.api.extensions.ExtensionArray:
-    """Strip white space, and write whole numbers without decimals: pandas makes 50.0 of 50 beside a gap."""
+    """Write values as `plain_level` does levels."""
     text = values.astype("str").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
+    text = text.mask(text.str.lower().isin(("true", "false")), text.str.capitalize())
     return text.mask(text.isin(missing_values)).array
 
 
@@ -160,7 +172,7 @@ def _schema_column(column: ColumnOptions) -> "pandera.Column":
     checks = []
     if column.kind == "number":
         checks.append(pandera.Check(lambda values: values.abs() <= LARGEST, error="a finite number"))
-    else:
+    elif column.kind == "category":
         checks.append(pandera.Check(lambda values: ~values.str.contains("\n"), error="in one line"))
     if column.levels is not None:
         checks.append(pandera.Check.isin(column.levels, error=f"one of {', '.join(column.levels)}"))

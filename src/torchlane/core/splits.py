@@ -25,21 +25,17 @@ def split_rows(
         ValueError: a part that should hold rows holds none.
     """
     rows = clean_rows[ROW]
+    if options.part_column is not None:
+        return _keep_parts(clean_rows, data, options)
     if options.all_rows_in:
         return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
 
     groups = _group_rows(clean_rows, data, options)
-    place = _deal(groups, _strata_of(clean_rows, data, options), np.random.default_rng(options.seed))
-    held_out = options.test_fraction + options.valid_fraction
-    parts = np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
+    parts = _cut(_deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed)), options)
     splits = pd.DataFrame({ROW: rows, "part": parts})
     _require_rows(splits, options)
-    logger.log(
-        logging.DEBUG if quiet else logging.INFO,
-        "split: %s; %d rows repeat others",
-        ", ".join(f"{part} {(parts == part).sum()}" for part in PARTS),
-        len(rows) - len(np.unique(groups)),
-    )
+    level = logging.DEBUG if quiet else logging.INFO
+    logger.log(level, "split: %s; %d rows repeat others", _counts(splits), len(rows) - len(np.unique(groups)))
     return splits
 
 
@@ -54,10 +50,10 @@ def fold_rows(
         ValueError: there are fewer rows that differ than folds, or fewer of some class.
     """
     groups = _group_rows(clean_rows, data, options)
-    strata = _strata_of(clean_rows, data, options)
+    strata = _strata(clean_rows, data, options)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
     fold = np.minimum(folds - 1, (_deal(groups, strata, np.random.default_rng(seed)) * folds).astype(np.int64))
-    within = options.model_copy(update={"test_fraction": 0.0, "all_rows_in": (), "seed": seed})
+    within = options.model_copy(update={"test_fraction": 0.0, "all_rows_in": (), "part_column": None, "seed": seed})
     each = []
     for number in range(folds):
         held_out = pd.DataFrame({ROW: clean_rows[ROW][fold == number], "part": "test"})
@@ -69,6 +65,38 @@ def fold_rows(
 def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
     """Select the rows of a part, in the order of `splits`."""
     return clean_rows.set_index(ROW).loc[splits.loc[splits["part"] == part, ROW]].reset_index()
+
+
+def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.DataFrame:
+    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+    name = str(options.part_column)
+    if name not in clean_rows:
+        raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
+    parts = clean_rows[name].str.lower()
+    unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))
+    if unknown:
+        raise ValueError(f"split.part_column '{name}' holds {', '.join(unknown)}; it may say {', '.join(PARTS)}")
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
+    if options.valid_fraction and not (splits["part"] == "valid").any():
+        cut = options.model_copy(update={"part_column": None, "test_fraction": 0.0})
+        train_rows = clean_rows[(splits["part"] == "train").to_numpy()]
+        groups = _group_rows(train_rows, data, cut)
+        place = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
+        splits.loc[splits["part"] == "train", "part"] = _cut(place, cut)
+    _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
+    logger.info("split: %s; parts as '%s' gives them", _counts(splits), name)
+    return splits
+
+
+def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+    """Number the classes, of which each part is to hold about the same share: int64 (n_rows,)."""
+    if options.stratify and data.task != "regression":
+        return pd.factorize(rows[data.target], sort=True)[0]
+    return np.zeros(len(rows), dtype=np.int64)
+
+
+def _counts(splits: pd.DataFrame) -> str:
+    return ", ".join(f"{part} {(splits['part'] == part).sum()}" for part in PARTS)
 
 
 def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
@@ -93,13 +121,6 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     return connected_components(links, directed=False)[1][repeats]
 
 
-def _strata_of(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
-    """Number the classes that parts shall hold about the same share of: int64 (n_rows,)."""
-    if options.stratify and data.task != "regression":
-        return pd.factorize(clean_rows[data.target], sort=True)[0]
-    return np.zeros(len(clean_rows), dtype=np.int64)
-
-
 def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Give each row a place in [0, 1), float64 (n_rows,), whole groups together and even within each stratum.
 
@@ -112,6 +133,12 @@ def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -
         members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
         place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
     return place[groups]
+
+
+def _cut(place: np.ndarray, options: SplitOptions) -> np.ndarray:
+    """Name the part of each place: test, valid, train one after another."""
+    held_out = options.test_fraction + options.valid_fraction
+    return np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
 
 
 def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> None:

@@ -7,14 +7,14 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core import interruption
 from torchlane.core.batches import draw_order
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
-from torchlane.core.members import Line, Member, Outcome, Stop, fault_of
+from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of
 from torchlane.core.objectives import Objective
 from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
 from torchlane.core.stacking import Program, dropout_rates, pad_columns, stack_members, unstack_member, views_of
@@ -68,6 +68,15 @@ class StackedRun:
                 self._part_with_finished(lines)
                 self.last_state = self.state_dict()
                 yield {name: sum(each[name] for each in lines.values()) / len(lines) for name in _any(lines)}
+
+    def first_network(self) -> nn.Module | None:
+        """The first member as it stands, or None once it has ended."""
+        if 0 not in self._active:
+            return None
+        network = self._members[0].model
+        tensors = {name: tensor[0] for name, tensor in self._stack.tensors.items()}
+        network.load_state_dict(self._weights_of(0, tensors))
+        return network
 
     def outcomes(self) -> list[Outcome]:
         """What became of each member, in order."""
@@ -214,9 +223,12 @@ class StackedRun:
 
     def _outcome(self, position: int, member: int, fault: str) -> Outcome:
         history = [lines[member] for lines in self._lines if member in lines]
-        buffers = {name.removeprefix(BUFFER): self._best[name][position] for name in self._best if name != "numbers"}
-        weights = unstack_member(self._program, self._members[member].model, self._best["numbers"][position], buffers)
+        weights = self._weights_of(member, {name: best[position] for name, best in self._best.items()})
         return Outcome(weights=weights, history=history, kept=history[self._best_epochs[member] - 1], error=fault)
+
+    def _weights_of(self, member: int, tensors: Tensors) -> Weights:
+        buffers = {name.removeprefix(BUFFER): tensor for name, tensor in tensors.items() if name.startswith(BUFFER)}
+        return unstack_member(self._program, self._members[member].model, tensors["numbers"], buffers)
 
     def _cohorts(self) -> list[list[int]]:
         """The active members' positions, those together that learn from the same rows and are judged by the same."""

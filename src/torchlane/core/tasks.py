@@ -1,5 +1,6 @@
 """What differs between regression, binary and multiclass stands in this one table."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ class Task:
     (members, n_rows, …) to float64 (members,), NaN where it is not defined.
     """
 
-    losses: Mapping[str, Callable[[], nn.Module]]
+    losses: Mapping[str, Callable[..., nn.Module]]  # some take class_weights (n_labels,) or label_smoothing
     width: Callable[[int], int]  # outputs of the network, from the number of labels
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
@@ -50,16 +51,54 @@ class Task:
             return math.nan
 
 
-def make_loss(task: str, name: str | None) -> nn.Module:
-    """Build the training criterion of a task, its default where `name` is None.
+def make_loss(
+    task: str, name: str | None, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> nn.Module:
+    """Build the training criterion of a task, its default where `name` is None; weights are (n_labels,).
 
     Raises:
-        ValueError: the task has no loss of that name.
+        ValueError: the task has no loss of that name, or that loss takes no weights or no smoothing.
     """
     losses = TASKS[task].losses
     if name is not None and name not in losses:
         raise ValueError(f"training.loss '{name}' is not a loss for {task}; choose one of {', '.join(losses)}")
-    return losses[name or next(iter(losses))]()
+    name = name or next(iter(losses))
+    asked = {"class_weights": class_weights, "label_smoothing": label_smoothing or None}
+    arguments = {option: value for option, value in asked.items() if value is not None}
+    for option in arguments:
+        if option not in inspect.signature(losses[name]).parameters:
+            raise ValueError(f"training.loss.{option} does not go with {name}, the loss of this {task}; leave it out")
+    return losses[name](**arguments)
+
+
+class _BinaryCrossEntropy(nn.BCEWithLogitsLoss):
+    """BCEWithLogitsLoss that counts the second label's rows `class_weights[1] / class_weights[0]` times."""
+
+    def __init__(self, class_weights: Tensor):
+        super().__init__(pos_weight=class_weights[1:] / class_weights[:1])
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        assert self.pos_weight is not None
+        return nn.functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=self.pos_weight.to(outputs))
+
+
+class _CrossEntropy(nn.CrossEntropyLoss):
+    """CrossEntropyLoss with weights that follow the outputs to their device and precision."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        assert self.weight is not None
+        return nn.functional.cross_entropy(
+            outputs, targets, weight=self.weight.to(outputs), label_smoothing=self.label_smoothing
+        )
+
+
+def _binary_loss(class_weights: Tensor | None = None) -> nn.Module:
+    return nn.BCEWithLogitsLoss() if class_weights is None else _BinaryCrossEntropy(class_weights)
+
+
+def _multiclass_loss(class_weights: Tensor | None = None, label_smoothing: float = 0.0) -> nn.Module:
+    kind = nn.CrossEntropyLoss if class_weights is None else _CrossEntropy
+    return kind(weight=class_weights, label_smoothing=label_smoothing)
 
 
 def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
@@ -115,6 +154,10 @@ def _accuracy_scores(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs.argmax(-1) == targets).double().mean(1)
 
 
+def _accuracy(probabilities: Tensor, truth: Tensor) -> Tensor:
+    return (probabilities.argmax(1) == truth).double().mean()  # torchmetrics has float32, which loses a digit
+
+
 def _cross_entropy(probabilities: Tensor, truth: Tensor) -> Tensor:
     tiny = torch.finfo(probabilities.dtype).tiny
     return -probabilities.gather(1, truth[:, None]).clamp_min(tiny).log().mean()
@@ -134,25 +177,25 @@ TASKS: Mapping[str, Task] = {
         primary=_r2_scores,
     ),
     "binary": Task(
-        losses={"binary_cross_entropy": nn.BCEWithLogitsLoss},
+        losses={"binary_cross_entropy": _binary_loss},
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
         metrics={
             "roc_auc_score": _binary("binary_auroc"),
-            "accuracy_score": _binary("binary_accuracy"),
+            "accuracy_score": _accuracy,
             "f1_score": _binary("binary_f1_score"),
             "cross_entropy_loss": _cross_entropy,
         },
         primary=_roc_auc_scores,
     ),
     "multiclass": Task(
-        losses={"cross_entropy": nn.CrossEntropyLoss},
+        losses={"cross_entropy": _multiclass_loss},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
         metrics={
-            "accuracy_score": _multiclass("multiclass_accuracy", "micro"),
+            "accuracy_score": _accuracy,
             "macro_f1_score": _multiclass("multiclass_f1_score", "macro"),
             "cross_entropy_loss": _cross_entropy,
         },

@@ -10,7 +10,7 @@ from torchlane.core.encoders import Encoder
 
 
 def build_tensors(rows: pd.DataFrame, encoder: Encoder) -> TensorDataset:
-    """Encode clean rows: features float32 (n_rows, n_features) and the encoder's targets (n_rows, …)."""
+    """Encode clean rows: features (n_rows, …), float32 or uint8 for images, and the encoder's targets."""
     features = encoder.encode_features(rows)
     targets = encoder.target.encode(rows[encoder.target.name])
     return TensorDataset(torch.from_numpy(features), torch.from_numpy(targets))

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
+from torch import nn
 from tqdm import tqdm
 
 from torchlane.core import interruption
 from torchlane.core.checkpoints import Checkpoints, State
 from torchlane.core.members import Line, Member, Outcome, Stop
+from torchlane.core.observation import Observer
 from torchlane.core.options import TrainingOptions
 from torchlane.core.plain_run import PlainRun
 from torchlane.core.stacked_optimizers import can_step_together
@@ -33,6 +35,9 @@ class Run(Protocol):
     def epochs(self) -> Iterator[Line]:
         """Train epoch after epoch, yielding the mean line of history, until all members have ended."""
 
+    def first_network(self) -> nn.Module | None:
+        """The first member as it stands, or None once it has ended."""
+
     def outcomes(self) -> list[Outcome]:
         """What became of the members."""
 
@@ -41,19 +46,27 @@ class Run(Protocol):
 
 
 def fit(
-    members: Sequence[Member], checkpoints: Checkpoints, *, stop: Stop | None = None, keep_going: bool = False
+    members: Sequence[Member],
+    checkpoints: Checkpoints,
+    *,
+    observer: Observer | None = None,
+    stop: Stop | None = None,
+    keep_going: bool = False,
 ) -> list[Outcome]:
     """Train every member, from the last checkpoint on if there is one.
 
     Members that can be one tensor program are trained together, the others one after another; see
-    `torchlane.core.stacked_run` and `torchlane.core.plain_run`. `stop` is asked after each epoch which
-    members shall end. With `keep_going` a member that fails says so in its outcome.
+    `torchlane.core.stacked_run` and `torchlane.core.plain_run`. `observer` looks at the first member after
+    each epoch, and `stop` is asked which members shall end. With `keep_going` a member that fails says so
+    in its outcome.
 
     Raises:
         ValueError: a loss is no longer a finite number, and the others shall not keep going.
     """
     state = checkpoints.load() or {"finished": {}, "running": None}
     finished: dict[int, Outcome] = state["finished"]
+    if observer is not None:
+        observer.load_state_dict(state.get("observed", []))
     groups = _plan(members)
     for indices, program in groups:
         if indices[0] in finished:
@@ -70,10 +83,12 @@ def fit(
             run.load_state_dict(state["running"])
             state["running"] = None
             logger.info("%s: goes on after epoch %d", name, run.epoch)
-        saver = _Saver(checkpoints, finished, together[0].options)
+        saver = _Saver(checkpoints, finished, together[0].options, observer)
         try:
             with interruption.deferred():
                 for _ in _with_progress(run, name, together[0].options, quiet=len(groups) > 1):
+                    if observer is not None and indices[0] == 0:
+                        observer.after_epoch(run.first_network, run.epoch)
                     saver.after_epoch(run)
         except interruption.Interrupted:
             saver.save(run.last_state)
@@ -134,10 +149,12 @@ def _why_alone(options: TrainingOptions) -> str:
 
 def _key(member: Member) -> tuple[Any, ...]:
     """What members of one stack share; all else is each one's own."""
-    options, parameter = member.options, next(member.model.parameters())
+    options, criterion = member.options, member.objective.criterion
+    parameter = next(member.model.parameters())
     return (
         structure_of(member.model),
-        (parameter.dtype, parameter.device, str(member.objective.criterion)),
+        (parameter.dtype, parameter.device, str(criterion)),
+        tuple((name, tuple(weights.tolist())) for name, weights in criterion.named_buffers()),
         (options.batch_size, options.clip_norm, options.threads, options.matmul_precision),
         (options.optimizer.name, str(options.scheduler)),
     )
@@ -178,8 +195,15 @@ def _name(indices: list[int], n_members: int) -> str:
 class _Saver:
     """Writes checkpoints when they are due; a full disk costs the checkpoint, not the training."""
 
-    def __init__(self, checkpoints: Checkpoints, finished: dict[int, Outcome], options: TrainingOptions):
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        finished: dict[int, Outcome],
+        options: TrainingOptions,
+        observer: Observer | None,
+    ):
         self._checkpoints = checkpoints
+        self._observer = observer
         self._finished = finished
         self._options = options
         self._saved_at = time.monotonic()
@@ -194,7 +218,8 @@ class _Saver:
 
     def save(self, state: State) -> None:
         try:
-            self._checkpoints.save({"finished": self._finished, "running": state})
+            observed = [] if self._observer is None else self._observer.state_dict()
+            self._checkpoints.save({"finished": self._finished, "running": state, "observed": observed})
         except OSError as error:
             logger.warning(
                 "the checkpoint could not be written (%s); the training goes on, the one before stays", error

@@ -11,11 +11,12 @@ MOST_POINTS = 5_000  # a browser draws so many without delay
 def plot_predictions(test_predictions: pd.DataFrame, source: str) -> Figure:
     """Draw predictions on test: a point a row for numbers, a confusion matrix for labels.
 
-    `test_predictions` has `row`, `truth`, `prediction`; of very many rows an even selection is drawn.
+    `test_predictions` has `row`, `truth`, `prediction`, and for labels their probabilities; of very many
+    rows an even selection is drawn.
     """
-    if pd.api.types.is_numeric_dtype(test_predictions["prediction"]):
-        return _plot_values(test_predictions, source)
-    return _plot_labels(test_predictions, source)
+    if any(str(name).startswith("probability_") for name in test_predictions):
+        return _plot_labels(test_predictions, source)
+    return _plot_values(test_predictions, source)
 
 
 def _plot_values(test_predictions: pd.DataFrame, source: str) -> Figure:

@@ -8,10 +8,13 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core import cross_validation, encoders, evaluation, learning, rows, splits, tensors, tuning
 from torchlane.core.checkpoints import CheckpointStore
+from torchlane.core.diagnosis import diagnose
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel
+from torchlane.core.observation import Observer
 from torchlane.core.options import (
     DataOptions,
+    DiagnosisOptions,
     EncodingOptions,
     EvaluationOptions,
     ModelOptions,
@@ -19,7 +22,7 @@ from torchlane.core.options import (
     TrainingOptions,
     TuningOptions,
 )
-from torchlane.figures import curves, predictions
+from torchlane.figures import curves, layers, predictions
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,12 +63,15 @@ def train_model(
     data: DataOptions,
     model: ModelOptions,
     training: TrainingOptions,
-) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train with the chosen options; see `torchlane.core.learning.train_model`."""
+    diagnosis: DiagnosisOptions,
+) -> tuple[TrainedModel, pd.DataFrame, dict[str, Any]]:
+    """Train with the chosen options, and say what is wrong; see `learning.train_model` and `diagnosis.diagnose`."""
     model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
     source = clean_rows.attrs["source"]
     lesson = learning.Lesson(train_tensors, valid_tensors, encoder, training)
-    return learning.train_model(lesson, data, model, checkpoints, source)
+    observer = Observer(diagnosis)
+    trained, history = learning.train_model(lesson, data, model, checkpoints, source, observer)
+    return trained, history, diagnose(observer, history, encoder.target, trained.details["capacity"])
 
 
 def cross_validate(
@@ -106,6 +112,11 @@ def evaluate_model(
 def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw losses and the primary metric over epochs."""
     return curves.plot_history(history, metrics["data"])
+
+
+def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
+    """Draw what was seen inside the network, with the findings."""
+    return layers.plot_layers(diagnosis, metrics["data"])
 
 
 def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:

@@ -1,0 +1,247 @@
+"""Raw images: a row an image, uint8 arrays beside their labels."""
+
+import base64
+import hashlib
+import io
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview
+
+PARTS = ("train", "valid", "test")
+PREVIEW_SIDE = 64  # pixels of one image
+MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+
+
+class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
+    """Images that load as a table of `image` (uint8 array), `label` (text), and `part` where the source has parts.
+
+    `attrs` of what is loaded: `place` names the source, `fingerprint` is a SHA-256 of its content.
+
+    Args:
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None):
+        self.metadata = metadata
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the images come from, as a user would write it."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Give a SHA-256 of the content."""
+
+    @abstractmethod
+    def read(self) -> pd.DataFrame:
+        """Read all images."""
+
+    def load(self) -> pd.DataFrame:
+        rows = self.read()
+        rows.attrs |= {"place": self.place, "fingerprint": self.fingerprint()}
+        return rows
+
+    def save(self, data: NoReturn) -> None:
+        raise DatasetError(f"raw images are never written, so {self.place} stays as it is")
+
+    def preview(self, nrows: int = 20) -> ImagePreview:
+        """Show the first images side by side."""
+        from PIL import Image
+
+        cells = [cell for cell in self.read()["image"].head(nrows) if isinstance(cell, np.ndarray)]
+        sheet = Image.new("RGB", (PREVIEW_SIDE * max(1, len(cells)), PREVIEW_SIDE))
+        for number, cell in enumerate(cells):
+            sheet.paste(Image.fromarray(cell).resize((PREVIEW_SIDE, PREVIEW_SIDE)), (number * PREVIEW_SIDE, 0))
+        written = io.BytesIO()
+        sheet.save(written, format="PNG")
+        return ImagePreview(base64.b64encode(written.getvalue()).decode("utf-8"))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"place": self.place}
+
+
+class BundledDigitsDataset(RawImagesDataset):
+    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, brightened from 0 … 16 to 0 … 255."""
+
+    @property
+    def place(self) -> str:
+        return "sklearn.datasets.load_digits"
+
+    def _exists(self) -> bool:
+        return True
+
+    def fingerprint(self) -> str:
+        return _digest(cell.tobytes() for cell in self.read()["image"])
+
+    def read(self) -> pd.DataFrame:
+        from sklearn.datasets import load_digits
+
+        bundled = load_digits()
+        return _table((bundled.images * (255 / 16)).round().astype(np.uint8), bundled.target)
+
+
+class TorchvisionImagesDataset(RawImagesDataset):
+    """A data set of torchvision with `data` and `targets`, such as MNIST or CIFAR10; downloaded if absent.
+
+    Args:
+        filepath: the folder that torchvision calls root; its files stand in `<filepath>/<name>/`.
+        name: the class of torchvision.datasets.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, name: str, metadata: dict[str, Any] | None = None):
+        super().__init__(metadata=metadata)
+        self._root = Path(filepath)
+        self._name = name
+
+    @property
+    def place(self) -> str:
+        return f"{_shown(self._root)}/{self._name}"
+
+    def fingerprint(self) -> str:
+        return _digest(path.read_bytes() for path in self._files())
+
+    def read(self) -> pd.DataFrame:
+        parts = []
+        for part in ("train", "test"):
+            images, labels = self._read_part(part == "train")
+            if len(images) != len(labels):
+                raise DatasetError(
+                    f"{self.place} has {len(images)} images and {len(labels)} labels to {part} with; "
+                    f"one of its files is another's or cut off: remove them, and they are downloaded again"
+                )
+            parts.append(_table(images, labels).assign(part=part))
+        return pd.concat(parts, ignore_index=True)
+
+    def _read_part(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import datasets
+
+        if not hasattr(datasets, self._name):
+            raise DatasetError(f"'{self._name}' is no data set of torchvision.datasets; set name in the catalog")
+        make = getattr(datasets, self._name)
+        try:
+            found = make(self._root, train=train, download=False)
+        except Exception as error:
+            if self._files():  # torchvision says no more than "not found" of a file that is cut off or missing
+                found = self._make_anew(make, train, f"has files that cannot be read ({_first_line(error)})")
+            else:
+                found = self._make_anew(make, train, "does not exist")
+        return np.asarray(found.data), np.asarray(found.targets)
+
+    def _make_anew(self, make: Any, train: bool, problem: str) -> Any:
+        try:
+            return make(self._root, train=train, download=True)
+        except Exception as error:  # whatever the network came up with
+            raise DatasetError(
+                f"{self.place} {problem}, and {self._name} cannot be downloaded ({_first_line(error)}); "
+                f"put the files there as torchvision.datasets.{self._name} keeps them"
+            ) from error
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in (self._root / self._name).rglob("*") if path.is_file())
+
+    def _exists(self) -> bool:
+        return bool(self._files())
+
+
+class ImageFolderDataset(RawImagesDataset):
+    """A folder with one sub-folder a class; or with train, test (and valid), and the classes in each of them.
+
+    A file that is no image that can be read is a row too, with the reason in place of the image, so
+    that it is rejected. The index holds the paths below the folder.
+
+    Args:
+        filepath: the folder.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None):
+        super().__init__(metadata=metadata)
+        self._folder = Path(filepath)
+
+    @property
+    def place(self) -> str:
+        return _shown(self._folder)
+
+    def fingerprint(self) -> str:
+        return _digest(
+            content
+            for path, *_ in self._files()
+            for content in (str(path.relative_to(self._folder)).encode(), path.read_bytes())
+        )
+
+    def read(self) -> pd.DataFrame:
+        files = list(self._files())
+        paths = [str(path.relative_to(self._folder)) for path, *_ in files]
+        rows = pd.DataFrame({"label": [label for _, label, _ in files]}, index=pd.Index(paths), dtype="str")
+        rows["image"] = pd.Series([_read_image(path) for path, *_ in files], index=rows.index, dtype=object)
+        if any(part for *_, part in files):
+            rows["part"] = [part for *_, part in files]
+        return rows
+
+    def _files(self) -> Iterator[tuple[Path, str, str]]:
+        """Walk the images in alphabetical order: path, label, part (or nothing)."""
+        folders = _folders_in(self._folder)
+        if not folders:
+            raise DatasetError(
+                f"{self.place} {'has no sub-folders' if self._folder.is_dir() else 'is no folder'}; "
+                f"put one sub-folder a class there, with its images"
+            )
+        has_parts = {folder.name for folder in folders} <= set(PARTS) and len(folders) > 1
+        for part in folders if has_parts else [self._folder]:
+            for of_class in _folders_in(part):
+                files = sorted(path for path in of_class.rglob("*") if path.is_file() and not path.name.startswith("."))
+                if not files:
+                    raise DatasetError(f"class folder {_shown(of_class)} is empty; put images there or remove it")
+                for path in files:
+                    yield path, of_class.name, part.name if has_parts else ""
+
+    def _exists(self) -> bool:
+        return self._folder.is_dir()
+
+
+def _table(images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    cells = pd.Series(list(images), dtype=object)
+    return pd.DataFrame({"image": cells, "label": pd.Series(labels).astype("str")})
+
+
+def _read_image(path: Path) -> np.ndarray | str:
+    """Read an image as uint8 (height, width) or (height, width, 3); where it cannot be read, say why."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in MODES:
+                return f"pixels of mode {image.mode}"
+            return np.asarray(image.convert(MODES[image.mode]))
+    except UnidentifiedImageError:
+        return "no image"
+    except (OSError, SyntaxError, ValueError) as error:  # what PIL makes of a file that is cut off or damaged
+        return _first_line(error)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def _digest(contents: Iterator[bytes]) -> str:
+    whole = hashlib.sha256()
+    for content in contents:
+        whole.update(content)
+    return whole.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

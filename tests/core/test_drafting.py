@@ -1,0 +1,80 @@
+import pandas as pd
+import pytest
+import yaml
+
+from torchlane.core.drafting import draft_parameters
+from torchlane.core.options import DataOptions
+
+
+def rows(**columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns, dtype="str")
+
+
+def draft(table: pd.DataFrame, target: str) -> dict:
+    data = yaml.safe_load(draft_parameters(table, "houses", target))["houses"]["data"]
+    DataOptions.model_validate(data)
+    return data
+
+
+HOUSES = rows(
+    number=[str(number) for number in range(1, 31)],
+    size=[f"{40 + 2.5 * number}" for number in range(30)],
+    rooms=["2", "3", ""] * 10,
+    garden=["0", "1"] * 15,
+    place=["town", " sea ", "no"] * 10,
+    street=[f"street {number % 25}" for number in range(30)],
+    owner=[f"owner {number}" for number in range(30)],
+    country=["NL"] * 30,
+    price=[str(1000 * number) for number in range(1, 31)],
+)
+
+
+def test_types_levels_and_ranges_are_those_of_the_file():
+    data = draft(HOUSES, "price")
+    assert data["columns"] == {
+        "size": {"kind": "number", "minimum": 40, "maximum": 112.5},
+        "rooms": {"kind": "category", "levels": [2, 3]},
+        "garden": {"kind": "category", "levels": [0, 1]},
+        "place": {"kind": "category", "levels": ["no", "sea", "town"]},
+        "street": {"kind": "category"},
+        "price": {"kind": "number", "minimum": 1000, "maximum": 30000},
+    }
+
+
+def test_columns_that_say_nothing_are_comments_with_the_reason():
+    text = draft_parameters(HOUSES, "houses", "price")
+    for line in ("number: {kind: number, minimum: 1, maximum: 30} # it numbers the rows",
+                 "owner: {kind: category} # every row has another value",
+                 "country: {kind: category} # it never changes"):  # fmt: skip
+        assert f"      # {line}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([str(number / 7) for number in range(40)], "regression"),
+        (["0", "1"] * 20, "binary"),
+        (["true", "False"] * 20, "binary"),
+        (["1", "2", "3", "4"] * 10, "multiclass"),
+        (["cat", "dog", "cow", "hen"] * 10, "multiclass"),
+        ([str(number) for number in range(40)], "regression"),
+    ],
+)
+def test_task_follows_the_target(values, task):
+    table = rows(x=[str(number % 9) for number in range(40)], y=values)
+    assert draft(table, "y")["task"] == task
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "message"),
+    [
+        (HOUSES, "prise", "target 'prise' is not a column of the table; its columns are number, size"),
+        (HOUSES, "country", "target 'country' has 1 different values; there is nothing to predict"),
+        (HOUSES, "owner", "target 'owner' has 30 labels in 30 rows; too few rows a label to learn"),
+        (HOUSES[["country", "price"]], "price", "no feature is declared beside the target 'price'"),
+        (HOUSES[:0], "price", "the table has 0 rows; a draft needs some to look at"),
+    ],
+)
+def test_what_cannot_be_drafted_is_refused(table, target, message):
+    with pytest.raises(ValueError, match=message):
+        draft_parameters(table, "houses", target)
