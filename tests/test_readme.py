@@ -29,6 +29,8 @@ def project(tmp_path_factory) -> Path:
     for name in subprocess.run(listing, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, folder / name)
+    rows = [f"{size},{'town' if size % 2 else 'village'},{1000 * size}" for size in (7 * n % 61 for n in range(60))]
+    (folder / "my.csv").write_text("\n".join(["size,place,price", *rows]))
     if PUBLIC.exists():
         (folder / "data/01_raw/public").mkdir()
         shutil.copy(PUBLIC, folder / "data/01_raw/public")
@@ -90,7 +92,9 @@ def test_own_use_case_of_the_readme_runs(project):
 
 def test_every_section_of_the_options_is_listed():
     assert re.findall(
-        r"^\| `(\w+)` \| (?=task|fractions|categories|widths|members|`trials)", README, re.MULTILINE
+        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|whether the training)",
+        README,
+        re.MULTILINE,
     ) == list(SECTIONS)
 
 

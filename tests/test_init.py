@@ -1,0 +1,74 @@
+"""`torchlane init`: from a CSV file to a use case that runs."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from .conftest import PROJECT, run_command
+
+CSV = "data/01_raw/my.csv"
+YAML = "conf/base/parameters/my.yml"
+
+
+@pytest.fixture
+def project(tmp_path, toy_rows) -> Path:
+    for name in ("conf", "pyproject.toml", "src", ".telemetry"):
+        copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+        copy(PROJECT / name, tmp_path / name)
+    (tmp_path / "data/01_raw").mkdir(parents=True)
+    toy_rows.sample(frac=1, random_state=0).to_csv(tmp_path / "my.csv", index=False)
+    return tmp_path
+
+
+def init(project: Path, *arguments: str):
+    return run_command("torchlane", "init", *arguments, folder=project)
+
+
+def test_draft_is_a_use_case_that_runs(project):
+    done = init(project, "my.csv", "--target", "price")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"wrote {YAML}: look it through, then kedro run --pipeline=my\n"
+    drafted = yaml.safe_load((project / YAML).read_text())["my"]["data"]
+    assert drafted["task"] == "regression"
+    assert drafted["columns"]["size"] == {"kind": "number", "minimum": 1, "maximum": 60}
+    assert (project / CSV).read_bytes() == (project / "my.csv").read_bytes()
+    quick = "--params=my.training.epochs=3"
+    done = run_command("kedro", "run", "--pipeline=my", quick, folder=project)
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_parquet(project / "data/02_intermediate/my/clean_rows.parquet")) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("my.csv", "--target", "prise"), "target 'prise' is not a column of my.csv; its columns are size, place, "),
+        (("none.csv", "--target", "price"), "none.csv does not exist; put a CSV file with a header there"),
+        (("my.csv", "--target", "price", "--name", "1st"), "'1st' is no name of a use case"),
+        (("my.csv", "--target", "price", "--name", "zoo"), "conf/base/parameters/zoo.yml exists already; remove it"),
+        (("pyproject.toml", "--target", "price"), "pyproject.toml does not end in .csv"),
+    ],
+)
+def test_mistake_ends_in_one_line_and_writes_nothing(project, arguments, message):
+    done = init(project, *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert not (project / YAML).exists()
+    assert not (project / CSV).exists()
+
+
+def test_another_file_in_its_place_is_not_overwritten(project):
+    (project / CSV).write_text("precious")
+    done = init(project, "my.csv", "--target", "price")
+    assert done.returncode == 1
+    assert f"{CSV} exists already and is another file" in done.stderr
+    assert (project / CSV).read_text() == "precious"
+
+
+def test_file_that_stands_in_its_place_already_is_drafted_from(project):
+    shutil.move(project / "my.csv", project / CSV)
+    assert init(project, CSV, "--target", "kind").returncode == 0
+    assert yaml.safe_load((project / YAML).read_text())["my"]["data"]["task"] == "binary"
