@@ -1,22 +1,27 @@
 """Commands: Kedro's `run` with errors in one line, and Torchlane's own."""
 
 import gc
+import json
 import logging
 import re
 import shutil
 import warnings
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines as project_pipelines
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
 from torchlane.core import interruption
+from torchlane.core.failures import CouldNotStartError, ScoringError
 from torchlane.core.files import replacing
 
 # Libraries warn of each other's deprecations, about which users can do nothing.
@@ -40,7 +45,7 @@ class Command(click.Command):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except interruption.Interrupted as error:
+        except (interruption.Interrupted, ScoringError) as error:
             click.echo(f"Error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_status) from error
         except Exception as error:
@@ -70,6 +75,10 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     try:
         with interruption.handled():
             return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
+    except DatasetError as error:
+        if pipelines and all(name.endswith(".predict") for name in pipelines):
+            raise CouldNotStartError(explain(error)) from error
+        raise
     except ValueError as error:
         if not str(error).startswith("Failed to find the pipeline named"):
             raise
@@ -128,6 +137,38 @@ def init(file: Path, target: str, name: str | None) -> None:
     with replacing(parameters) as partial:
         partial.write_text(draft, encoding="utf-8")
     click.echo(f"wrote {_shown(parameters)}: look it through, then kedro run --pipeline={use_case}")
+
+
+@cli.command(cls=Command)
+@click.argument("use_case")
+@click.option("--env", "-e", default=None, help="The environment that scores; default: as for kedro run.")
+@click.option("--params", default="", help="As for kedro run, such as output_root=….", callback=_split_params)
+@click.option("--json", "as_json", is_flag=True, help="Print every entry of the ledger, for programs.")
+@click.option("--retry", is_flag=True, help="Let the next run try files again that have failed too often.")
+def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool, retry: bool) -> None:
+    """Say what became of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
+    from torchlane.core.status import describe
+
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise ValueError(f"{Path.cwd()} lies in no Kedro project; go to the folder of Torchlane's pyproject.toml")
+    bootstrap_project(project)
+    with KedroSession.create(project, env=env, runtime_params=params) as session:
+        assert isinstance(session, KedroSession)
+        catalog = session.load_context().catalog
+        use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
+        if use_case not in use_cases:
+            raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
+        ledger = catalog[f"{use_case}.ledger"].load()
+    if retry:
+        click.echo(f"{ledger.retry()} files will be tried again by the next run")
+        return
+    entries = ledger.entries()
+    click.echo(json.dumps(entries, default=str, indent=2) if as_json else describe(use_case, entries, _now()))
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node, Pipeline
 
+from torchlane.core import failures
 from torchlane.core.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,9 @@ class RunHooks:
             if f"{use_case}.metrics" in pipeline.all_outputs():
                 folder = _shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
                 logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
+        for name in sorted(pipeline.all_outputs()):
+            if name.endswith(".scoring"):
+                failures.raise_worst(catalog[name].load())
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -113,7 +117,8 @@ class RunHooks:
 
 
 def _use_cases(pipeline: Pipeline) -> list[str]:
-    return sorted({node.namespace for node in pipeline.nodes if node.namespace})
+    """Name the use cases that a run trains; scoring needs no lock but the claims in its ledger."""
+    return sorted({node.namespace for node in pipeline.nodes if node.namespace and "predict" not in node.tags})
 
 
 def _model_folder(use_case: str, catalog: Any) -> Path:

@@ -1,5 +1,7 @@
-"""One pipeline a use case, all of them from the same modular one."""
+"""The pipelines of each use case, all from the same modular ones."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from kedro.framework.project import settings
@@ -7,13 +9,34 @@ from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
 
 from torchlane.config import UseCaseConfigLoader
-from torchlane.pipelines import supervised
+
+KINDS = {"": "supervised", ".predict": "prediction"}  # what follows the use case, and the package
 
 
-def register_pipelines() -> dict[str, Pipeline]:
-    """Name every pipeline: `<use_case>`, and `__default__` for all of them."""
-    pipelines = {use_case: supervised.create_pipeline(use_case) for use_case in _config_loader().use_cases()}
-    return {**pipelines, "__default__": Pipeline(list(pipelines.values()))}
+def register_pipelines() -> Mapping[str, Pipeline]:
+    """Name every pipeline: `<use_case>`, `<use_case>.predict`, and `__default__` that trains all use cases."""
+    return Pipelines(_config_loader().use_cases())
+
+
+class Pipelines(Mapping[str, Pipeline]):
+    """Pipelines that are composed, and their imports done, when they are asked for."""
+
+    def __init__(self, use_cases: list[str]):
+        self._use_cases = use_cases
+        self._parts = {f"{use_case}{kind}": (use_case, kind) for use_case in use_cases for kind in KINDS}
+
+    def __getitem__(self, name: str) -> Pipeline:
+        if name == "__default__":
+            return Pipeline([self[use_case] for use_case in self._use_cases])
+        use_case, kind = self._parts[name]
+        composed: Pipeline = import_module(f"torchlane.pipelines.{KINDS[kind]}").create_pipeline(use_case)
+        return composed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._parts, "__default__"])
+
+    def __len__(self) -> int:
+        return len(self._parts) + 1
 
 
 def _config_loader() -> UseCaseConfigLoader:

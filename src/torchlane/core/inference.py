@@ -1,5 +1,6 @@
 """A trained model: one file without pickle, and all that prediction needs."""
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
@@ -39,7 +40,7 @@ class TrainedModel:
     `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` is what
     valid says of how far predictions can be trusted. `details` holds
     what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
-    library versions, device and threads.
+    library versions, device and threads. `fingerprint` is the SHA-256 of the file it was read from.
     """
 
     weights: dict[str, Tensor]
@@ -49,6 +50,7 @@ class TrainedModel:
     training: TrainingOptions
     details: dict[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
+    fingerprint: str = ""
 
     @property
     def task(self) -> Task:
@@ -193,6 +195,7 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         named.trust(trust)
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
+    fingerprint = _digest(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("torchlane", "{}"))
@@ -201,7 +204,7 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
-    return TrainedModel(
+    model = TrainedModel(
         weights=weights,
         encoder=Encoder.model_validate(header["encoder"]),
         data=DataOptions.model_validate(header["data"]),
@@ -209,7 +212,14 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         training=TrainingOptions.model_validate(header["training"]),
         details=header["details"],
         calibration=Calibration.model_validate(header["calibration"]),
+        fingerprint=fingerprint,
     )
+    return model if _digest(path) == fingerprint else load(path, trust=trust)  # it was replaced in the meantime
+
+
+def _digest(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _padded(block: Tensor) -> Tensor:

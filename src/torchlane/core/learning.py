@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
+from torchlane.core import drift
 from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
@@ -27,6 +28,7 @@ from torchlane.core.training import fit, mean_history, mean_metrics
 
 logger = logging.getLogger(__name__)
 
+PROFILED = 10_000  # rows whose predictions are summarised, for the drift of those of new rows
 TABLE_MEMBERS = 16
 
 
@@ -115,8 +117,15 @@ def train_models(
             "threads": lesson.training.threads or torch.get_num_threads(),
         }
         of_lesson = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
-        trained.append((of_lesson.calibrated(lesson.valid), mean_history(own)))
+        of_lesson = of_lesson.calibrated(lesson.valid)
+        unseen = lesson.valid if len(lesson.valid) else lesson.train
+        details["profile"] = drift.summarise_training(len(lesson.train), _some_predictions(of_lesson, unseen))
+        trained.append((of_lesson, mean_history(own)))
     return trained
+
+
+def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
+    return model.describe_predictions(dataset.tensors[0][:PROFILED])["prediction"]
 
 
 def _identity(lessons: Sequence[Lesson], model: ModelOptions) -> str:

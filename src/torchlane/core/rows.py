@@ -2,17 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from torchlane.core import images
 from torchlane.core.options import ColumnOptions, DataOptions
-
-if TYPE_CHECKING:
-    import pandera.pandas as pandera
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +102,13 @@ def apply_rules(
         if name not in raw_rows:
             raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
     typed = pd.DataFrame(index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
-    unread = []
+    broken = []
     for name, column in columns.items():
-        if column.kind == "category":
-            typed[name] = _read_categories(raw_rows[name], missing_values)
-        elif column.size is not None:
-            typed[name], failed = images.read_images(raw_rows[name], column.size)
-            rule = images.rule_of(column.size)
-            unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": rule}))
-        else:
-            typed[name], failed = _read_numbers(raw_rows[name], missing_values)
-            unread.append(pd.DataFrame({ROW: typed.index[failed], "column": name, "rule": "a number"}))
-    broken = _broken_rules(typed, columns)
-    rejected = pd.concat([*unread, broken]).drop_duplicates([ROW, "column"]).sort_values([ROW, "column"])
+        read, rules = read_column(raw_rows[name], column, missing_values)
+        typed[name] = read.array
+        where = rules != ""
+        broken.append(pd.DataFrame({ROW: typed.index[where], "column": name, "rule": rules[where]}))
+    rejected = pd.concat(broken).sort_values([ROW, "column"])
     torn = raw_rows.attrs.get("broken_rows", {})
     rejected = rejected[~rejected[ROW].isin(torn)]
     values = [raw_rows[name].iloc[row - 1] for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
@@ -132,6 +122,34 @@ def apply_rules(
         whole = pd.DataFrame({ROW: list(torn), "column": "", "value": list(torn.values()), "rule": rule})
         rejected = pd.concat([rejected, whole]).sort_values([ROW, "column"])
     return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected.reset_index(drop=True)
+
+
+def read_column(
+    values: pd.Series, column: ColumnOptions, missing_values: tuple[str, ...]
+) -> tuple[pd.Series, np.ndarray]:
+    """Read the values of one column, text or typed, and hold each to the column's rules.
+
+    No value depends on another, so a column may be read as its distinct values alone. The first
+    result has float64 for a number, text for a category, NaN where missing, and bytes for an image; the
+    second has the first rule that each value breaks, "" where it breaks none.
+    """
+    rules = np.full(len(values), "", dtype=object)
+    if column.kind == "category":
+        typed = pd.Series(_read_categories(values, missing_values), dtype="str")
+    elif column.size is not None:
+        pixels, failed = images.read_images(values, column.size)
+        typed = pd.Series(pixels)
+        rules[failed] = images.rule_of(column.size)
+    else:
+        numbers, failed = _read_numbers(values, missing_values)
+        typed = pd.Series(numbers)
+        rules[failed] = "a number"
+    missing = typed.isna().to_numpy()
+    if not column.nullable:
+        rules[missing & (rules == "")] = "not missing"
+    for rule, keeps in _rules(column):
+        rules[~keeps(typed).to_numpy(bool) & ~missing & (rules == "")] = rule
+    return typed.set_axis(values.index), rules
 
 
 def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> pd.api.extensions.ExtensionArray:
@@ -151,36 +169,21 @@ def _read_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[n
     return numbers, np.isnan(numbers) & ~missing.to_numpy()
 
 
-def _broken_rules(typed: pd.DataFrame, columns: Mapping[str, ColumnOptions]) -> pd.DataFrame:
-    """Check levels, ranges and missing values with pandera: `row`, `column`, `rule`."""
-    import pandera.pandas as pandera
-    from pandera.errors import SchemaErrors
-
-    schema = pandera.DataFrameSchema({name: _schema_column(column) for name, column in columns.items()})
-    try:
-        schema.validate(typed, lazy=True)
-    except SchemaErrors as errors:
-        cases = errors.failure_cases
-        rule = cases["check"].replace("not_nullable", "not missing")
-        return pd.DataFrame({ROW: cases["index"].astype(np.int64), "column": cases["column"], "rule": rule})
-    return pd.DataFrame({ROW: pd.Series(dtype=np.int64), "column": [], "rule": []})
-
-
-def _schema_column(column: ColumnOptions) -> "pandera.Column":
-    import pandera.pandas as pandera
-
-    checks = []
+def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], pd.Series]]]:
+    """Name each rule of a column, and say which values keep it; those for numbers hold for no NaN."""
     if column.kind == "number":
-        checks.append(pandera.Check(lambda values: values.abs() <= LARGEST, error="a finite number"))
+        yield "a finite number", lambda values: values.abs() <= LARGEST
     elif column.kind == "category":
-        checks.append(pandera.Check(lambda values: ~values.str.contains("\n"), error="in one line"))
+        yield "in one line", lambda values: ~values.str.contains("\n", regex=False)
     if column.levels is not None:
-        checks.append(pandera.Check.isin(column.levels, error=f"one of {', '.join(column.levels)}"))
+        levels = column.levels
+        yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
     if column.minimum is not None:
-        checks.append(pandera.Check.ge(column.minimum, error=f"at least {column.minimum:g}"))
+        minimum = column.minimum
+        yield f"at least {minimum:g}", lambda values: values >= minimum
     if column.maximum is not None:
-        checks.append(pandera.Check.le(column.maximum, error=f"at most {column.maximum:g}"))
-    return pandera.Column(nullable=column.nullable, checks=checks)
+        maximum = column.maximum
+        yield f"at most {maximum:g}", lambda values: values <= maximum
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:

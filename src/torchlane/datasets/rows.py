@@ -1,9 +1,7 @@
 """Raw rows: text as it stands in the file, so that nothing is misread before it is checked."""
 
-import csv
 import hashlib
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,13 +12,11 @@ from kedro_datasets._typing import TablePreview
 from pyarrow import csv as arrow_csv
 
 from torchlane.core.files import replacing
+from torchlane.datasets.headers import HEADER_BYTES, Header, read_header
 
 logger = logging.getLogger(__name__)
 
-SEPARATORS = (",", ";", "\t", "|")
-HEADER_BYTES = 1 << 16
 SHOWN = 200  # characters of a broken row
-MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
@@ -101,43 +97,14 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         rows.attrs["broken_rows"] = {row: text[:SHOWN] for row, text in broken.items()}
         return rows
 
-    def _read_header(self) -> tuple[list[str], str, int]:
-        """Give the column names, what stands between them, and how many lines end with the header."""
+    def _read_header(self) -> Header:
         try:
             with pa.input_stream(str(self._path), compression="detect") as stream:
-                start = stream.read(HEADER_BYTES)
+                return read_header(stream.read(HEADER_BYTES), self.place)
         except (OSError, pa.ArrowInvalid) as error:
             raise DatasetError(f"{self.place} cannot be read: {error}") from error
-        for magic, what in MAGIC.items():
-            if start.startswith(magic):
-                raise DatasetError(f"{self.place} is {what}; a table is UTF-8 text, or compressed and named so")
-        try:
-            text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
-        except UnicodeDecodeError as error:
-            line = start[: error.start].count(b"\n") + 1
-            raise DatasetError(
-                f"{self.place} is not UTF-8: byte 0x{start[error.start]:02x} in line {line}; save it as UTF-8"
-            ) from error
-        if "\x00" in text.partition("\n")[0]:
-            raise DatasetError(f"{self.place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
-        lines = text.splitlines()
-        n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-        lines = lines[n_empty:]
-        if not lines:
-            raise DatasetError(f"{self.place} is empty; it needs a header and rows")
-        if lines[0].count('"') % 2:
-            raise DatasetError(f"a quote is left open in the header of {self.place}; a header is one line")
-        separator = max(SEPARATORS, key=lambda each: len(next(csv.reader(lines[:1], delimiter=each))))
-        if separator != ",":
-            logger.info("%s: the fields stand between %r", self.place, separator)
-        names = [name.strip() for name in next(csv.reader(lines[:1], delimiter=separator))]
-        repeated = [name for name, count in Counter(names).items() if name and count > 1]
-        if repeated:
-            raise DatasetError(
-                f"column '{repeated[0]}' stands {names.count(repeated[0])} times in the header of {self.place}; "
-                f"rename or drop one"
-            )
-        return [name or f"Unnamed: {number}" for number, name in enumerate(names)], separator, n_empty + 1
+        except ValueError as error:
+            raise DatasetError(str(error)) from error
 
     def _require_closed_quotes(self, rows: pd.DataFrame, broken: dict[int, str]) -> None:
         """Refuse a file in which an open quote swallowed rows.

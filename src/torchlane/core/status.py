@@ -1,0 +1,86 @@
+"""What became of the files of an inbox, for people."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+LATEST = 10  # files that are listed one by one
+STATES = {
+    "waiting": "waiting",
+    "settling": "waiting to settle",
+    "claimed": "being scored",
+    "done": "done",
+    "copy": "copies",
+    "failed": "failed",
+    "refused": "refused",
+}
+
+Entry = dict[str, Any]
+
+
+def describe(use_case: str, entries: list[Entry], now: datetime) -> str:
+    """Sum a ledger up: how many files are in which state, what was done today, what failed and why, drift.
+
+    `entries` are those of `Ledger.entries`, with times in UTC; `now` has a time zone, whose days count.
+    """
+    if not entries:
+        return f"{use_case}: no file has arrived yet"
+    states = Counter(entry["state"] for entry in entries)
+    counts = ", ".join(f"{states[state]} {words}" for state, words in STATES.items() if states[state])
+    done = [entry for entry in entries if entry["state"] == "done"]
+    today = [entry for entry in done if _local(entry["ended"], now).date() == now.date()]
+    lines = [f"{use_case}: {counts}", f"today: {_describe_work(today)}"]
+    lines += _section("failed, with the reason", map(_describe_failure, _in(entries, "failed", "refused", "waiting")))
+    lines += _section("being scored", (f"{e['name']} by {e['owner']}" for e in _in(entries, "claimed")))
+    lines += _section("drift", (f"{e['name']}: {'; '.join(e['drift']['beyond'])}" for e in done if _beyond(e)))
+    lines += _section("scored last", (_describe_done(entry, now) for entry in _latest(done)))
+    return "\n".join(lines)
+
+
+def _in(entries: list[Entry], *states: str) -> Iterator[Entry]:
+    """Give the entries in these states; one that waits only where an earlier attempt has left a reason."""
+    for entry in entries:
+        if entry["state"] in states and (entry["state"] != "waiting" or entry["error"]):
+            yield entry
+
+
+def _latest(done: list[Entry]) -> list[Entry]:
+    return sorted(done, key=lambda entry: entry["ended"], reverse=True)[:LATEST]
+
+
+def _beyond(entry: Entry) -> list[str]:
+    found: list[str] = (entry["drift"] or {}).get("beyond", [])
+    return found
+
+
+def _describe_work(done: list[Entry]) -> str:
+    rows, seconds = sum(entry["rows_read"] for entry in done), sum(entry["seconds"] for entry in done)
+    speed = f", {rows / seconds:,.0f} rows/s" if seconds else ""
+    drifted = sum(bool(_beyond(entry)) for entry in done)
+    rejected = sum(entry["rows_rejected"] for entry in done)
+    scored = f"{rows - rejected:,} rows scored, {rejected:,} rejected{speed}"
+    return f"{len(done)} files done, {scored}; drift in {drifted}"
+
+
+def _describe_failure(entry: Entry) -> str:
+    attempts = f" after {entry['attempts']} attempts" if entry.get("attempts", 0) > 1 else ""
+    return f"{entry['name']}{attempts}: {entry['error']}"
+
+
+def _describe_done(entry: Entry, now: datetime) -> str:
+    when = _local(entry["ended"], now).strftime("%Y-%m-%d %H:%M")
+    speed = entry["rows_read"] / max(entry["seconds"], 1e-9)
+    return (
+        f"{when}  {entry['name']}: {entry['rows_scored']:,} rows, {entry['rows_rejected']:,} rejected, "
+        f"{speed:,.0f} rows/s, model {entry['model'][:12]}, in {entry['output']}"
+    )
+
+
+def _section(title: str, lines: Iterator[str]) -> list[str]:
+    listed = [f"  {line}" for line in lines]
+    return ["", f"{title}:", *listed] if listed else []
+
+
+def _local(utc: datetime, now: datetime) -> datetime:
+    return utc.replace(tzinfo=UTC).astimezone(now.tzinfo)

@@ -1,0 +1,58 @@
+"""The header of a table in text: what columns there are, and what stands between them."""
+
+import csv
+import logging
+from collections import Counter
+from typing import NamedTuple
+
+logger = logging.getLogger(__name__)
+
+SEPARATORS = (",", ";", "\t", "|")
+HEADER_BYTES = 1 << 16
+MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+
+
+class Header(NamedTuple):
+    """The column names, what stands between fields, and how many lines end with the header."""
+
+    names: list[str]
+    separator: str
+    n_lines: int
+
+
+def read_header(start: bytes, place: str) -> Header:
+    """Read the header from the first `HEADER_BYTES` of a table.
+
+    Raises:
+        ValueError: there is none, it is not UTF-8, leaves a quote open or names a column twice.
+    """
+    for magic, what in MAGIC.items():
+        if start.startswith(magic):
+            raise ValueError(f"{place} is {what}; a table is UTF-8 text, or compressed and named so")
+    try:
+        text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
+    except UnicodeDecodeError as error:
+        line = start[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{place} is not UTF-8: byte 0x{start[error.start]:02x} in line {line}; save it as UTF-8"
+        ) from error
+    if "\x00" in text.partition("\n")[0]:
+        raise ValueError(f"{place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
+    lines = text.splitlines()
+    n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+    lines = lines[n_empty:]
+    if not lines:
+        raise ValueError(f"{place} is empty; it needs a header and rows")
+    if lines[0].count('"') % 2:
+        raise ValueError(f"a quote is left open in the header of {place}; a header is one line")
+    separator = max(SEPARATORS, key=lambda each: len(next(csv.reader(lines[:1], delimiter=each))))
+    if separator != ",":
+        logger.info("%s: the fields stand between %r", place, separator)
+    names = [name.strip() for name in next(csv.reader(lines[:1], delimiter=separator))]
+    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    if repeated:
+        raise ValueError(
+            f"column '{repeated[0]}' stands {names.count(repeated[0])} times in the header of {place}; "
+            f"rename or drop one"
+        )
+    return Header([name or f"Unnamed: {number}" for number, name in enumerate(names)], separator, n_empty + 1)

@@ -1,0 +1,163 @@
+"""The predictions of scored files: one file each, with the rejected rows beside it."""
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pyarrow as pa
+from kedro.io import AbstractDataset, DatasetError
+from pyarrow import csv as arrow_csv
+
+from torchlane.core.files import replacing
+
+
+class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
+    """A folder of predictions; loading it gives a store that the scoring writes to.
+
+    Args:
+        path: the folder.
+        file_format: of the predictions; rejected rows are CSV in any case.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(
+        self, *, path: str, file_format: Literal["csv", "parquet"] = "csv", metadata: dict[str, Any] | None = None
+    ):
+        if file_format not in ("csv", "parquet"):
+            raise DatasetError(f"predictions are written as csv or parquet, not {file_format}")
+        self._folder, self._format = Path(path), file_format
+        self.metadata = metadata
+
+    def load(self) -> "PredictionFolder":
+        return PredictionFolder(self._folder, self._format)
+
+    def save(self, data: NoReturn) -> None:
+        raise DatasetError("predictions are written by the scoring itself, through the store that load() gives")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._folder), "file_format": self._format}
+
+
+class PredictionFolder:
+    """Predictions named after the file they belong to and the start of its checksum."""
+
+    def __init__(self, folder: Path, file_format: str = "csv"):
+        self._folder, self._format = folder, file_format
+
+    def output_name(self, name: str, checksum: str) -> str:
+        """Name the predictions of a file: no two contents share a name."""
+        return f"{_stem(name)}-{checksum[:12]}.{self._format}"
+
+    def path_of(self, output: str) -> Path:
+        """Give the path of predictions by their name."""
+        return self._folder / output
+
+    def read(self, output: str) -> Iterator[pa.Table]:
+        """Read predictions by their name, chunk by chunk; from CSV all columns are text.
+
+        Raises:
+            OSError: they are gone.
+        """
+        path = self.path_of(output)
+        if path.suffix == ".parquet":
+            from pyarrow import parquet
+
+            batches = parquet.ParquetFile(path).iter_batches()
+        else:
+            with path.open(encoding="utf-8", newline="") as file:
+                names = next(csv.reader(file))
+            text = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+            batches = arrow_csv.open_csv(path, convert_options=text)
+        for batch in batches:
+            yield pa.Table.from_batches([batch])
+
+    def sweep(self, at_work: set[str]) -> None:
+        """Remove what killed jobs left half-written, but for the outputs that jobs are at work on."""
+        kept = {path.name for output in at_work for path in (self.path_of(output), _rejected(self.path_of(output)))}
+        for leftover in self._folder.rglob(".partial-*"):
+            if leftover.name.split("-", 3)[-1] not in kept:
+                leftover.unlink(missing_ok=True)
+
+    @contextmanager
+    def writer(self, name: str, checksum: str) -> Iterator["PredictionFiles"]:
+        """Open the outputs of a file, beside their places; what is not published is removed."""
+        predictions = self.path_of(self.output_name(name, checksum))
+        files = PredictionFiles(predictions, _rejected(predictions))
+        try:
+            yield files
+        finally:
+            files.discard()
+
+
+class PredictionFiles:
+    """Predictions and rejected rows of one file, on their way."""
+
+    def __init__(self, predictions: Path, rejected: Path):
+        self._predictions, self._rejected = predictions, rejected
+        self._open = ExitStack()
+        self._partial: dict[Path, Path] = {}
+        self._writers: dict[Path, Any] = {}
+
+    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+        """Append a chunk; without rejected rows there is no file of them."""
+        self._append(self._predictions, predictions)
+        if rejected.num_rows:
+            self._append(self._rejected, rejected)
+
+    def close(self) -> None:
+        """Write all to the disk, still beside its place."""
+        for path, writer in self._writers.items():
+            writer.close()
+            with self._partial[path].open("rb") as written:
+                os.fsync(written.fileno())
+        self._writers = {}
+
+    def publish(self) -> None:
+        """Put the files in place, and remove rejected rows that an earlier attempt left."""
+        if self._rejected not in self._partial:
+            self._rejected.unlink(missing_ok=True)
+        self._open.close()
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        with suppress(OSError, pa.ArrowException):  # such as a full disk
+            for writer in self._writers.values():
+                writer.close()
+        with suppress(_DiscardedError):
+            self._open.__exit__(_DiscardedError, _DiscardedError(), None)
+
+    def _append(self, path: Path, table: pa.Table) -> None:
+        if path not in self._writers:
+            self._partial[path] = self._open.enter_context(replacing(path))
+            self._writers[path] = _writer(self._partial[path], table.schema)
+        self._writers[path].write_table(table)
+
+
+class _DiscardedError(Exception):
+    """Ends `replacing` without a file."""
+
+
+def _writer(path: Path, schema: pa.Schema) -> Any:
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        return parquet.ParquetWriter(path, schema)
+    return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
+
+
+def _rejected(predictions: Path) -> Path:
+    return predictions.with_name(f"{predictions.stem}.rejected.csv")
+
+
+def _stem(name: str) -> str:
+    """Leave out the endings that tables have."""
+    for ending in (".gz", ".csv", ".jsonl", ".ndjson", ".parquet"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    return name

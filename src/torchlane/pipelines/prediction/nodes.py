@@ -1,0 +1,53 @@
+"""The steps of the prediction pipeline: unpack, call core, return."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from torchlane.core import scoring
+from torchlane.core.inference import TrainedModel
+from torchlane.core.options import PredictionOptions
+from torchlane.core.scoring import Inbox, Ledger, PredictionStore
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def score_files(
+    inbox: Inbox, ledger: Ledger, predictions: PredictionStore, model: TrainedModel, prediction: PredictionOptions
+) -> dict[str, Any]:
+    """Score what waits in the inbox; see `torchlane.core.scoring.score_inbox`."""
+    return scoring.score_inbox(inbox, ledger, predictions, model, prediction)
+
+
+def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: PredictionOptions) -> dict[str, Any]:
+    """List the drift of the latest files, those of other jobs too."""
+    return {"limits": prediction.drift.model_dump(), "files": ledger.latest_drift()}
+
+
+def plot_drift(drift: dict[str, Any], scored: dict[str, Any]) -> "Iterator[Figure]":
+    """Draw the drift of the latest files, if there is a new one."""
+    if scored["files"] and drift["files"]:
+        from torchlane.figures import drift as figures
+
+        yield figures.plot_drift(drift)
+
+
+def score_outcomes(
+    scored: dict[str, Any],
+    outcomes: Inbox,
+    ledger: Ledger,
+    predictions: PredictionStore,
+    model: TrainedModel,
+    prediction: PredictionOptions,
+) -> Iterator[dict[str, Any]]:
+    """Compare predictions with the truth that has arrived, if some of it or of them is new."""
+    files = outcomes.files()
+    if not files:
+        return
+    from torchlane.core import outcomes as live
+
+    done = [entry for entry in ledger.entries() if entry["state"] == "done"]
+    identity = live.identify(files, done)
+    if ledger.note("outcomes") != identity:
+        yield live.measure(outcomes, predictions, done, model, prediction.keys)
+        ledger.write_note("outcomes", identity)  # the metrics are saved by now

@@ -1,0 +1,42 @@
+"""The prediction pipeline, step by step."""
+
+from kedro.pipeline import Node, Pipeline
+
+from torchlane.pipelines.prediction import nodes
+
+
+def create_pipeline(use_case: str) -> Pipeline:
+    """Compose the pipeline in the namespace of a use case."""
+    return Pipeline(
+        [
+            Node(
+                nodes.score_files,
+                inputs=["inbox", "ledger", "predictions", "model", "params:prediction"],
+                outputs="scoring",
+                name="score_files",
+                tags="predict",
+            ),
+            Node(
+                nodes.collect_drift,
+                inputs=["scoring", "ledger", "params:prediction"],
+                outputs="drift",
+                name="collect_drift",
+                tags="predict",
+            ),
+            Node(
+                nodes.plot_drift,
+                inputs=["drift", "scoring"],
+                outputs="drift_by_file_figure",
+                name="plot_drift",
+                tags="predict",
+            ),
+            Node(
+                nodes.score_outcomes,
+                inputs=["scoring", "outcomes", "ledger", "predictions", "model", "params:prediction"],
+                outputs="live_metrics",
+                name="score_outcomes",
+                tags="predict",
+            ),
+        ],
+        namespace=use_case,
+    )
