@@ -125,9 +125,9 @@ def run(path: Path) -> tuple[list[Row], int]:
     return list(rows.itertuples(index=False, name=None)), rejected[ROW].nunique()
 
 
-def judge(mutated: Mutated, kept: list[Row], rejected: int) -> None:
+def judge(mutated: Mutated, kept: list[Row], rejected: int, columns: dict[str, str] = DECLARED) -> None:
     """Compare what was kept with what the file holds, which is read here without pandas."""
-    truth = Counter(read_rows(mutated.truth))
+    truth = Counter(read_rows(mutated.truth, columns))
     strange = [row for row in kept if row not in truth]
     if len(strange) > mutated.strange:
         raise MisreadError(f"{len(strange)} rows are kept that the file does not hold, such as {strange[0]}")
@@ -138,10 +138,10 @@ def judge(mutated: Mutated, kept: list[Row], rejected: int) -> None:
         raise MisreadError(f"{truth.total()} rows became {len(kept)} clean and {rejected} rejected ones")
 
 
-def read_rows(table: Table) -> list[Row]:
-    """Read the declared columns: numbers as float, text stripped."""
+def read_rows(table: Table, columns: dict[str, str]) -> list[Row]:
+    """Read the columns, whose kinds are given: numbers as float, text stripped."""
     header, *lines = table
-    return [tuple(_read(line[header.index(name)].strip(), kind) for name, kind in DECLARED.items()) for line in lines]
+    return [tuple(_read(line[header.index(name)].strip(), kind) for name, kind in columns.items()) for line in lines]
 
 
 def _read(text: str, kind: str) -> float | str:
@@ -386,7 +386,7 @@ def empty(table: Table, random: Random) -> Mutated:
 
 def keep_the_header_only(table: Table, random: Random) -> Mutated:
     """Leave the rows out."""
-    return Mutated(written(table[:1], line_end=random.choice(["", "\n", "\r\n"])), table)
+    return Mutated(written(table[:1], line_end=random.choice(["", "\n", "\r\n"])), table[:1])
 
 
 # ---- mutations of values ----

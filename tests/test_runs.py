@@ -172,7 +172,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, salaries, water_potability, zoo; "
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.predict, salaries, "
     )
 
 
@@ -239,6 +239,14 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "diagnosis.json": "JSONPreview",
         "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
+        # of scoring, which was not run
+        "salaries_inbox": None,
+        "salaries_outcomes": None,
+        "predictions": None,
+        "scoring.json": None,
+        "drift.json": None,
+        "drift_by_file.json": None,
+        "live_metrics.json": None,
     }
 
 

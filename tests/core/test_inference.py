@@ -16,9 +16,11 @@ from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
 
 
-def train_on(rows: pd.DataFrame, data: DataOptions, **training: Any) -> TrainedModel:
+def train_on(
+    rows: pd.DataFrame, data: DataOptions, encoding: dict[str, Any] | None = None, **training: Any
+) -> TrainedModel:
     clean, _ = check_rows(rows, data)
-    encoder = fit_encoder(clean, data, EncodingOptions())
+    encoder = fit_encoder(clean, data, EncodingOptions.model_validate(encoding or {}))
     tensors = build_tensors(clean, encoder)
     options = TrainingOptions.model_validate({"epochs": 30, "members": 2, "learning_rate": 0.01, **training})
     lesson = Lesson(tensors, tensors, encoder, options)
