@@ -287,7 +287,9 @@ def test_model_of_images_says_how_to_predict_them(outputs, inbox, tmp_path):
     bootstrap_project(PROJECT)
     train = ["run", "--pipeline=digits", "--env=test", f"--params=output_root={tmp_path},digits.training.epochs=1"]
     assert CliRunner().invoke(cli, train).exit_code == 0
-    done = CliRunner().invoke(cli, ["run", "--pipeline=digits.predict", "--env=test", f"--params=output_root={tmp_path}"])
+    done = CliRunner().invoke(
+        cli, ["run", "--pipeline=digits.predict", "--env=test", f"--params=output_root={tmp_path}"]
+    )
     assert done.exit_code == 5
     assert "the model takes images, and the files of an inbox hold tables" in done.stderr
 
@@ -310,7 +312,12 @@ def test_worst_of_several_use_cases_decides_the_exit_status(score, outputs, inbo
     assert CliRunner().invoke(cli, train).exit_code == 0
     done = CliRunner().invoke(
         cli,
-        ["run", "--pipelines=salaries.predict,zoo.predict", "--env=test", settings_of(outputs, inbox, "zoo.prediction.settle_seconds=0")],
+        [
+            "run",
+            "--pipelines=salaries.predict,zoo.predict",
+            "--env=test",
+            settings_of(outputs, inbox, "zoo.prediction.settle_seconds=0"),
+        ],
     )
     assert done.exit_code == 4, done.stderr
     assert "broken.csv" in done.stderr.splitlines()[-1]

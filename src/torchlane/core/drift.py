@@ -31,8 +31,8 @@ def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...
         edges = np.unique(deciles)
         counts = np.bincount(np.searchsorted(edges, predictions), minlength=len(edges) + 1)
         return {"rows": rows, "edges": edges.tolist(), "counts": counts.tolist()}
-    counts = predictions.astype("str").value_counts()
-    return {"rows": rows, "labels": {label: int(counts.get(label, 0)) for label in labels}}
+    predicted = predictions.astype("str").value_counts()
+    return {"rows": rows, "labels": {label: int(predicted.get(label, 0)) for label in labels}}
 
 
 @dataclass(frozen=True)

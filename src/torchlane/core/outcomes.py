@@ -92,6 +92,8 @@ def _score(rows: pd.DataFrame, model: TrainedModel) -> dict[str, Any]:
         return {**evaluation.score(model.task, prediction, truth), "rows": len(rows)}
     known = rows[rows["truth"].isin(target.labels)]
     columns = [f"probability_{label}" for label in target.labels]
-    probabilities = known.reindex(columns=columns).astype("float64").fillna(0).to_numpy()  # older models know other labels
+    probabilities = (
+        known.reindex(columns=columns).astype("float64").fillna(0).to_numpy()
+    )  # older models know other labels
     truth = torch.from_numpy(target.label_index(known["truth"]))
     return {**evaluation.score(model.task, torch.tensor(probabilities), truth), "rows": len(known)}

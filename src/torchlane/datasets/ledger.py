@@ -217,8 +217,8 @@ class SQLLedger:
                     | ((CONTENTS.c.state == "claimed") & dead)
                 )
             )
-            query = sql.select(CONTENTS.c["key", "checksum", "state", "attempts", "owner"]).where(free)
-            query = query.order_by(CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
+            columns = (CONTENTS.c[name] for name in ("key", "checksum", "state", "attempts", "owner"))
+            query = sql.select(*columns).where(free).order_by(CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
             for row in connection.execute(query):
                 if row.checksum not in present:
                     continue
