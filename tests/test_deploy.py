@@ -161,7 +161,7 @@ def test_dag_is_generated_and_runs_in_an_airflow_of_its_own(tmp_path):
         [airflow, "db", "migrate"],
         [airflow, "dags", "test", "torchlane_salaries_predict"],
     ):
-        done = subprocess.run(step, env=environment, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(step, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "state=success" in done.stdout + done.stderr
     assert len(list((outputs / "07_model_output/salaries/predictions").glob("*.csv"))) == 1
