@@ -323,8 +323,8 @@ def train_quickly(data: DataOptions) -> TrainedModel:
     clean, _ = check_rows(draw_rows("salaries").astype("str"), data)
     encoder = fit_encoder(clean, data, EncodingOptions())
     tensors = build_tensors(clean, encoder)
-    training = TrainingOptions(epochs=2)
-    model, _ = train_model(Lesson(tensors, tensors, encoder, training), data, ModelOptions(), NoCheckpoints())
+    lesson = Lesson(tensors, tensors, encoder, TrainingOptions(epochs=2, members=1))
+    model, _ = train_model(lesson, data, ModelOptions(), NoCheckpoints())
     return model
 
 
