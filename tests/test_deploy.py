@@ -56,7 +56,12 @@ def test_script_calls_kedro_and_says_nothing_when_all_is_well(installed):
 def test_script_tries_again_where_that_may_help(installed, statuses, status, calls):
     ended, called, printed = run_script(installed, *statuses)
     assert (ended, len(called)) == (status, calls)
-    assert (f"scoring salaries ended with status {status}: Error: this is why" in printed) == (status != 0)
+    lines = [
+        f"scoring salaries, try {number}, ended with status {each}: Error: this is why"
+        for number, each in enumerate(statuses, 1)
+        if each
+    ]
+    assert printed.splitlines() == lines[:calls]
 
 
 def test_script_leaves_a_run_at_work_alone(installed):

@@ -29,7 +29,7 @@ from torchlane.core.failures import (
     ScoringError,
     TooManyRejectedError,
 )
-from torchlane.core.inference import TrainedModel
+from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import PredictionOptions
 from torchlane.core.rows import ROW
 
@@ -212,10 +212,16 @@ class _Outcome:
 
 
 def score_inbox(
-    inbox: Inbox, ledger: Ledger, predictions: PredictionStore, model: TrainedModel, options: PredictionOptions
+    inbox: Inbox,
+    ledger: Ledger,
+    predictions: PredictionStore,
+    model: TrainedModel,
+    options: PredictionOptions,
+    coverage: float = COVERAGE,
 ) -> dict[str, Any]:
     """Score each file that has settled, is no copy and is claimed by no other job.
 
+    Intervals are made to cover `coverage` of new rows.
     The result has `files` (each with `state`, and `rows` or `error`), how many are `copies` or
     `waiting` to settle, and `errors`: exit status and message of each.
 
@@ -233,7 +239,7 @@ def score_inbox(
     for checksum, name in _settled(inbox, ledger, listed, options, outcome):
         present.setdefault(checksum, []).append(name)
     outcome.copies += sum(len(names) - 1 for names in present.values())
-    scorer = ChunkScorer(model, options.keys)
+    scorer = ChunkScorer(model, options.keys, coverage)
     while (claim := ledger.claim(present, options)) is not None:
         job = _Job(inbox, ledger, predictions, scorer, options, claim, files[claim.name])
         job.run(outcome)
