@@ -68,7 +68,8 @@ def score(outputs, inbox) -> Run:
 
 def status(outputs: Path, *arguments: str) -> str:
     bootstrap_project(PROJECT)
-    done = CliRunner().invoke(cli, ["status", "salaries", "--env=test", f"--params=output_root={outputs}", *arguments])
+    settings = f"--params=output_root={outputs},raw_root={outputs.parent}/raw"
+    done = CliRunner().invoke(cli, ["status", "salaries", "--env=test", settings, *arguments])
     assert done.exit_code == 0, done.output
     return done.output
 

@@ -2,6 +2,7 @@
 
 import socket
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -292,16 +293,25 @@ class SQLLedger:
             return [(row.name, row.checksum) for row in connection.execute(sql.select(CONTENTS).where(mine))]
 
     def entries(self) -> list[dict[str, Any]]:
-        """List the contents, oldest first, then names that are copies, wait to settle or are refused."""
+        """List the contents, oldest first, then names that are copies, wait to settle or are refused.
+
+        The former have `names` too: those whose content they were when last seen.
+        """
         with self._transaction() as connection:
             contents = connection.execute(
                 sql.select(CONTENTS).where(CONTENTS.c.use_case == self._use_case).order_by(CONTENTS.c.key)
             ).mappings()
             listed = [dict(row) for row in contents]
             names = {row["checksum"]: row["name"] for row in listed}
-            files = connection.execute(
-                sql.select(FILES).where(FILES.c.use_case == self._use_case).order_by(FILES.c.name)
-            ).mappings()
+            files = (
+                connection.execute(sql.select(FILES).where(FILES.c.use_case == self._use_case).order_by(FILES.c.name))
+                .mappings()
+                .all()
+            )
+            names_of = defaultdict(list)
+            for file in files:
+                names_of[file["checksum"]].append(file["name"])
+            listed = [{**row, "names": names_of[row["checksum"]]} for row in listed]
             for file in files:
                 if file["error"]:
                     listed.append({**file, "state": "refused"})
