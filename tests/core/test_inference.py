@@ -77,7 +77,9 @@ def test_prediction_is_the_mean_over_members_and_spread_their_deviation(model, t
 
 
 @pytest.mark.parametrize("count", [1, 59])
-def test_a_row_is_predicted_to_the_same_bits_in_any_company(model, toy_rows, count):
+@pytest.mark.parametrize("kind", ["model", "classifier"])
+def test_a_row_is_predicted_to_the_same_bits_in_any_company(request, kind, toy_rows, count):
+    model = request.getfixturevalue(kind)
     whole = model.predict(toy_rows)
     some = toy_rows.sample(count, random_state=1)
     pd.testing.assert_frame_equal(model.predict(some), whole.loc[some.index], check_exact=True)
