@@ -89,7 +89,7 @@ def test_a_row_is_predicted_to_the_same_bits_in_any_company(model, toy_rows, cou
 
 def test_probabilities_of_a_row_have_the_same_bits_in_any_company(classifier):
     tempering = replace(classifier, calibration=Calibration(temperature=0.7))
-    of_members = torch.randn(3, 500, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
+    of_members = torch.randn(16, 500, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
     alone = [tempering.joint_prediction(of_members[:, row : row + 1]) for row in range(500)]
     assert torch.equal(tempering.joint_prediction(of_members), torch.cat(alone))
 
