@@ -75,10 +75,11 @@ def _weights(options: ModelOptions) -> Any:
 
     published = models.get_model_weights(options.name)
     name = str(options.weights).removeprefix(f"{published.__name__}.")
-    if name not in published.__members__:
+    known = [each for each, weights in published.__members__.items() if weights.meta["categories"]]
+    if name not in known:  # VGG-16 has one without a classifier, the rest of it not a number
         raise ValueError(
-            f"model.weights '{options.weights}' are no weights of {options.name}; "
-            f"there are {', '.join(published.__members__) or 'none'}"
+            f"model.weights '{options.weights}' are no weights of a classifier {options.name}; "
+            f"there are {', '.join(known) or 'none'}"
         )
     return published[name]
 
