@@ -5,6 +5,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 import torchlane
 from torchlane.core.calibration import Calibration
 from torchlane.core.exchange import export_model, exporting, import_weights
+from torchlane.core.exchange.interface import describe_interface
 from torchlane.core.inference import TrainedModel
 from torchlane.core.models import named
 from torchlane.core.rows import apply_rules
@@ -108,18 +110,15 @@ def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray
         texts = rows[column["name"]]
         missing = texts.isin(interface["missing_values"]).to_numpy()
         if column["kind"] == "category":
-            levels = column["levels"]
-            codes = np.array([len(levels) + 1 if text == "" else [*levels, text].index(text) for text in texts])
+            own = [each for each in interface["features"] if each["column"] == column["name"]]
+            unseen = ~missing & ~texts.isin(column["levels"]).to_numpy()
             if column["encoding"] == "codes":
-                features.append(codes)
+                codes = dict(zip(column["levels"], own[0]["codes"], strict=True))
+                known = np.array([codes.get(text, -1) for text in texts])
+                features.append(np.select([missing, unseen], [own[0]["missing"], own[0]["unseen"]], known))
                 continue
-            places = {
-                **{level: place for place, level in enumerate(levels)},
-                "unseen": len(levels),
-                "missing": len(levels) + 1,
-            }
-            names = [each["name"] for each in interface["features"] if each["column"] == column["name"]]
-            features += [codes == places[name.removeprefix(f"{column['name']}=")] for name in names]
+            where = {"missing": missing, "unseen": unseen}
+            features += [where.get(each["indicates"], texts == each.get("level")) for each in own]
             continue
         numbers = np.where(missing, column["median"], pd.to_numeric(texts, errors="coerce"))
         if column["encoding"] == "quantile":
@@ -149,6 +148,13 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     np.testing.assert_allclose(found, table["prediction"], atol=1, rtol=0)
     np.testing.assert_allclose(found + interface["interval"]["half_width"], table["high"], atol=1, rtol=0)
     assert interface["output"]["meaning"] == "price, in the units of the raw file"
+
+
+def test_interval_that_is_not_known_is_left_out():
+    few = replace(table_model(widths=[4]), calibration=Calibration(n_rows=1, residuals=(1.0,), ranks=(1,)))
+    assert few.calibration.half_width(0.9) == np.inf
+    assert describe_interface(few)["interval"] is None
+    assert describe_interface(replace(few, calibration=Calibration()))["interval"] is None
 
 
 def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside_the_programs(tmp_path):

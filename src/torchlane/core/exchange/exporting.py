@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.encoders import CategoryEncoder, Encoder
-from torchlane.core.exchange.interface import INPUT, describe_interface, output_name
+from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_name
 from torchlane.core.files import replacing
 from torchlane.core.images import BRIGHTEST, ImageEncoder
 from torchlane.core.inference import TrainedModel
@@ -119,8 +119,8 @@ def drawn_rows(encoder: Encoder, n_rows: int) -> pd.DataFrame:
             pixels = random.integers(0, BRIGHTEST, (n_rows, *column.size), dtype=np.uint8, endpoint=True)
             columns[column.name] = pd.Series([image.tobytes() for image in pixels], dtype=object)
         elif isinstance(column, CategoryEncoder):
-            unseen = f"{''.join(column.levels)}?"
-            columns[column.name] = random.choice(np.array([*column.levels, unseen, None], dtype=object), n_rows)
+            cells = np.array([*column.levels, other_level(column), None], dtype=object)
+            columns[column.name] = random.choice(cells, n_rows)
         else:
             shares = np.linspace(0, 1, len(column.quantiles))
             values = np.interp(random.random(n_rows), shares, column.quantiles)

@@ -1,9 +1,12 @@
 """What an exported program takes and gives, as JSON: all that others need to feed it."""
 
+import math
 from importlib.metadata import version
 from typing import Any
 
-from torchlane.core.encoders import CategoryEncoder, Encoder, NumberEncoder
+import pandas as pd
+
+from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.images import ImageEncoder
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.models.named import SCALE
@@ -13,6 +16,11 @@ INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
     "true and false as True and False. A cell that is empty or one of missing_values is missing."
+)
+LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
+QUANTILE = (
+    "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
+    "the value stands among quantiles (equally spaced shares from 0 to 1, linear between); median where missing"
 )
 
 
@@ -25,6 +33,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"
     half_width = model.calibration.half_width(COVERAGE) if numeric else None
+    known = half_width is not None and math.isfinite(half_width)
     return {
         "format": FORMAT,
         "task": target.task,
@@ -42,13 +51,14 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
             "labels": target.restore(target.labels).tolist(),
         },
-        "interval": None if half_width is None else {"coverage": COVERAGE, "half_width": half_width},
+        "interval": {"coverage": COVERAGE, "half_width": half_width} if known else None,
         "preparation": PREPARATION,
         "missing_values": list(model.data.missing_values),
         "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
-        "features": _features(model.encoder),
+        "features": [feature for column in model.encoder.columns for feature in _features(column)],
         "pixels": _pixels(model),
-        "network": {**model.model.model_dump(mode="json"), "training_rows": model.details.get("source", "")},
+        "network": model.model.model_dump(mode="json", exclude={"weights_folder"}),
+        "source": model.details.get("source", ""),
         "model": model.fingerprint,
         "versions": {name: version(name) for name in ("torchlane", "torch")},
     }
@@ -72,29 +82,31 @@ def _pixels(model: TrainedModel) -> dict[str, list[float]] | None:
     return {"means": list(image.means), "deviations": list(image.deviations)}
 
 
-def _features(encoder: Encoder) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "column": column.name, "value": _rule(column, name)}
-        for column in encoder.columns
-        for name in column.feature_names
-    ]
+def other_level(column: CategoryEncoder) -> str:
+    """Make a text that is no level of the column, since it is longer than all of them."""
+    return f"{''.join(column.levels)}?"
 
 
-def _rule(column: CategoryEncoder | NumberEncoder | ImageEncoder, feature: str) -> str:
+def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[dict[str, Any]]:
+    """Say how the column's features are computed; for categories the encoder itself is asked."""
+    named = [{"name": name, "column": column.name} for name in column.feature_names]
     if isinstance(column, ImageEncoder):
-        return "pixels as uint8, (channels, height, width); the program brings them to scale"
-    if isinstance(column, CategoryEncoder):
-        n_levels = len(column.levels)
-        if column.encoding == "codes":
-            return f"place of the level among levels, from 0; {n_levels} for another one, {n_levels + 1} where missing"
-        label = feature.removeprefix(f"{column.name}=")
-        rest = {"unseen": "not among levels", "missing": "missing"}
-        return f"1 where the value is {label if label in column.levels else rest[label]}, else 0"
-    if column.flagged and feature == f"{column.name}=missing":
-        return "1 where the value is missing, else 0"
-    if column.encoding == "quantile":
-        return (
-            "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
-            "the value stands among quantiles (equally spaced shares from 0 to 1, linear between); median where missing"
-        )
-    return "value * factor + offset, in float64; median for the value where it is missing"
+        return [{**named[0], "value": "pixels as uint8, (channels, height, width); the program brings them to scale"}]
+    if isinstance(column, NumberEncoder):
+        value = QUANTILE if column.encoding == "quantile" else LINEAR
+        missing = {"indicates": "missing", "value": "1 where the value is missing, else 0"}
+        return [each | rest for each, rest in zip(named, ({"value": value}, missing), strict=False)]
+    encoded = column.encode(pd.Series([*column.levels, other_level(column), None], dtype=object))
+    if column.encoding == "codes":
+        *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
+        value = f"code of the level; {unseen} for another one, {missing_code} where missing"
+        return [{**named[0], "codes": codes, "unseen": unseen, "missing": missing_code, "value": value}]
+    features = []
+    for each, place in zip(named, encoded.argmax(0).tolist(), strict=True):
+        if place < len(column.levels):
+            level = column.levels[place]
+            features.append({**each, "indicates": "level", "level": level, "value": f"1 where it is {level}, else 0"})
+        else:
+            what = ("unseen", "missing")[place - len(column.levels)]
+            features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
+    return features
