@@ -1,6 +1,8 @@
 """`torchlane export` and `torchlane import`, as typed in a shell."""
 
 import pickle
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 
 import torchlane
 
-from .conftest import run_command
+from .conftest import PROJECT, run_command
 from .core.exchanged import image_model, table_model, table_rows
 from .core.test_exchange import Bomb, encoded
 
@@ -130,3 +132,25 @@ def test_importing_torchlane_does_not_import_what_only_exchange_needs():
     )
     done = run_command(sys.executable, "-c", program)
     assert done.returncode == 0, done.stderr
+
+
+def test_run_without_network_says_which_published_weights_to_put_where(tmp_path, monkeypatch):
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    for env in ("base", "test"):
+        path = tmp_path / f"conf/{env}/parameters/digits.yml"
+        model = "  model: { kind: torchvision, name: resnet18, weights: DEFAULT, weights_folder: weights }\n"
+        rest = re.sub(r"  model:\n(    .*\n)+", "", path.read_text())
+        path.write_text(rest.replace("digits:\n", f"digits:\n{model}"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    conf, output = (
+        f"--conf-source={tmp_path / 'conf'}",
+        f"--params=output_root={tmp_path},digits.model.weights_folder={tmp_path}",
+    )
+    done = run_command("kedro", "run", "--pipeline=digits", "--env=test", conf, output)
+    assert done.returncode == 1
+    assert "Error: the weights ResNet18_Weights.IMAGENET1K_V1 cannot be downloaded to" in done.stderr
+    assert (
+        f"put resnet18-f37072fd.pth, from https://download.pytorch.org/models/resnet18-f37072fd.pth, into {tmp_path}"
+        in done.stderr
+    )
+    assert not list(tmp_path.glob("*.pth"))

@@ -66,7 +66,7 @@ def import_weights(
         for member in _members_of(found, expected):
             fitting = {name: each for name, each in member.items() if expected.get(name) == tuple(each.shape)}
             whole = len(fitting) == len(member) and set(_needed(expected)) <= set(fitting)
-            if not (whole or (partial and fitting)):
+            if not (whole or (partial and _needed(fitting))):
                 raise ValueError(_misfit(path, member, expected))
             left_out |= dict.fromkeys(name for name in member if name not in fitting)
             members.append(fitting)

@@ -10,12 +10,14 @@ from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.images import ImageEncoder
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.models.named import SCALE
+from torchlane.core.rows import MISSING_NUMBERS
 
 FORMAT = "torchlane-interface-1"
 INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
-    "true and false as True and False. A cell that is empty or one of missing_values is missing."
+    "true and false as True and False. A cell that is empty or one of missing_values is missing; a number also where "
+    f"it is {', '.join(MISSING_NUMBERS)}, in any case."
 )
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
 QUANTILE = (
