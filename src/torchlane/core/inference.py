@@ -30,7 +30,7 @@ from torchlane.core.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-2"
 COVERAGE = 0.9  # of intervals
-BLOCK_ROWS = 256  # every product has this many rows, so a row's bits do not depend on its company
+BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,14 @@ class TrainedModel:
         """Rebuild one member, in eval mode on the CPU."""
         foreign = self.model.kind in FOREIGN
         with torch.random.fork_rng(devices=()), torch.device("cpu" if foreign else "meta"):
-            network = build_network(self.model, self.encoder)
+            network = build_network(self.model, self.encoder, from_published=False)
         network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=not foreign)
         return network.eval()
 
     def outputs(self, features: Tensor) -> Tensor:
         """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
-        if not len(features):
-            return torch.empty(self.n_members, 0, self.task.width(len(self.encoder.target.labels)))
         with torch.inference_mode():
-            done = [self._forward(_padded(block))[:, : len(block)] for block in features.split(BLOCK_ROWS)]
-            return torch.cat(done, dim=1)
+            return _by_blocks(self._forward, features, rows_in=0, rows_out=1)
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
@@ -91,10 +88,14 @@ class TrainedModel:
 
     def member_predictions(self, features: Tensor) -> Tensor:
         """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
-        return self.task.predict(self.outputs(features), self.encoder.target)
+        outputs = self.outputs(features)
+        return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
         """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        return _by_blocks(self._join, of_members, rows_in=1, rows_out=0)
+
+    def _join(self, of_members: Tensor) -> Tensor:
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
@@ -158,17 +159,28 @@ class TrainedModel:
 
 
 def build_network(
-    options: ModelOptions, encoder: Encoder, augmentation: AugmentationOptions | None = None
+    options: ModelOptions,
+    encoder: Encoder,
+    augmentation: AugmentationOptions | None = None,
+    *,
+    from_published: bool = True,
 ) -> nn.Module:
     """Build the network for an encoder's features and target, weights drawn from the global generator.
 
     Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+    With `from_published` a network starts from the published weights that `options` may ask for.
 
     Raises:
-        ValueError: the kind of model does not take such features, or a table is to be augmented.
+        ValueError: the kind of model does not take such features, a table is to be augmented, or
+            published weights are not to be had or have a scale of pixels of their own.
     """
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    network = build_model(options, encoder.feature_shape, width, encoder.code_counts)
+    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
+        raise ValueError(
+            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
+            f"would change; set encoding.pixels to unit"
+        )
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:
             raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
@@ -222,5 +234,11 @@ def _digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _padded(block: Tensor) -> Tensor:
-    return nn.functional.pad(block, (0, 0) * (block.ndim - 1) + (0, BLOCK_ROWS - len(block)))
+def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
+    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one filled up; says which dimensions are the rows."""
+    done = []
+    for block in values.split(BLOCK_ROWS, dim=rows_in):
+        n_rows = block.shape[rows_in]
+        filling = (0, 0) * (block.ndim - 1 - rows_in) + (0, BLOCK_ROWS - n_rows)
+        done.append(function(nn.functional.pad(block, filling)).narrow(rows_out, 0, n_rows))
+    return torch.cat(done, dim=rows_out)

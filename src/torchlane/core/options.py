@@ -168,7 +168,7 @@ OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisatio
     "cnn": ("widths", "activation", "dropout", "depth"),
     "rnn": ("widths", "dropout", "cell", "bidirectional"),
     "transformer": ("dropout", "blocks", "token_width", "heads"),
-    "torchvision": ("name", "arguments"),
+    "torchvision": ("name", "arguments", "weights", "weights_folder"),
     "class": ("module_class", "arguments"),
 }
 
@@ -182,6 +182,9 @@ class ModelOptions(Options):
     `cell`s). `activation` is a class of torch.nn, or null for nothing between the layers.
     `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
     `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
+    `weights` starts a model of torchvision from published ones, `DEFAULT` or another name there: of the
+    file that stands in `weights_folder` (null: the folder where torch keeps downloads), or is downloaded
+    to it. The head is drawn anew, and pixels are brought to the scale that the weights were trained with.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
@@ -199,6 +202,8 @@ class ModelOptions(Options):
     token_width: int = Field(64, ge=1)
     heads: int = Field(8, ge=1)
     name: str | None = None
+    weights: str | None = None
+    weights_folder: str | None = None
     module_class: str | None = Field(None, alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
     arguments: dict[str, Any] = {}
 
@@ -219,6 +224,8 @@ class ModelOptions(Options):
         needed = {"torchvision": self.name, "class": self.module_class}
         if needed.get(self.kind, "") is None:
             raise ValueError(f"kind {self.kind} needs {OPTIONS_OF_KIND[self.kind][0].replace('module_', '')}")
+        if self.weights_folder is not None and self.weights is None:
+            raise ValueError("weights_folder is where weights are; set weights too, such as DEFAULT")
         if self.kind == "transformer" and self.token_width % self.heads:
             raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
         if self.kind in ("cnn", "rnn") and not self.widths:

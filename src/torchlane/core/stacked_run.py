@@ -139,7 +139,8 @@ class StackedRun:
     def _step(self, positions: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of the members at `positions`, on their `rows` (positions, n_rows)."""
         features, targets = self._rows.gather(rows)
-        noise = self._draw_noise([self._active[position] for position in positions], rows.shape[1], features.dtype)
+        dtype = next(self._members[0].model.parameters()).dtype  # features may be uint8
+        noise = self._draw_noise([self._active[position] for position in positions], rows.shape[1], dtype)
         objective = self._members[self._active[positions[0]]].objective
         if len(positions) == len(self._active):
             return self._stack.step(features, targets, noise, objective, self._shared.clip_norm)
