@@ -92,11 +92,11 @@ class TrainedModel:
         return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
-        """Join what `member_predictions` gives, by `join`, so that a row's bits do not depend on its company."""
-        return _by_blocks(self.join, of_members, rows_in=1, rows_out=0)
+        """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
-    def join(self, of_members: Tensor) -> Tensor:
-        """Take the mean over members, (members, n_rows, …) to (n_rows, …), as probabilities calibrated on valid."""
+    def join_members(self, of_members: Tensor) -> Tensor:
+        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
