@@ -159,12 +159,15 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
         use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
         if use_case not in use_cases:
             raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
-        ledger = catalog[f"{use_case}.ledger"].load()
+        ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
         click.echo(f"{ledger.retry()} files will be tried again by the next run")
         return
     entries = ledger.entries()
-    click.echo(json.dumps(entries, default=str, indent=2) if as_json else describe(use_case, entries, _now()))
+    if as_json:
+        click.echo(json.dumps(entries, default=str, indent=2))
+        return
+    click.echo(describe(use_case, entries, {file.name for file in inbox.files()}, _now()))
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
