@@ -227,6 +227,14 @@ def read_values(drawn: Values, space: Space) -> dict[str, Any]:
     }
 
 
+def as_drawn(recipe: Recipe, space: Space) -> dict[str, Any]:
+    """Give the options as they stand, in the way that Optuna would draw them."""
+    values = {name: recipe.value(name) for name in space}
+    return {
+        name: write_value(value) if isinstance(space[name], ChoicesOptions) else value for name, value in values.items()
+    }
+
+
 def grid_values(space: Space, points: int) -> dict[str, list[Any]]:
     """List what a grid takes of each dimension, as Optuna holds it: `points` values of a range without step."""
     return {name: list(_grid_of(name, each, points)) for name, each in sorted(space.items())}
@@ -325,10 +333,9 @@ def _names(place: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if name in NOT_SEARCHED.get(place, ()):
             continue
+        yield f"{place}.{name}"
         inner = next((each for each in _types(field.annotation) if issubclass(each, Options)), None)
-        if inner is None:
-            yield f"{place}.{name}"
-        else:
+        if inner is not None:
             yield from _names(f"{place}.{name}", inner)
 
 

@@ -24,7 +24,7 @@ from torchlane.core.options import DataOptions, EncodingOptions, TrainingOptions
 from torchlane.core.space import (
     Recipe,
     Space,
-    distributions_of,
+    as_drawn,
     fault_of,
     grid_size,
     read_values,
@@ -129,9 +129,13 @@ def _grid_trials(space: Space, options: TuningOptions) -> int:
 class _Candidate:
     """A trial made ready: its networks, or why there are none."""
 
-    number: int
+    trial: "FrozenTrial"
     members: Sequence[Member]
     error: str = ""
+
+    @property
+    def number(self) -> int:
+        return self.trial.number
 
 
 class _Search:
@@ -156,7 +160,7 @@ class _Search:
             candidates = [self._make_ready(trial) for trial in self._trials() if trial.number in numbers]
             for each in candidates:
                 if each.error:
-                    self._tell(each.number, {"value": None, "epochs": 0, "error": each.error})
+                    self._tell(each.trial, {"value": None, "epochs": 0, "error": each.error})
             sound = [each for each in candidates if not each.error]
             for positions in group_alike([each.members[0] for each in sound]):
                 self._train([sound[position] for position in positions])
@@ -266,40 +270,41 @@ class _Search:
         return "; ".join(f"{_counted(each)}: {reason}" for reason, each in numbers.items())
 
     def _open_round(self) -> list[int]:
-        """The trials that were asked for together and are not all finished, where a run was cut off."""
+        """The trials of a round that are not all finished, where a run was cut off; those it lacks are asked for."""
         mine = [trial for trial in self._trials() if trial.user_attrs.get("worker") == self._store.worker]
-        unfinished = [trial.user_attrs["round"] for trial in mine if not trial.state.is_finished()]
-        return [trial.number for trial in mine if trial.user_attrs["round"] in unfinished[:1]]
+        unfinished = next((trial.user_attrs for trial in mine if not trial.state.is_finished()), None)
+        if unfinished is None:
+            return []
+        return self._fill(unfinished["round"], unfinished["round_trials"])
 
     def _ask(self, n_trials: int) -> list[int]:
         """Ask for the next round, and write it down before anything is trained."""
+        from torchlane.core.sampling import round_size
+
+        known = len(self._trials())
+        n_new = min(n_trials - known, round_size(self._ground.options))
+        return self._fill(f"{self._store.worker} {known}", n_new) if n_new > 0 else []
+
+    def _fill(self, asked: str, n_trials: int) -> list[int]:
+        """Ask until a round has so many trials: their numbers."""
         import optuna
 
-        from torchlane.core.sampling import ask, round_size
+        from torchlane.core.sampling import ask
 
-        options, known = self._ground.options, self._trials()
-        n_new = min(n_trials - len(known), round_size(options))
-        if n_new <= 0:
-            return []
-        given = {name: self._as_drawn(name, self._ground.recipe.value(name)) for name in self._space}
+        options = self._ground.options
+        n_new = n_trials - sum(trial.user_attrs.get("round") == asked for trial in self._trials())
+        given = as_drawn(self._ground.recipe, self._space)
         salt = [int(_digest(self._store.worker)[:8], 16)] if self._store.worker else []
-        asked = f"{self._store.worker} {len(known)}"
         for drawn in ask(self._study, self._space, options, given, salt, n_new):
             self._study.add_trial(
                 optuna.create_trial(
                     state=optuna.trial.TrialState.RUNNING,
                     params=drawn.params,
                     distributions=drawn.distributions,
-                    user_attrs={"worker": self._store.worker, "round": asked},
+                    user_attrs={"worker": self._store.worker, "round": asked, "round_trials": n_trials},
                 )
             )
         return [trial.number for trial in self._trials() if trial.user_attrs.get("round") == asked]
-
-    def _as_drawn(self, name: str, value: Any) -> Any:
-        from optuna.distributions import CategoricalDistribution
-
-        categorical = isinstance(distributions_of(self._space)[name], CategoricalDistribution)
-        return write_value(value) if categorical else value
 
     def _make_ready(self, trial: "FrozenTrial") -> _Candidate:
         """Build the networks of a trial; what it cannot be is its failure, not the search's."""
@@ -314,8 +319,8 @@ class _Search:
             optimizer = make_optimizer(members[0].model.parameters(), training.optimizer, training.learning_rate)
             Schedule(optimizer, training.scheduler, training.epochs, -(-len(train) // training.batch_size))
         except ValueError as error:
-            return _Candidate(trial.number, [], fault_of(error))
-        return _Candidate(trial.number, members)
+            return _Candidate(trial, [], fault_of(error))
+        return _Candidate(trial, members)
 
     def _encode(self, encoding: EncodingOptions) -> tuple[Encoder, TensorDataset, TensorDataset]:
         """Fit an encoder on train, once for each encoding."""
@@ -347,7 +352,7 @@ class _Search:
             record = self._record([outcomes[place] for place in own], each.members[0].options)
             record["seconds"] = round(sum(shares[place] for place in own), 3)
             records.append(record)
-            self._tell(each.number, record)
+            self._tell(each.trial, record)
         self._log_stack(numbers, records)
 
     def _record(self, outcomes: Sequence[Outcome], training: TrainingOptions) -> dict[str, Any]:
@@ -370,21 +375,21 @@ class _Search:
             "error": error,
         }
 
-    def _tell(self, number: int, record: dict[str, Any]) -> None:
-        import optuna
+    def _tell(self, trial: "FrozenTrial", record: dict[str, Any]) -> None:
+        """Write down what became of a trial, unless that was done before a run was cut off."""
+        from optuna.trial import TrialState
 
-        states = optuna.trial.TrialState
-        storage, trial = self._study._storage, next(each for each in self._trials() if each.number == number)
         if trial.state.is_finished():
             return
+        storage = self._study._storage
         storage.set_trial_user_attr(trial._trial_id, RECORD, record)
         if record["error"]:
-            self._study.tell(number, state=states.FAIL)
+            self._study.tell(trial.number, state=TrialState.FAIL)
         elif record["pruned"]:
             storage.set_trial_intermediate_value(trial._trial_id, record["epochs"], record["value"])
-            self._study.tell(number, state=states.PRUNED)
+            self._study.tell(trial.number, state=TrialState.PRUNED)
         else:
-            self._study.tell(number, record["value"])
+            self._study.tell(trial.number, record["value"])
 
     def _log_start(self, n_trials: int) -> None:
         known = self._trials()
