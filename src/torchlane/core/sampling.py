@@ -13,7 +13,6 @@ from optuna.trial import FrozenTrial
 from torchlane.core.options import TuningOptions
 from torchlane.core.space import Space, distributions_of, grid_values
 
-optuna.logging.disable_default_handler()
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

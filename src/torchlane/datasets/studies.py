@@ -129,6 +129,7 @@ def _open(url: str) -> "tuple[str, RDBStorage]":
     """Open a database for Optuna: its address without the password, and the storage."""
     import optuna
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search has log lines of its own
     try:
         parsed = sql.make_url(url)
         shown = parsed.render_as_string(hide_password=True)
