@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import torchlane
+from torchlane.core.calibration import Calibration
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import TrainedModel, build_network
@@ -83,6 +85,13 @@ def test_a_row_is_predicted_to_the_same_bits_in_any_company(model, toy_rows, cou
     pd.testing.assert_frame_equal(model.predict(some), whole.loc[some.index], check_exact=True)
     many = pd.concat([toy_rows] * 11).sample(frac=1, random_state=2)
     pd.testing.assert_frame_equal(model.predict(many), whole.loc[many.index], check_exact=True)
+
+
+def test_probabilities_of_a_row_have_the_same_bits_in_any_company(classifier):
+    tempering = replace(classifier, calibration=Calibration(temperature=0.7))
+    of_members = torch.randn(16, 500, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64).softmax(-1)
+    alone = [tempering.joint_prediction(of_members[:, row : row + 1]) for row in range(500)]
+    assert torch.equal(tempering.joint_prediction(of_members), torch.cat(alone))
 
 
 def test_labels_come_back_as_they_were_with_probabilities_that_sum_to_one(classifier, toy_rows):

@@ -30,7 +30,7 @@ from torchlane.core.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-2"
 COVERAGE = 0.9  # of intervals
-BLOCK_ROWS = 256  # every product has this many rows, so a row's bits do not depend on its company
+BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,8 @@ class TrainedModel:
 
     def outputs(self, features: Tensor) -> Tensor:
         """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
-        if not len(features):
-            return torch.empty(self.n_members, 0, self.task.width(len(self.encoder.target.labels)))
         with torch.inference_mode():
-            done = [self._forward(_padded(block))[:, : len(block)] for block in features.split(BLOCK_ROWS)]
-            return torch.cat(done, dim=1)
+            return _by_blocks(self._forward, features, rows_in=0, rows_out=1)
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
@@ -91,10 +88,14 @@ class TrainedModel:
 
     def member_predictions(self, features: Tensor) -> Tensor:
         """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
-        return self.task.predict(self.outputs(features), self.encoder.target)
+        outputs = self.outputs(features)
+        return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
         """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        return _by_blocks(self._join, of_members, rows_in=1, rows_out=0)
+
+    def _join(self, of_members: Tensor) -> Tensor:
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
@@ -222,5 +223,11 @@ def _digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _padded(block: Tensor) -> Tensor:
-    return nn.functional.pad(block, (0, 0) * (block.ndim - 1) + (0, BLOCK_ROWS - len(block)))
+def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
+    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one filled up; says which dimensions are the rows."""
+    done = []
+    for block in values.split(BLOCK_ROWS, dim=rows_in):
+        n_rows = block.shape[rows_in]
+        filling = (0, 0) * (block.ndim - 1 - rows_in) + (0, BLOCK_ROWS - n_rows)
+        done.append(function(nn.functional.pad(block, filling)).narrow(rows_out, 0, n_rows))
+    return torch.cat(done, dim=rows_out)

@@ -119,7 +119,8 @@ def train_models(
         of_lesson = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
         of_lesson = of_lesson.calibrated(lesson.valid)
         unseen = lesson.valid if len(lesson.valid) else lesson.train
-        details["profile"] = drift.summarise_training(len(lesson.train), _some_predictions(of_lesson, unseen))
+        predictions, labels = _some_predictions(of_lesson, unseen), lesson.encoder.target.labels
+        details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
         trained.append((of_lesson, mean_history(own)))
     return trained
 
