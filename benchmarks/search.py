@@ -5,7 +5,8 @@
 
 `time`: a search with the default space, beside one that gives no trial up, one training with the
 options as given (an ensemble, and one network alone), and the same trials one after another, each
-trained to the end of its patience by the plain loop. All of them take turns; medians and ratios.
+trained to the end of its patience by the plain loop. All of them take turns; medians and ratios, of
+seconds and of processor seconds, which other work on the machine changes less.
 `worth`: for each seed the rows are split anew; test R² of the ensemble with the options that a search
 chose, and with those given, whose seeds are the same.
 """
@@ -100,7 +101,7 @@ def one_after_another(ground: Ground) -> None:
 
 
 def time_search(clean: pd.DataFrame, options: dict, trials: int, repeats: int) -> None:
-    """Print median seconds, and ratios to the search."""
+    """Print median seconds and processor seconds, and ratios to the search."""
     ground = make_ground(clean, options, 0, trials=trials)
     whole = make_ground(clean, options, 0, trials=trials, prune_epochs=None)
     runs: dict[str, Callable[[], object]] = {
@@ -111,16 +112,18 @@ def time_search(clean: pd.DataFrame, options: dict, trials: int, repeats: int) -
         f"the same {trials} one after another": lambda: one_after_another(ground),
     }
     search(make_ground(clean, options, 0, trials=2))  # imports
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             run()
-            seconds[name].append(time.perf_counter() - started)
-            print(f"  {name}: {seconds[name][-1]:.2f} s", flush=True)
-    for name, each in seconds.items():
-        ratios = [one / other for one, other in zip(each, seconds["search"], strict=True)]
-        print(f"{name}: {statistics.median(each):.2f} s; {statistics.median(ratios):.2f} times the search")
+            found[name].append((time.perf_counter() - started[0], time.process_time() - started[1]))
+            print("  {}: {:.2f} s, processor {:.2f} s".format(name, *found[name][-1]), flush=True)
+    for name, each in found.items():
+        for clock, unit in enumerate(("s", "s of processors")):
+            ratios = [one[clock] / other[clock] for one, other in zip(each, found["search"], strict=True)]
+            median = statistics.median(one[clock] for one in each)
+            print(f"{name}: {median:.2f} {unit}, {statistics.median(ratios):.2f} times the search")
 
 
 def judge_search(clean: pd.DataFrame, options: dict, seeds: int, **tuning: object) -> None:

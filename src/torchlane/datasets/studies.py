@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import socket
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BUSY_SECONDS = 60  # how long one run waits while another writes
 ABOUT = "about"  # the name under which a study says what it belongs to
 
 
@@ -85,7 +87,7 @@ class SQLStudies:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         else:
             self.worker = f"{socket.gethostname()} {self._path.parent.resolve()}"
-        shown, opened = _open(url or f"sqlite:///{self._path}")
+        shown, opened = _open(url or f"sqlite:///{self._path}", own=self._path if url is None else None)
         about = {"use_case": self._use_case, **identity}
         try:
             self._check(opened, shown, about, alone=url is not None)
@@ -125,15 +127,18 @@ class SQLStudies:
             logger.info("search: %s also holds one whose %s differ; it is left as it is", shown, differing)
 
 
-def _open(url: str) -> "tuple[str, RDBStorage]":
-    """Open a database for Optuna: its address without the password, and the storage."""
+def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
+    """Open a database for Optuna, or the `own` file: its address without the password, and the storage."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search has log lines of its own
     try:
         parsed = sql.make_url(url)
         shown = parsed.render_as_string(hide_password=True)
-        settings = {"poolclass": sql.NullPool} if parsed.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
+        is_file = parsed.get_backend_name() == "sqlite"
+        settings: dict[str, Any] = {"poolclass": sql.NullPool} if is_file else {"pool_pre_ping": True}
+        if own is not None:
+            settings["creator"] = lambda: _connect(own)
     except (SQLAlchemyError, ImportError) as error:
         raise ValueError(f"the storage cannot be opened: {_in_one_line(error)}; set tuning.storage") from error
     try:
@@ -142,6 +147,13 @@ def _open(url: str) -> "tuple[str, RDBStorage]":
         raise ValueError(
             f"the storage {shown} cannot be opened: {_in_one_line(error)}; name another in tuning.storage"
         ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a file that outlives the process however that ends, without waiting for the disk at each trial."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
 
 
 def _in_one_line(error: BaseException) -> str:
