@@ -1,6 +1,5 @@
 """Real runs with a search, as a user types them."""
 
-import json
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +34,6 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
     assert model.training.learning_rate == recipe["training"]["learning_rate"]
     assert model.training.learning_rate == pytest.approx(best["training.learning_rate"], rel=1e-5)
     assert model.model.dropout == pytest.approx(best["model.dropout"], rel=1e-5)
-    assert json.dumps(list(model.model.widths)) == best["model.widths"]
     assert {column.encoding for column in model.encoder.columns if column.kind == "number"} == {
         best["encoding.numbers"]
     }
@@ -136,7 +134,7 @@ def test_killed_search_goes_on_and_ends_with_the_same_result(tmp_path):
             "salaries.tuning.space.model.dropout.low=0.5,salaries.tuning.space.model.dropout.high=0.1",
             "salaries.tuning.space: model.dropout: low 0.5 must be below high 0.1",
         ),
-        ("salaries.tuning.sampler=grid", "the grid has 108 combinations, more than tuning.trials 4; raise trials"),
+        ("salaries.tuning.sampler=grid", "the grid has 54 combinations, more than tuning.trials 4; raise trials"),
         (
             "salaries.tuning.storage=sqlite:////nowhere/at/all.sqlite",
             "the storage sqlite:////nowhere/at/all.sqlite cannot be opened: unable to open database file",

@@ -189,7 +189,6 @@ def test_grid_takes_ends_and_middle_of_ranges_and_every_choice_and_step():
                 "training.learning_rate",
                 "training.optimizer.arguments.weight_decay",
                 "model.dropout",
-                "model.widths",
                 "encoding.numbers",
             },
         ),

@@ -171,7 +171,8 @@ def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
     """Give the space for a network on a task where none is stated.
 
     The learning rate around the one given, weight decay and momentum where the optimizer has them, dropout
-    where the network has it; for perceptrons on tables twice the widths as well, and the scale of numbers.
+    where the network has it; for perceptrons on tables the scale of numbers as well. All shapes agree, so
+    that all trials are one stack.
     """
     import torch
 
@@ -186,13 +187,10 @@ def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
         space["training.optimizer.arguments.momentum"] = RangeOptions(low=0.0, high=0.95)
     if "dropout" in OPTIONS_OF_KIND[model.kind]:
         space["model.dropout"] = RangeOptions(low=0.0, high=0.6)
-    columns = data.feature_columns
-    if model.kind == "mlp" and all(column.kind != "image" for column in columns.values()):
-        if model.widths:
-            space["model.widths"] = ChoicesOptions(choices=(model.widths, tuple(2 * width for width in model.widths)))
-        if any(column.kind == "number" and name not in recipe.encoding.columns for name, column in columns.items()):
-            scales = dict.fromkeys((recipe.encoding.numbers, "z_score", "quantile"))
-            space["encoding.numbers"] = ChoicesOptions(choices=tuple(scales))
+    numbers = [name for name, column in data.feature_columns.items() if column.kind == "number"]
+    if model.kind == "mlp" and set(numbers) - set(recipe.encoding.columns):
+        scales = dict.fromkeys((recipe.encoding.numbers, "z_score", "quantile"))
+        space["encoding.numbers"] = ChoicesOptions(choices=tuple(scales))
     return space
 
 
