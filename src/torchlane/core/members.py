@@ -15,7 +15,7 @@ from torchlane.core.randomness import RandomState
 
 Weights = dict[str, Tensor]
 Line = dict[str, float]  # of the history of one member: an epoch
-Stop = Callable[[dict[int, Line]], set[int]]  # from the members' lines of an epoch: which of them shall stop
+Stop = Callable[[int, dict[int, Line]], set[int]]  # from the epoch and the lines that members would keep: who stops
 
 
 @dataclass

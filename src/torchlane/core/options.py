@@ -356,17 +356,98 @@ class TrainingOptions(Options):
         return self
 
 
+class RangeOptions(Options):
+    """Numbers from `low` to `high`; `log` spreads their logarithm evenly, and a `step` leaves one each step."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _range_holds_something(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}; for one value set the option itself")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range starts above 0, not at {self.low:g}; raise low, or leave log out")
+        if self.log and self.step is not None:
+            raise ValueError("a log range has no step; leave one of them out, or give choices")
+        if self.step is not None and self.step > self.high - self.low:
+            raise ValueError(f"step {self.step:g} is longer than the range from {self.low:g} to {self.high:g}")
+        return self
+
+
+class ChoicesOptions(Options):
+    """Values to choose from, each as the option itself would take it."""
+
+    choices: tuple[Any, ...] = Field(min_length=1)
+
+    @field_validator("choices")
+    @classmethod
+    def _choices_differ(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        for place, value in enumerate(choices):
+            if value in choices[:place]:
+                raise ValueError(f"choices name {value!r} twice")
+        return choices
+
+
+Dimension = RangeOptions | ChoicesOptions
+
+
 class TuningOptions(Options):
-    """The search for better options. With no trials the options pass through unchanged."""
+    """The search for better options; with no trials the options pass through unchanged.
+
+    `space` says what is searched: names of options with their section, dotted or nested, each with
+    `low` and `high` (`log`, `step`) or `choices`; empty is the space that fits the model, see
+    `torchlane.core.space`. Options named in `fixed` stay as they are; those set with `--params` always do.
+    The first trial takes the options as given, as far as the space holds them.
+
+    `random` draws all trials at once and `grid` takes every combination (`grid_points` values of a range
+    without a step), `tpe` asks for `round_trials` at a time and learns from those before. `round_trials`
+    makes the others go in rounds too, for several machines that share a storage. Trials are `members`
+    networks of at most `epochs` (null: as training). After `prune_epochs`, and whenever the epochs have
+    doubled, the worse half of those trained together is given up; null gives up none.
+
+    `storage` is a database of SQLAlchemy that remembers the trials; null is a file in the folder of the model.
+    """
 
     trials: int = Field(0, ge=0)
+    sampler: Literal["random", "grid", "tpe"] = "random"
+    space: dict[str, Dimension] = {}
+    fixed: tuple[str, ...] = ()
+    seed: int = Field(0, ge=0)
+    members: int = Field(1, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    prune_epochs: int | None = Field(10, ge=1)
+    round_trials: int | None = Field(None, ge=1)
+    grid_points: int = Field(3, ge=2)
+    storage: str | None = None
 
-    @field_validator("trials")
+    @field_validator("space", mode="before")
     @classmethod
-    def _no_search_yet(cls, trials: int) -> int:
-        if trials:
-            raise ValueError("this version searches no options yet; leave trials at 0")
-        return trials
+    def _space_is_known(cls, given: Any) -> Any:
+        from torchlane.core.space import flatten_space
+
+        return flatten_space(given)
+
+    @field_validator("fixed")
+    @classmethod
+    def _fixed_is_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from torchlane.core.space import require_option
+
+        for name in names:
+            require_option(name)
+        return names
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_holds_no_pickle(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"^(?!redis)[a-z]\w*(\+\w+)?://", url):
+            raise ValueError(
+                f"'{url}' is no URL of an SQL database such as sqlite:///search.sqlite or postgresql://host/name; "
+                f"other storages of Optuna hold pickles"
+            )
+        return url
 
 
 class EvaluationOptions(Options):

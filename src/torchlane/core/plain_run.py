@@ -60,7 +60,8 @@ class PlainRun:
                 self._fault = fault_of(line, self._has_valid)
                 if self._fault and not self._keep_going:
                     raise ValueError(self._fault)
-                ended = bool(self._fault) or (self._stop is not None and bool(self._stop({0: line})))
+                kept = {0: self._history[self._best_epoch - 1]}
+                ended = bool(self._fault) or (self._stop is not None and bool(self._stop(self.epoch, kept)))
                 self.last_state = self.state_dict()
                 yield line
 
