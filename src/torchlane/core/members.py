@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.adaptation import Adaptation
 from torchlane.core.objectives import Objective
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
@@ -22,7 +23,8 @@ Stop = Callable[[dict[int, Line]], set[int]]  # from the members' lines of an ep
 class Member:
     """One network, the random numbers that belong to it, and what it learns from how.
 
-    With an empty `valid` no epoch is better than another, and the last weights stay.
+    With an empty `valid` no epoch is better than another, and the last weights stay. With an `adaptation`
+    only what that names is trained.
     """
 
     model: nn.Module
@@ -31,6 +33,7 @@ class Member:
     valid: TensorDataset
     objective: Objective
     options: TrainingOptions
+    adaptation: Adaptation | None = None
 
 
 class Outcome(TypedDict):

@@ -36,7 +36,7 @@ class PlainRun:
         self._objective = member.objective
         self._options = member.options
         self._batches = Batches(place(member.train, device), self._options.batch_size, device=device)
-        self._stepper = Stepper(self._model, self._objective.criterion, self._options)
+        self._stepper = Stepper(self._model, self._objective.criterion, self._options, member.adaptation)
         epochs, scheduler = self._options.epochs, self._options.scheduler
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))
         self._best: Weights | None = None
@@ -106,7 +106,7 @@ class PlainRun:
         return line
 
     def _walk_train(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        self._model.train()
+        self._stepper.begin_epoch(self.epoch + 1)
         losses, all_outputs, all_targets = [], [], []
         for features, targets in self._batches:
             interruption.check()
