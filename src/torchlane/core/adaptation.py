@@ -11,7 +11,7 @@ from torch import nn
 class ParameterGroup:
     """Parameters that train alike: from epoch `first_epoch` (1 is the first), at `rate` times the learning rate.
 
-    `pull` is the strength α of the L2 pull α/2 |w - w0|² towards the weights that the training starts with
+    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights that the training starts with
     (Li et al., Explicit Inductive Bias for Transfer Learning with Convolutional Networks, 2018, equation 2).
     """
 

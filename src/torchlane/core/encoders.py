@@ -80,7 +80,7 @@ class CategoryEncoder(_Fitted):
         return np.where(places >= 0, codes, self.unseen + values.isna().to_numpy())
 
     def grow(self, values: pd.Series, min_level_count: int) -> Self:
-        """Give levels that only `values` have codes of their own, behind all others; `counts` become those of `values`."""
+        """Give levels that only `values` have codes of their own, behind all others; `counts` become theirs."""
         counts = values.value_counts()
         new = natural_order(counts[counts >= min_level_count].index.difference(list(self.levels)))
         grown = self.model_copy(

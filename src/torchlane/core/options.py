@@ -445,7 +445,9 @@ class FreezeOptions(Options):
 
     layers: tuple[str, ...] = ()
     first: int = Field(0, ge=0)
-    all_but: Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)] = ()
+    all_but: Annotated[
+        tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+    ] = ()
 
     @field_validator("layers", "all_but")
     @classmethod
@@ -483,7 +485,7 @@ class FineTuningOptions(Options):
     The layer before the head trains at `layer_decay` times the head's rate, the one before at its square, and
     so on (Howard & Ruder 2018); `learning_rates` sets rates of its own for layers by name or pattern. With
     `thaw_epochs` the head alone trains at first, and every so many epochs the next layer joins in.
-    `pull` is the strength α of the L2 pull α/2 |w - w0|² towards the weights w0 where the tuning starts
+    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights w0 where the tuning starts
     (L2-SP, Li et al. 2018).
 
     `head` is for classes, or a task, that differ from the parent's: `grow` keeps its classes and adds those
@@ -506,7 +508,9 @@ class FineTuningOptions(Options):
     learning_rate: float = Field(1e-3, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
-    freeze: Annotated[FreezeOptions, BeforeValidator(_named_layers)] = Field(default_factory=FreezeOptions)
+    freeze: Annotated[FreezeOptions, BeforeValidator(_named_layers)] = Field(
+        default_factory=lambda: FreezeOptions.model_validate({})
+    )
     thaw_epochs: int | None = Field(None, ge=1)
     pull: float = Field(0.0, ge=0)
     head: Literal["grow", "trim", "replace"] = "grow"

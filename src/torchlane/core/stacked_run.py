@@ -51,9 +51,7 @@ class StackedRun:
         self._rows = _JoinedRows(members, program)
         self._random = [_MemberRandom(member, program) for member in members]
         self._groups = _groups_of(members[0], program)
-        self._settings = [
-            MemberSettings(each.options, _n_batches(each), _groups_of(each, program)) for each in members
-        ]
+        self._settings = [MemberSettings(each.options, _n_batches(each), _groups_of(each, program)) for each in members]
         self._active = list(range(len(members)))
         numbers, buffers = stack_members(program, [member.model for member in members])
         n_moments = KERNELS[self._shared.optimizer.name].n_moments

@@ -109,7 +109,8 @@ def structure_of(model: nn.Module) -> str:
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         return re.sub(r"Dropout\(p=[^,)]*", "Dropout(", f"{model} {shapes}")
     layers = [str(layer) for layer in model.children() if not isinstance(layer, nn.Dropout)]
-    layers[0] = layers[0].partition(", ")[2]
+    if type(next(model.children())) is nn.Linear:
+        layers[0] = layers[0].partition(", ")[2]
     return " ".join(layers)
 
 
@@ -202,7 +203,7 @@ def steadily(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
 
 
 class PerceptronProgram:
-    """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one linear."""
+    """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one (but dropout) linear."""
 
     def __init__(self, models: Sequence[nn.Module]):
         deepest = max(models, key=lambda model: len(list(model.children())))  # a rate of 0 has no layer
@@ -212,7 +213,7 @@ class PerceptronProgram:
         self.noise_shapes: list[tuple[int, ...]] = []
         self.still_norms: frozenset[str] = frozenset()
         self.n_columns: int | None = _padded(max(_n_features(model) for model in models))
-        self._width, columns = 0, self.n_columns
+        self._width, columns = _n_features(deepest), self.n_columns
         for name, layer in self._layers:
             if isinstance(layer, nn.Linear):
                 self._width, n_in, columns = layer.out_features, columns, _padded(layer.out_features)
@@ -331,15 +332,12 @@ def _is_perceptron(model: nn.Module) -> bool:
     known = (nn.Linear, nn.BatchNorm1d, nn.Dropout, nn.PReLU, *ACTIVATIONS)
     layers = list(model.children()) if type(model) is nn.Sequential else []
     cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
-    return (
-        bool(layers) and type(layers[0]) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
-    )
+    first = next((layer for layer in layers if type(layer) is not nn.Dropout), None)
+    return type(first) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
 
 
 def _n_features(model: nn.Module) -> int:
-    first = next(iter(model.children()))
-    assert isinstance(first, nn.Linear)
-    return first.in_features
+    return next(layer.in_features for layer in model.children() if isinstance(layer, nn.Linear))
 
 
 def _padded(length: int) -> int:
