@@ -45,6 +45,8 @@ def _split(member: Member) -> tuple[nn.Sequential, nn.Sequential]:
     """Part the chain of modules: those that never change and draw nothing, and the rest."""
     adaptation = member.adaptation
     assert adaptation is not None
+    if type(member.model) is not nn.Sequential:
+        return nn.Sequential(), nn.Sequential()
     chain = list(_chain(member.model, ""))
     trained = {name for group in adaptation.groups for name in group.names}
     length = 0
