@@ -93,7 +93,7 @@ def salaries(arguments: argparse.Namespace) -> None:
 
 def salaries_parent(cache: Path) -> tuple[TrainedModel, pd.DataFrame, dict[str, Options], pd.DataFrame]:
     """Give the parent, its test rows, and the options and rows of the small survey."""
-    settings = {"training": {"members": MEMBERS, "epochs": 15, "patience_epochs": 4, "batch_size": 512}}
+    settings = {"training": {"members": MEMBERS, "epochs": 10, "patience_epochs": 4, "batch_size": 512}}
     large, options = read_use_case("salaries_2025", "public", {"training": settings["training"]})
     small, small_options = read_use_case("salaries", "public")
     small_options["training"] = small_options["training"].model_copy(update={"members": MEMBERS})

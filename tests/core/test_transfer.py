@@ -391,7 +391,9 @@ def test_comparison_scores_the_three_on_the_same_held_out_rows():
         TrainingOptions.model_validate(TRAINING), tuning, NoCheckpoints(),
     )  # fmt: skip
     table = pd.DataFrame(lines)
-    assert table.groupby("model")["repeat"].apply(list).to_dict() == dict.fromkeys(comparison.CONTENDERS, [0, 1, 2])
+    assert sorted(zip(table["repeat"], table["model"], strict=True)) == [
+        (repeat, name) for repeat in range(3) for name in sorted(comparison.CONTENDERS)
+    ]
     test = clean[clean["row"].isin(splits.loc[splits["part"] == "test", "row"])]
     predicted = parent.predict(test)["prediction"].to_numpy()
     first = table[(table["model"] == "parent") & (table["repeat"] == 0)].iloc[0]
