@@ -29,7 +29,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
 from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
@@ -110,10 +110,8 @@ def score_network(train: pd.DataFrame, valid: pd.DataFrame, test: pd.DataFrame, 
     """Train as the pipeline does, and score on other rows."""
     encoder = fit_encoder(train, options["data"], options["encoding"])
     training = options["training"].model_copy(update={"seed": seed})
-    model, _ = train_model(
-        build_tensors(train, encoder), build_tensors(valid, encoder), encoder, options["data"], options["model"],
-        training, NoCheckpoints(),
-    )  # fmt: skip
+    lesson = Lesson(build_tensors(train, encoder), build_tensors(valid, encoder), encoder, training)
+    model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints())
     labels = np.array(encoder.target.labels)
     probabilities = model.predict(test)[[f"probability_{label}" for label in labels]].to_numpy()
     return score(test[options["data"].target], probabilities, labels)

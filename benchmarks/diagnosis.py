@@ -16,7 +16,7 @@ from kedro.framework.startup import bootstrap_project
 
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.observation import Observer
 from torchlane.core.options import SECTIONS, DiagnosisOptions
 from torchlane.core.rows import check_rows
@@ -38,10 +38,8 @@ def main() -> None:
         for number in range(arguments.rounds + 1):
             observer = TimedObserver(DiagnosisOptions())
             started = time.process_time()
-            train_model(
-                parts["train"], parts["valid"], encoder, options["data"], options["model"], options["training"],
-                NoCheckpoints(), observer=observer,
-            )  # fmt: skip
+            lesson = Lesson(parts["train"], parts["valid"], encoder, options["training"])
+            train_model(lesson, options["data"], options["model"], NoCheckpoints(), observer=observer)
             whole = time.process_time() - started
             if number:  # the first round warms up
                 seconds.append(whole)

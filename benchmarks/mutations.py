@@ -115,7 +115,8 @@ def run(path: Path) -> tuple[list[Row], int]:
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
     catalog["salaries.raw_rows"] = RawRowsDataset(filepath=str(path))
-    catalog["salaries.checkpoints"].save(NoCheckpoints())
+    for name in ("checkpoints", "fold_checkpoints"):
+        catalog[f"salaries.{name}"].save(NoCheckpoints())
     for name, model in SECTIONS.items():
         if f"params:salaries.{name}" in pipeline.inputs():
             catalog[f"params:salaries.{name}"].save(model.model_validate(sections.get(name, {})))

@@ -45,7 +45,7 @@ from torchlane.core import scoring
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import TrainedModel
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, PredictionOptions, TrainingOptions
 from torchlane.core.rows import apply_rules, check_rows
 from torchlane.core.samples import draw_rows, write_sample
@@ -323,8 +323,8 @@ def train_quickly(data: DataOptions) -> TrainedModel:
     clean, _ = check_rows(draw_rows("salaries").astype("str"), data)
     encoder = fit_encoder(clean, data, EncodingOptions())
     tensors = build_tensors(clean, encoder)
-    training = TrainingOptions(epochs=2)
-    model, _ = train_model(tensors, tensors, encoder, data, ModelOptions(), training, NoCheckpoints())
+    lesson = Lesson(tensors, tensors, encoder, TrainingOptions(epochs=2, members=1))
+    model, _ = train_model(lesson, data, ModelOptions(), NoCheckpoints())
     return model
 
 

@@ -43,6 +43,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
         "06_models/salaries/.lock",
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
+        "07_model_output/salaries/fold_scores.csv",
         "07_model_output/salaries/test_predictions.csv",
         "08_reporting/salaries/diagnosis.json",
         "08_reporting/salaries/history.csv",
@@ -231,7 +232,9 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "test.safetensors": "TablePreview",
         "chosen_options.json": "JSONPreview",
         "checkpoints": None,
+        "fold_checkpoints": None,
         "model.safetensors": "JSONPreview",
+        "fold_scores.csv": "TablePreview",
         "test_predictions.csv": "TablePreview",
         "metrics.json": "JSONPreview",
         "history.csv": "TablePreview",
@@ -295,6 +298,15 @@ def test_zoo_runs_by_configuration_alone_and_its_labels_are_integers(tmp_path, e
     rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv").drop(columns="class_type")
     predicted = torchlane.load(tmp_path / "06_models/zoo/model.safetensors").predict(rows)["prediction"]
     assert set(predicted) == {1, 2, 3, 4, 5, 6, 7}
+
+
+@pytest.mark.parametrize("use_case", ["salaries", "water_potability", "zoo", "digits"])
+def test_diagnosis_finds_nothing_wrong_with_the_use_cases_as_they_come(tmp_path, use_case):
+    done = run_command("kedro", "run", f"--pipeline={use_case}", f"--params=output_root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    diagnosis = read_json(tmp_path / f"08_reporting/{use_case}/diagnosis.json")
+    assert diagnosis["enabled"]
+    assert diagnosis["findings"] == []
 
 
 def test_salaries_2025_runs_by_configuration_alone(tmp_path):

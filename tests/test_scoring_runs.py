@@ -1,6 +1,7 @@
 """Scoring as a scheduler starts it: exit statuses, the status command, and runs beside each other."""
 
 import json
+import os
 import pickle
 import shutil
 import sqlite3
@@ -169,7 +170,7 @@ def test_status_of_an_unknown_use_case_names_those_there_are():
     bootstrap_project(PROJECT)
     done = CliRunner().invoke(cli, ["status", "salarie"])
     assert done.exit_code == 1
-    assert "'salarie' is no use case; there are salaries, water_potability" in done.stderr
+    assert "'salarie' is no use case; there are digits, salaries, water_potability" in done.stderr
 
 
 def test_scoring_runs_beside_a_training_and_leaves_its_notes_alone(score, outputs, inbox):
@@ -262,3 +263,62 @@ def test_truth_that_arrives_later_gives_live_metrics_once(score, outputs, inbox)
     metrics.unlink()
     assert score().exit_code == 0
     assert not metrics.exists()  # nothing is new
+
+
+@pytest.mark.parametrize(("use_case", "target"), [("zoo", "class_type"), ("water_potability", "Potability")])
+def test_labels_are_predicted_with_their_probabilities(tmp_path, use_case, target):
+    bootstrap_project(PROJECT)
+    settings = f"output_root={tmp_path},raw_root={tmp_path}/raw,{use_case}.prediction.settle_seconds=0"
+    train = ["run", f"--pipeline={use_case}", "--env=test", f"--params=output_root={tmp_path}"]
+    assert CliRunner().invoke(cli, train).exit_code == 0
+    rows = pd.read_csv(PROJECT / f"data/01_raw/{use_case}.csv", dtype="str", keep_default_na=False)
+    inbox = tmp_path / f"raw/{use_case}_inbox"
+    inbox.mkdir(parents=True)
+    rows.drop(columns=target).to_csv(inbox / "new.csv.gz", index=False)
+    done = CliRunner().invoke(cli, ["run", f"--pipeline={use_case}.predict", "--env=test", f"--params={settings}"])
+    assert done.exit_code == 0, done.output
+    (output,) = (tmp_path / f"07_model_output/{use_case}/predictions").iterdir()
+    found = pd.read_csv(output)
+    expected = torchlane.load(tmp_path / f"06_models/{use_case}/model.safetensors").predict(rows)
+    pd.testing.assert_frame_equal(found[list(expected)], expected, check_exact=True)
+
+
+def test_model_of_images_says_how_to_predict_them(outputs, inbox, tmp_path):
+    bootstrap_project(PROJECT)
+    train = ["run", "--pipeline=digits", "--env=test", f"--params=output_root={tmp_path},digits.training.epochs=1"]
+    assert CliRunner().invoke(cli, train).exit_code == 0
+    done = CliRunner().invoke(
+        cli, ["run", "--pipeline=digits.predict", "--env=test", f"--params=output_root={tmp_path}"]
+    )
+    assert done.exit_code == 5
+    assert "the model takes images, and the files of an inbox hold tables" in done.stderr
+
+
+def test_ledger_is_the_same_from_every_folder_of_the_project(outputs, inbox):
+    shutil.copy(SALARIES, inbox / "march.csv")
+    settings = settings_of(Path(os.path.relpath(outputs, PROJECT)), inbox)
+    done = run_command("kedro", "run", "--pipeline=salaries.predict", "--env=test", settings, folder=PROJECT / "tests")
+    assert done.returncode == 0, done.stderr
+    assert (outputs / "07_model_output/salaries/ledger.sqlite").exists()
+
+
+def test_worst_of_several_use_cases_decides_the_exit_status(score, outputs, inbox, trained):
+    text = SALARIES.read_text()
+    (inbox / "rejected.csv").write_text(text.replace("2021", "1"))
+    zoo = inbox.parent / "zoo_inbox"
+    zoo.mkdir()
+    (zoo / "broken.csv").write_text("no\n1\n")
+    train = ["run", "--pipeline=zoo", "--env=test", f"--params=output_root={outputs}"]
+    assert CliRunner().invoke(cli, train).exit_code == 0
+    done = CliRunner().invoke(
+        cli,
+        [
+            "run",
+            "--pipelines=salaries.predict,zoo.predict",
+            "--env=test",
+            settings_of(outputs, inbox, "zoo.prediction.settle_seconds=0"),
+        ],
+    )
+    assert done.exit_code == 4, done.stderr
+    assert "broken.csv" in done.stderr.splitlines()[-1]
+    assert "(and 1 more, see the log)" in done.stderr.splitlines()[-1]

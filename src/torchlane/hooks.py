@@ -77,9 +77,8 @@ class RunHooks:
             if f"{use_case}.metrics" in pipeline.all_outputs():
                 folder = _shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
                 logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
-        for name in sorted(pipeline.all_outputs()):
-            if name.endswith(".scoring"):
-                failures.raise_worst(catalog[name].load())
+        scorings = sorted(name for name in pipeline.all_outputs() if name.endswith(".scoring"))
+        failures.raise_worst(*(catalog[name].load() for name in scorings))
 
     @hook_impl
     def on_pipeline_error(self) -> None:

@@ -75,7 +75,10 @@ def test_each_distinct_row_is_predicted_once(toy_rows, toy_data, monkeypatch):
         type(model), "outputs", lambda self, features: seen.append(len(features)) or plain(self, features)
     )
     rows = pd.DataFrame({"size": ["1", "2"] * 5000, "place": ["town"] * 10_000})
-    scored = ChunkScorer(model).score(chunk_of(rows))
+    scorer = ChunkScorer(model)
+    scorer.score(chunk_of(rows.head(1)))
+    seen.clear()
+    scored = scorer.score(chunk_of(rows))
     assert seen == [2]
     assert scored.predictions.num_rows == 10_000
 
@@ -100,7 +103,7 @@ def test_keys_go_into_the_predictions_as_they_are(toy_rows, toy_data):
     model = train_on(toy_rows, toy_data)
     rows = pd.DataFrame({"size": ["1", "big", "3"], "place": ["town"] * 3, "id": ["a", "b", "0007"]})
     scored = ChunkScorer(model, keys=["id"]).score(chunk_of(rows))
-    assert scored.predictions.column_names == ["row", "id", "prediction", "spread"]
+    assert scored.predictions.column_names == ["row", "id", "prediction", "spread", "low", "high"]
     assert scored.predictions["id"].to_pylist() == ["a", "0007"]
 
 

@@ -72,6 +72,15 @@ def test_labels_are_compared_by_their_shares(toy_rows, toy_data):
     assert measure(classifier, toy_rows.assign(size=["1"] * 60))["prediction"]["psi"] > 1
 
 
+@pytest.mark.parametrize("labels", [("0", "1"), ("True", "False"), ("007", "8")])
+def test_labels_of_any_type_are_compared(toy_rows, toy_data, labels):
+    rows = toy_rows.assign(kind=toy_rows["kind"].map(dict(zip(("dear", "cheap"), labels, strict=True))))
+    classifier = train_on(rows, toy_data.model_copy(update={"task": "binary", "target": "kind"}))
+    assert set(classifier.details["profile"]["labels"]) == set(labels)
+    assert measure(classifier, rows)["prediction"]["psi"] < 0.1
+    assert measure(classifier, rows.assign(size=["1"] * 60))["prediction"]["psi"] > 1
+
+
 def test_summary_of_train_is_small_and_survives_the_file(model, toy_rows, tmp_path):
     import torchlane
 

@@ -8,7 +8,7 @@ from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import Encoder, fit_encoder
 from torchlane.core.images import ImageEncoder, Pixels
 from torchlane.core.inference import TrainedModel, build_network, load
-from torchlane.core.learning import train_model
+from torchlane.core.learning import Lesson, train_model
 from torchlane.core.options import AugmentationOptions, DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows import check_rows, rows_digest
 from torchlane.core.tensors import build_tensors
@@ -38,7 +38,7 @@ def train(rows: pd.DataFrame, kind: dict | None = None, **training) -> TrainedMo
     tensors = build_tensors(clean, encoder)
     model = ModelOptions.model_validate(kind or {"kind": "cnn", "widths": [8]})
     options = TrainingOptions.model_validate({"epochs": 15, "learning_rate": 0.02, **training})
-    return train_model(tensors, tensors, encoder, data(), model, options, NoCheckpoints())[0]
+    return train_model(Lesson(tensors, tensors, encoder, options), data(), model, NoCheckpoints())[0]
 
 
 def test_images_of_any_layout_are_read_to_the_same_bytes():

@@ -83,3 +83,17 @@ def test_labels_are_compared_by_their_probabilities_and_unknown_ones_left_out(me
 def test_no_truth_gives_no_metrics(measure):
     found, _ = measure()
     assert found == {"all": {"rows": 0}, "weeks": {}, "models": {}}
+
+
+def test_predictions_from_before_a_key_was_set_are_left_out(tmp_path, measure, toy_rows, caplog):
+    truth = truth_of(toy_rows, "price").assign(number=1)
+    found, _ = measure(truth, keys=("id", "number"))
+    assert found["all"]["rows"] == 0
+    assert "has no column 'number', since that was no key yet" in caplog.text
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_one_row_has_metrics_too(measure, toy_rows, task):
+    target = "price" if task == "regression" else "kind"
+    found, _ = measure(truth_of(toy_rows, target).head(1), task=task)
+    assert found["all"]["rows"] == 1

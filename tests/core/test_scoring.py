@@ -21,7 +21,7 @@ from torchlane.core.failures import (
 from torchlane.core.options import PredictionOptions
 from torchlane.datasets import ledger as ledgers
 from torchlane.datasets import predictions as outputs
-from torchlane.datasets.inbox import InboxDataset
+from torchlane.datasets.inbox import InboxDataset, LocalInbox
 from torchlane.datasets.ledger import SQLLedger
 from torchlane.datasets.predictions import PredictionFolder
 
@@ -87,7 +87,7 @@ def test_file_is_scored_once_and_the_ledger_says_so(place):
     assert [file["state"] for file in scored["files"]] == ["done"]
     raise_worst(scored)  # nothing to raise
     predictions = place.predictions("march.csv")
-    assert list(predictions) == ["row", "prediction", "spread", "model", "scored_at"]
+    assert list(predictions) == ["row", "prediction", "spread", "low", "high", "model", "scored_at"]
     pd.testing.assert_series_equal(predictions["prediction"], place.model.predict(place.rows)["prediction"])
     assert predictions["row"].tolist() == list(range(1, 61))
     entry = place.entry("march.csv")
@@ -239,7 +239,7 @@ def test_file_that_was_put_right_is_scored(place):
 def test_header_without_rows_gives_predictions_without_rows(place):
     place.put("a.csv", text="size,place\n")
     place.score()
-    assert list(place.predictions("a.csv")) == ["row", "prediction", "spread", "model", "scored_at"]
+    assert list(place.predictions("a.csv")) == ["row", "prediction", "spread", "low", "high", "model", "scored_at"]
     assert len(place.predictions("a.csv")) == 0
 
 
@@ -404,7 +404,7 @@ def test_leftovers_of_a_killed_job_are_removed(place):
     output = place.entry("a.csv")["output"]
     place.store.path_of(output).with_name(f".partial-1-abcd-{output}").write_text("half")
     place.store.path_of(output).with_name(".partial-1-abcd-b.rejected.csv").write_text("half")
-    place.store.sweep({"b.csv"})
+    place.store.sweep(lambda: {"b.csv"})
     assert place.files() == [".partial-1-abcd-b.rejected.csv", output]
     place.score()
     assert place.files() == [output]
@@ -422,7 +422,10 @@ def test_drift_warns_by_default_and_stops_where_asked(place, caplog):
     scored = place.score(drift={"min_rows": 10})
     assert [file["state"] for file in scored["files"]] == ["done", "done"]
     assert "a.csv has drifted" in caplog.text
-    assert place.ledger().latest_drift()[0]["beyond"]
+    assert [(file["file"], bool(file["beyond"])) for file in place.ledger().latest_drift()] == [
+        ("b.csv", False),
+        ("a.csv", True),
+    ]
 
 
 def test_model_of_the_day_is_named_in_output_and_ledger(place, tmp_path):
@@ -444,3 +447,122 @@ def test_worst_error_decides_the_exit_status():
     with pytest.raises(FilesFailedError, match=r"files \(and 1 more, see the log\)"):
         raise_worst({"errors": errors})
     json.dumps(errors)
+
+
+def test_inbox_that_cannot_be_listed_does_not_pass_for_an_empty_one(place):
+    place.inbox.rmdir()
+    place.inbox.write_text("no folder")
+    with pytest.raises(CouldNotStartError, match="inbox cannot be listed: .*Not a directory"):
+        place.score()
+
+
+def test_file_that_another_job_archives_in_the_meantime_is_no_failure(place, monkeypatch):
+    gone = place.put("a.csv")
+    place.put("b.csv", place.rows.head(2))
+    plain = LocalInbox.files
+    monkeypatch.setattr(LocalInbox, "files", lambda self: [plain(self), gone.unlink()][0])
+    scored = place.score()
+    assert scored["errors"] == []
+    assert [file["file"] for file in scored["files"]] == ["b.csv"]
+
+
+def test_file_that_is_gone_when_its_turn_comes_waits_to_come_back(place, monkeypatch):
+    path = place.put("a.csv")
+    text = path.read_text()
+    plain = SQLLedger.claim
+    monkeypatch.setattr(SQLLedger, "claim", lambda self, *rest: [plain(self, *rest), path.unlink(missing_ok=True)][0])
+    scored = place.score()
+    assert (scored["errors"], scored["waiting"]) == ([], 1)
+    monkeypatch.undo()
+    place.put("a.csv", text=text)
+    assert [file["state"] for file in place.score()["files"]] == ["done"]
+
+
+def test_leftovers_are_looked_for_before_the_claims_so_that_no_file_just_begun_is_removed(place):
+    folder = place.folder / "predictions"
+    folder.mkdir()
+    (folder / ".partial-1-abcd-a.csv").write_text("half")
+
+    def claims():
+        (folder / ".partial-1-abcd-b.csv").write_text("just begun")
+        return set()
+
+    place.store.sweep(claims)
+    assert place.files() == [".partial-1-abcd-b.csv"]
+
+
+def test_new_files_come_before_those_that_are_tried_again(place):
+    place.put("a.csv", text="size\n1\n")
+    place.score()
+    place.put("b.csv")
+    assert [file["file"] for file in place.score()["files"]] == ["b.csv", "a.csv"]
+
+
+def test_file_that_drifted_does_not_keep_the_next_run_from_the_others(place):
+    place.put("a.csv", place.rows.assign(size=["60"] * 60))
+    place.put("b.csv")
+    drift = {"min_rows": 10, "action": "stop"}
+    place.score(drift=drift)
+    place.score(drift=drift)
+    assert place.states() == {"a.csv": "failed", "b.csv": "done"}
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".csv", "/".join(["ö" * 100] * 6) + ".csv"], ids=["letters", "folders"])
+def test_long_names_are_scored_under_shorter_ones(place, name):
+    place.put(name)
+    scored = place.score()
+    assert [file["state"] for file in scored["files"]] == ["done"]
+    assert len(place.predictions(name)) == 60
+
+
+@pytest.mark.parametrize("key", ["a\\u0000b", "a\\ud800b", "x" * 100_000])
+def test_reasons_that_no_database_can_store_are_stored_in_another_form(place, key):
+    place.put("a.jsonl", text=f'{{"{key}": 1, "size": 2}}\n')
+    place.put("b.jsonl", text=f'{{"{key}": 1, "size": 2, "place": "sea"}}\n')
+    scored = place.score()
+    assert [file["state"] for file in scored["files"]] == ["failed", "done"]
+    error, note = place.entry("a.jsonl")["error"], place.entry("b.jsonl")["note"]
+    assert error.startswith("column 'place' is missing")
+    assert note.startswith("ignored, since not declared: ")
+    assert all("\0" not in text and len(text) < 3000 and text.encode() for text in (error, note))
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_chunks_of_one_file_have_one_schema_whatever_their_types_and_rejections(place, monkeypatch, file_format):
+    from torchlane.datasets import tables
+
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 20)
+    place.store = PredictionFolder(place.folder / "predictions", file_format)
+    rows = place.rows.assign(id=range(60), size=["big"] * 20 + place.rows["size"].to_list()[20:])
+    rows.to_parquet(place.inbox / "a.parquet", index=False)
+    rows.head(0).to_parquet(place.inbox / "b.parquet", index=False)
+    scored = place.score(keys=("id",))
+    assert [file.get("error") for file in scored["files"]] == [None, None]
+    read = pd.read_csv if file_format == "csv" else pd.read_parquet
+    found = read(place.store.path_of(place.entry("a.parquet")["output"]))
+    assert found["id"].tolist() == list(range(20, 60))
+    assert len(read(place.store.path_of(place.entry("b.parquet")["output"]))) == 0
+
+
+def test_archive_on_another_file_system_is_refused_and_harms_nothing(place, caplog):
+    path = place.put("a.csv")
+    place.score(archive="memory://archive")
+    assert path.exists()
+    assert "is not on the file system of the inbox" in caplog.text
+
+
+def test_file_that_changed_since_it_was_scored_is_not_archived(place, monkeypatch):
+    path = place.put("a.csv")
+    plain = SQLLedger.finish
+
+    def finish(self, *arguments):
+        plain(self, *arguments)
+        path.write_text("size,place\n5,town\n")
+
+    monkeypatch.setattr(SQLLedger, "finish", finish)
+    place.score(archive=str(place.folder / "archive"))
+    monkeypatch.undo()
+    assert path.exists()
+    place.score(archive=str(place.folder / "archive"))
+    assert sorted(entry["rows_scored"] for entry in place.ledger().entries()) == [1, 60]
+    assert not path.exists()

@@ -122,3 +122,17 @@ def test_name_that_is_taken_in_the_archive_gets_the_checksum(folder, tmp_path):
         (file,) = inbox.files()
         inbox.move(file, content * 64, str(tmp_path / "archive"))
     assert sorted(path.name for path in (tmp_path / "archive").iterdir()) == ["222222222222-a.csv", "a.csv"]
+
+
+def test_folder_in_the_inbox_that_cannot_be_read_is_named(folder, monkeypatch):
+    (folder / "a.csv").write_text("x")
+    (folder / "closed").mkdir()
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert names(folder) == {"a.csv": "", "closed": "it cannot be read: Permission denied"}

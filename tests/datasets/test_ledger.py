@@ -28,3 +28,14 @@ def test_use_cases_share_a_database_and_do_not_see_each_other(tmp_path):
     assert other.entries() == []
     assert other.note("x") is None
     assert other.register(InboxFile("b.csv", 1, 0.0, "stamp"), "c" * 64) == "waiting"
+
+
+def test_path_with_characters_that_mean_something_in_a_url_is_taken_as_it_is(tmp_path):
+    path = tmp_path / "50%20 of it?mode=ro#x" / "ledger.sqlite"
+    LedgerDataset(use_case="x", path=str(path)).load().write_note("x", "1")
+    assert path.exists()
+
+
+def test_ledger_has_one_place(tmp_path):
+    with pytest.raises(DatasetError, match="either path or url"):
+        LedgerDataset(use_case="x", path=str(tmp_path / "a"), url="sqlite:///b")

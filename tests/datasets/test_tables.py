@@ -73,8 +73,19 @@ def test_header_alone_has_no_rows(text):
         ('a,b,c\n1,2,"one\ntwo"\n3,4,5\n', [["2", "1"], ["4", "3"]]),
         ('a,b,c\n1,5" pipe,x\n\n', [['5" pipe', "1"]]),
         ("a,b,c\r1,2,3\r4,5,6\r", [["2", "1"], ["5", "4"]]),
+        ("\x0c\na,b,c\n1,2,3\n4,5,6\n", [["2", "1"], ["5", "4"]]),
+        ("a,b,c\x85\n1,2,3\n4,5,6\n", [["2", "1"], ["5", "4"]]),
     ],
-    ids=["semicolons", "tabs", "quotes", "two lines in a field", "inches and an empty line", "old Mac"],
+    ids=[
+        "semicolons",
+        "tabs",
+        "quotes",
+        "two lines in a field",
+        "inches and an empty line",
+        "old Mac",
+        "form feed",
+        "next line",
+    ],
 )
 def test_text_is_read_as_it_is_meant(text, rows):
     assert read(text)[0].to_numpy().tolist() == rows
@@ -176,3 +187,11 @@ def test_json_without_an_object_or_with_a_line_without_end_is_refused(monkeypatc
     monkeypatch.setattr(tables, "LINE_BYTES", 1000)
     with pytest.raises(ValueError, match="line 2 of x.jsonl is longer than"):
         read('{"a": 1}\n' + "x" * 2000, "x.jsonl")
+
+
+def test_json_lines_with_a_byte_order_mark_and_half_characters():
+    lines = ['\ufeff{"a": 1, "b": "x"}', '{"a": "\\ud800", "b": 2}', '{"a": 3, "b": "\\u00e9"}']
+    rows, broken = read("\n".join(lines), "x.jsonl")
+    assert rows["a"].tolist() == ["1", "3"]
+    assert rows["b"].tolist() == ["x", "é"]
+    assert [row for row, _, _ in broken] == [2]

@@ -7,6 +7,7 @@ to the bit.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,12 @@ class ChunkScorer:
         table = pa.table({name: pa.array([], pa.string()) for name in dict.fromkeys((*self.features, *self.keys))})
         return self.score(Chunk(np.empty(0, dtype=np.int64), table))
 
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """The types of what the model says, which a chunk without a row does not show."""
+        described = self.model.describe_predictions(torch.zeros(1, *self.model.encoder.feature_shape))
+        return pa.Schema.from_pandas(described, preserve_index=False)
+
     def check_columns(self, names: list[str]) -> list[str]:
         """Give the columns of a file that nobody declared.
 
@@ -113,7 +120,7 @@ class ChunkScorer:
         distinct, index = _distinct_rows(codes, {name: len(column.rules) for name, column in read.items()})
         features = np.concatenate([read[name].features[distinct[name]] for name in read], axis=1)
         described = self.model.describe_predictions(torch.from_numpy(features))
-        predicted = pa.Table.from_pandas(described, preserve_index=False)
+        predicted = pa.Table.from_pandas(described, self._schema, preserve_index=False)
         counts = {name: np.bincount(read[name].bins[codes[name]], minlength=self.profile.width(name)) for name in read}
         counts[drift.PREDICTION] = self.profile.count_predictions(described["prediction"], index)
         predicted = predicted.take(pa.array(index)) if index is not None else predicted

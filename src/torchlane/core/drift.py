@@ -20,18 +20,19 @@ DECILES = np.linspace(0, 1, BINS + 1)[1:-1]
 COMMON = 20  # levels with a bin of their own; the rarer ones share one
 
 
-def summarise_training(rows: int, predictions: pd.Series) -> dict[str, Any]:
+def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...]) -> dict[str, Any]:
     """Give what the encoder does not hold: the number of train rows, and how predictions are distributed.
 
-    `predictions` are best made for rows that the model was not fitted to.
+    `predictions` are best made for rows that the model was not fitted to: values, or some of `labels`,
+    of whatever type.
     """
-    if pd.api.types.is_numeric_dtype(predictions.dtype):
+    if not labels:
         deciles = np.quantile(predictions, DECILES) if len(predictions) else np.zeros(0)
         edges = np.unique(deciles)
         counts = np.bincount(np.searchsorted(edges, predictions), minlength=len(edges) + 1)
         return {"rows": rows, "edges": edges.tolist(), "counts": counts.tolist()}
-    labels = predictions.value_counts()
-    return {"rows": rows, "labels": {str(label): int(count) for label, count in labels.items()}}
+    predicted = predictions.astype("str").value_counts()
+    return {"rows": rows, "labels": {label: int(predicted.get(label, 0)) for label in labels}}
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Profile:
         if self.predictions is None:
             return np.zeros(0, dtype=np.int64)
         if self.labels:
-            bins = pd.Index(self.labels).get_indexer(pd.Index(predictions))
+            bins = pd.Index(self.labels).get_indexer(pd.Index(predictions.astype("str")))
         else:
             bins = np.searchsorted(self.predictions.edges, predictions.to_numpy(np.float64))
         return np.bincount(bins if index is None else bins[index], minlength=len(self.predictions.shares))

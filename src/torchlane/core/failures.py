@@ -34,10 +34,10 @@ class DriftError(ScoringError):
     exit_status = 6
 
 
-def raise_worst(scored: Mapping[str, Any]) -> None:
-    """Raise the error with the highest exit status in what `torchlane.core.scoring.score_inbox` gave."""
+def raise_worst(*scored: Mapping[str, Any]) -> None:
+    """Raise the error with the highest exit status in what `torchlane.core.scoring.score_inbox` gave, once or often."""
     kinds = {kind.exit_status: kind for kind in (TooManyRejectedError, FilesFailedError, DriftError)}
-    errors = sorted(scored["errors"], key=lambda error: -error["exit_status"])
+    errors = sorted((error for each in scored for error in each["errors"]), key=lambda error: -error["exit_status"])
     if errors:
         more = f" (and {len(errors) - 1} more, see the log)" if len(errors) > 1 else ""
         raise kinds[errors[0]["exit_status"]](f"{errors[0]['message']}{more}")

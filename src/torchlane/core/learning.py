@@ -131,7 +131,8 @@ def conclude(
     }
     trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details).calibrated(lesson.valid)
     unseen = lesson.valid if len(lesson.valid) else lesson.train
-    details["profile"] = drift.summarise_training(len(lesson.train), _some_predictions(trained, unseen))
+    predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
+    details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
     return trained, mean_history(own)
 
 

@@ -47,9 +47,11 @@ def measure(
         try:
             for part in predictions.read(entry["output"]):
                 frame = part.to_pandas().assign(**{FILE: entry["name"]})
+                if missing := [name for name in by if name not in frame]:
+                    raise ValueError(f"it has no column '{missing[0]}', since that was no key yet")
                 frame[list(by)] = frame[list(by)].astype("str")
                 matched.append(frame.merge(truth, on=list(by)).drop(columns=list({*by} - {ROW})))
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             logger.warning("the predictions %s cannot be compared with their outcomes: %s", entry["output"], error)
     if not matched or not sum(map(len, matched)):
         return {"all": {"rows": 0}, "weeks": {}, "models": {}}
@@ -89,6 +91,9 @@ def _score(rows: pd.DataFrame, model: TrainedModel) -> dict[str, Any]:
         prediction, truth = (torch.tensor(rows[name].astype("float64").to_numpy()) for name in ("prediction", "truth"))
         return {**evaluation.score(model.task, prediction, truth), "rows": len(rows)}
     known = rows[rows["truth"].isin(target.labels)]
-    probabilities = known[[f"probability_{label}" for label in target.labels]].astype("float64").to_numpy()
+    columns = [f"probability_{label}" for label in target.labels]
+    probabilities = (
+        known.reindex(columns=columns).astype("float64").fillna(0).to_numpy()
+    )  # older models know other labels
     truth = torch.from_numpy(target.label_index(known["truth"]))
     return {**evaluation.score(model.task, torch.tensor(probabilities), truth), "rows": len(known)}

@@ -22,7 +22,13 @@ import torch
 
 from torchlane.core import drift
 from torchlane.core.chunks import Chunk, ChunkScorer, Scored
-from torchlane.core.failures import DriftError, FilesFailedError, ScoringError, TooManyRejectedError
+from torchlane.core.failures import (
+    CouldNotStartError,
+    DriftError,
+    FilesFailedError,
+    ScoringError,
+    TooManyRejectedError,
+)
 from torchlane.core.inference import TrainedModel
 from torchlane.core.options import PredictionOptions
 from torchlane.core.rows import ROW
@@ -150,6 +156,9 @@ class Ledger(Protocol):
     def fail(self, claim: Claim, error: str, *, counts: bool = True) -> None:
         """Set a file aside with the reason; where it does not count, the attempt was not the file's fault."""
 
+    def claimed(self) -> list[tuple[str, str]]:
+        """List name and checksum of the contents that jobs are at work on."""
+
     def entries(self) -> list[dict[str, Any]]:
         """List what became of each file."""
 
@@ -185,7 +194,7 @@ class PredictionStore(Protocol):
     def output_name(self, name: str, checksum: str) -> str:
         """Name the predictions of a file."""
 
-    def sweep(self, at_work: set[str]) -> None:
+    def sweep(self, at_work: Callable[[], set[str]]) -> None:
         """Remove what killed jobs left half-written, but for the outputs that jobs are at work on."""
 
     def read(self, output: str) -> Iterator[pa.Table]:
@@ -211,12 +220,14 @@ def score_inbox(
     `waiting` to settle, and `errors`: exit status and message of each.
 
     Raises:
-        CouldNotStartError: the ledger cannot be read or written.
+        CouldNotStartError: the inbox cannot be listed, or the ledger not be read or written.
     """
     outcome = _Outcome()
-    claimed = [entry for entry in ledger.entries() if entry["state"] == "claimed"]
-    predictions.sweep({predictions.output_name(entry["name"], entry["checksum"]) for entry in claimed})
-    listed = inbox.files()
+    predictions.sweep(lambda: {predictions.output_name(*claimed) for claimed in ledger.claimed()})
+    try:
+        listed = inbox.files()
+    except OSError as error:
+        raise CouldNotStartError(f"the inbox cannot be listed: {error}") from error
     files = {file.name: file for file in listed}
     present: dict[str, list[str]] = {}
     for checksum, name in _settled(inbox, ledger, listed, options, outcome):
@@ -255,6 +266,8 @@ def _settled(
                 continue
             try:
                 checksum = inbox.checksum(file)
+            except FileNotFoundError:  # gone, perhaps into the archive of another job
+                continue
             except OSError as error:
                 ledger.refuse(replace(file, refusal=f"cannot be read: {error}"))
                 outcome.errors.append(FilesFailedError(f"{file.name} cannot be read: {error}"))
@@ -289,7 +302,7 @@ def _has_settled(file: InboxFile, known: Sighting | None, now: datetime, settle_
 
 
 def _archive(inbox: Inbox, file: InboxFile, checksum: str, options: PredictionOptions) -> None:
-    if options.archive is None:
+    if options.archive is None or not inbox.unchanged(file):
         return
     try:
         inbox.move(file, checksum, options.archive)
@@ -321,8 +334,8 @@ class _Job:
                 result = self._score(require_claim)
         except ClaimLostError:
             logger.warning("%s was taken up by another job, since this one was silent for too long", name)
-        except FileChangedError:
-            self._ledger.fail(self._claim, "it changed while it was read; it waits to settle", counts=False)
+        except (FileChangedError, FileNotFoundError):
+            self._ledger.fail(self._claim, "it changed or was gone while it was read", counts=False)
             outcome.waiting += 1
         except DriftError as error:
             self._fail(outcome, str(error), error)
@@ -354,13 +367,16 @@ class _Job:
             _writing(writer) as write,
         ):
             unknown = scorer.check_columns(table.names)
+            is_empty = True
             for scored in _scored(scorer, _ahead(table.chunks(scorer.features, self._options.keys))):
                 require_claim()
                 read += scored.rows_read
                 rejected += scored.rows_rejected
                 profile.add(scored.counts)
                 write(*_tables(scored, scorer.model.fingerprint, scored_at))
-            write(*_tables(scorer.nothing, scorer.model.fingerprint, scored_at))  # an empty file has a header too
+                is_empty = False
+            if is_empty:  # its predictions have a header too
+                write(*_tables(scorer.nothing, scorer.model.fingerprint, scored_at))
             write.wait()
             if not self._inbox.unchanged(self._file):
                 raise FileChangedError

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections import Counter
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ def read_header(start: bytes, place: str) -> Header:
         ) from error
     if "\x00" in text.partition("\n")[0]:
         raise ValueError(f"{place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
-    lines = text.splitlines()
+    lines = re.split(r"\r\n|\r|\n", text)  # as pyarrow counts them
     n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     lines = lines[n_empty:]
     if not lines:

@@ -17,6 +17,7 @@ from torchlane.core.scoring import InboxFile
 from torchlane.datasets import tables
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".swp", "~")  # how programs name what they still write
+MOST_CHARACTERS = 1000  # of a name
 
 TIMES = ("mtime", "LastModified", "updated", "created")  # what file systems call the time of the last change
 VERSIONS = ("ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5")  # what tells contents apart
@@ -91,8 +92,10 @@ class FolderInbox:
 
     def move(self, file: InboxFile, checksum: str, folder: str) -> None:
         """Move a file to another folder of the same file system; a name that is taken there gets the checksum."""
-        _, target = fsspec.core.url_to_fs(folder)
+        system, target = fsspec.core.url_to_fs(folder)
         target = target.rstrip("/")
+        if type(system) is not type(self._system):
+            raise OSError("prediction.archive is not on the file system of the inbox")
         if f"{target}/".startswith(f"{self._folder}/"):
             raise OSError("prediction.archive lies in the inbox; name a folder outside of it")
         path = f"{target}/{file.name}"
@@ -131,13 +134,20 @@ class LocalInbox(FolderInbox):
 
     def _list(self) -> Iterator[InboxFile]:
         root = Path(self._folder)
-        for folder, names_of_folders, names in os.walk(root):
+        unreadable: list[OSError] = []
+        for folder, names_of_folders, names in os.walk(root, onerror=unreadable.append):
             links = [name for name in names_of_folders if Path(folder, name).is_symlink()]
             for name in (*names, *links):
                 try:
                     yield self._look(Path(folder, name).relative_to(root).as_posix())
                 except FileNotFoundError:  # gone in the meantime
                     continue
+        for error in unreadable:
+            if Path(error.filename) != root:
+                name = _printable(Path(error.filename).relative_to(root).as_posix())
+                yield InboxFile(name, 0, None, str(error), f"it cannot be read: {error.strerror}")
+            elif not isinstance(error, FileNotFoundError):
+                raise error
 
     def _look(self, name: str) -> InboxFile:
         path = Path(self._folder, name)
@@ -173,10 +183,13 @@ def _refusal_of_name(name: str) -> str:
         return "its name leads out of the inbox; rename it"
     if not tables.is_table(name):
         return f"its ending is none of {', '.join(tables.ENDINGS)}"
+    if len(name) > MOST_CHARACTERS:
+        return f"its name has more than {MOST_CHARACTERS} characters; shorten it"
     if not name.isprintable():
         return "its name holds characters that cannot be printed; rename it"
     return ""
 
 
 def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)[1:-1]
+    """Show a name, and only the end of one that is longer than a ledger can hold."""
+    return (name if name.isprintable() else ascii(name)[1:-1])[-MOST_CHARACTERS:]

@@ -18,6 +18,7 @@ from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring import Claim, ClaimLostError, InboxFile, Result, Sighting
 
 BUSY_SECONDS = 60  # how long a job waits while another one writes
+MOST_CHARACTERS = 2000  # of a reason or note
 LATEST = 50  # files in `drift.json`
 TABLES = sql.MetaData()
 CONTENTS = sql.Table(
@@ -73,7 +74,8 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
 
     Args:
         use_case: whose files; several may share a database.
-        url: of SQLAlchemy; SQLite files need no server but serve one machine.
+        path: of an SQLite file, which needs no server but serves one machine.
+        url: of SQLAlchemy, for any other database.
         credentials: its `url` takes the place of `url`, and stands in no catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -82,12 +84,16 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
         self,
         *,
         use_case: str,
+        path: str = "",
         url: str = "",
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         self._use_case = use_case
-        self._url = (credentials or {}).get("url", url)
+        url = (credentials or {}).get("url", url)
+        if path and url:
+            raise DatasetError(f"the ledger of {use_case} has either path or url; leave one out")
+        self._url: str | sql.URL = sql.URL.create("sqlite", database=path) if path else url
         self.metadata = metadata
 
     def load(self) -> "SQLLedger":
@@ -114,7 +120,7 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
 class SQLLedger:
     """The ledger of one use case, for one job: every change is one transaction."""
 
-    def __init__(self, url: str, use_case: str):
+    def __init__(self, url: str | sql.URL, use_case: str):
         self._use_case = use_case
         self.job = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
         parsed = sql.make_url(url)
@@ -191,7 +197,7 @@ class SQLLedger:
                     connection.execute(sql.delete(FILES).where(unsettled, FILES.c.name == name))
 
     def claim(self, present: Mapping[str, list[str]], options: PredictionOptions) -> Claim | None:
-        """Claim the content that arrived first of those present, if one is free.
+        """Claim the content that was tried least and arrived first of those present, if one is free.
 
         Free is what waits, what failed fewer than `max_attempts` times, but not in this run, and
         what a job claimed whose lease has ended. A lease that ends later than a new one would was
@@ -211,8 +217,9 @@ class SQLLedger:
                     | ((CONTENTS.c.state == "claimed") & dead)
                 )
             )
-            query = sql.select(CONTENTS).where(free).order_by(CONTENTS.c.arrived, CONTENTS.c.key)
-            for row in connection.execute(query).all():
+            columns = (CONTENTS.c[name] for name in ("key", "checksum", "state", "attempts", "owner"))
+            query = sql.select(*columns).where(free).order_by(CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
+            for row in connection.execute(query):
                 if row.checksum not in present:
                     continue
                 names = present[row.checksum]
@@ -254,7 +261,7 @@ class SQLLedger:
             ClaimLostError: another job has the file.
         """
         with self._transaction() as connection:
-            facts = {**asdict(result), "error": None, "lease_until": None}
+            facts = {**asdict(result), "note": _storable(result.note), "error": None, "lease_until": None}
             if not self._update(connection, self._own(claim), state="done", ended=self._now(connection), **facts):
                 raise ClaimLostError
             publish()
@@ -264,9 +271,8 @@ class SQLLedger:
         state, attempts = ("failed", claim.attempts) if counts else ("waiting", claim.attempts - 1)
         with self._transaction() as connection:
             now = self._now(connection)
-            self._update(
-                connection, self._own(claim), state=state, attempts=attempts, error=error, ended=now, lease_until=None
-            )
+            facts = {"attempts": attempts, "error": _storable(error), "ended": now, "lease_until": None}
+            self._update(connection, self._own(claim), state=state, **facts)
 
     def latest_drift(self) -> list[dict[str, Any]]:
         """List what was measured for the files that were scored last, oldest first."""
@@ -278,6 +284,12 @@ class SQLLedger:
             {"file": row.name, "ended": row.ended.isoformat(timespec="seconds"), "model": row.model, **row.drift}
             for row in reversed(rows)
         ]
+
+    def claimed(self) -> list[tuple[str, str]]:
+        """List name and checksum of the contents that jobs are at work on."""
+        mine = (CONTENTS.c.use_case == self._use_case) & (CONTENTS.c.state == "claimed")
+        with self._transaction() as connection:
+            return [(row.name, row.checksum) for row in connection.execute(sql.select(CONTENTS).where(mine))]
 
     def entries(self) -> list[dict[str, Any]]:
         """List the contents, oldest first, then names that are copies, wait to settle or are refused."""
@@ -372,6 +384,12 @@ def _leave_transactions_to_us(connection: Any, _: object) -> None:
 def _begin_with_the_write_lock(connection: sql.Connection) -> None:
     """Wait for other jobs at the start, where that is harmless, instead of in the midst of a transaction."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _storable(text: str) -> str:
+    """Make a text short, and free of what some database does not take: NUL and half characters."""
+    plain = text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    return plain if len(plain) <= MOST_CHARACTERS else f"{plain[:MOST_CHARACTERS]} …"
 
 
 def _in_one_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -12,6 +12,8 @@ from kedro.io import AbstractDataset, DatasetError
 from pyarrow import csv as arrow_csv
 
 from torchlane.core.files import replacing
+
+MOST_BYTES = 150  # of an input's name in that of its predictions; file systems allow 255
 
 
 class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
@@ -52,7 +54,7 @@ class PredictionFolder:
 
     def output_name(self, name: str, checksum: str) -> str:
         """Name the predictions of a file: no two contents share a name."""
-        return f"{_stem(name)}-{checksum[:12]}.{self._format}"
+        return f"{_shortened(_stem(name))}-{checksum[:12]}.{self._format}"
 
     def path_of(self, output: str) -> Path:
         """Give the path of predictions by their name."""
@@ -77,10 +79,15 @@ class PredictionFolder:
         for batch in batches:
             yield pa.Table.from_batches([batch])
 
-    def sweep(self, at_work: set[str]) -> None:
-        """Remove what killed jobs left half-written, but for the outputs that jobs are at work on."""
-        kept = {path.name for output in at_work for path in (self.path_of(output), _rejected(self.path_of(output)))}
-        for leftover in self._folder.rglob(".partial-*"):
+    def sweep(self, at_work: Callable[[], set[str]]) -> None:
+        """Remove what killed jobs left half-written, but for the outputs that jobs are at work on.
+
+        These are asked for after the looking, since a file is claimed before its output is begun.
+        """
+        leftovers = list(self._folder.rglob(".partial-*"))
+        paths = map(self.path_of, at_work() if leftovers else ())
+        kept = {each.name for path in paths for each in (path, _rejected(path))}
+        for leftover in leftovers:
             if leftover.name.split("-", 3)[-1] not in kept:
                 leftover.unlink(missing_ok=True)
 
@@ -149,6 +156,12 @@ def _writer(path: Path, schema: pa.Schema) -> Any:
 
         return parquet.ParquetWriter(path, schema)
     return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
+
+
+def _shortened(stem: str) -> str:
+    """Cut a name so that file systems take it with all that is put before and behind it."""
+    folder, slash, name = stem.rpartition("/")
+    return folder + slash + name.encode()[:MOST_BYTES].decode(errors="ignore")
 
 
 def _rejected(predictions: Path) -> Path:

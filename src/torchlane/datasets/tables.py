@@ -265,11 +265,12 @@ class _Lines:
 
 def _read_object(line: bytes) -> dict[str, str | None]:
     """Read one line; numbers stay the text that they are."""
-    read = json.loads(
-        line.decode("utf-8"), parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique
-    )
+    text = line.decode("utf-8-sig")
+    read = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
     if not isinstance(read, dict):
         raise ValueError("no object")
+    if "\\u" in text:
+        "".join(value or "" for value in read.values()).encode()  # raises where there is half a character
     return read
 
 
