@@ -1,8 +1,9 @@
 """Whether fine-tuning pays on real files: parent as it is, from scratch, fine-tuned, on the same held-out rows.
 
     python benchmarks/fine_tuning.py salaries [--seeds 20]   # salaries_2025 -> 50 … 400 rows of ds_salaries.csv
-    python benchmarks/fine_tuning.py digits [--seeds 10]     # MNIST -> 5, 10, 50 images a class of 8 x 8 pixels
+    python benchmarks/fine_tuning.py digits [--seeds 5]     # MNIST -> 5, 10, 50 images a class of 8 x 8 pixels
     python benchmarks/fine_tuning.py zoo [--seeds 20]        # without reptiles and amphibians -> with them
+    python benchmarks/fine_tuning.py time                    # frozen layers against training all of them
 
 Parents are trained once and kept in `--cache` (a temporary folder). Each seed deals the new rows anew;
 scratch and fine-tuned stop on the same valid rows (a fifth of the new ones), and all three are tested
@@ -43,7 +44,7 @@ FORGOTTEN_SEEDS = 3  # whose fine-tuned models are tried on the parent's own tes
 def main() -> None:
     """Run a case and print its table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("case", choices=["salaries", "digits", "zoo"])
+    parser.add_argument("case", choices=["salaries", "digits", "zoo", "time"])
     parser.add_argument("--seeds", type=int, default=None)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--sizes", type=int, nargs="+", default=None)
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "torchlane_fine_tuning")
     arguments = parser.parse_args()
     arguments.set = yaml.safe_load(arguments.set)
-    {"salaries": salaries, "digits": digits, "zoo": zoo}[arguments.case](arguments)
+    {"salaries": salaries, "digits": digits, "zoo": zoo, "time": spend_time}[arguments.case](arguments)
 
 
 def read_use_case(use_case: str, env: str, changes: dict | None = None) -> tuple[pd.DataFrame, dict[str, Options]]:
@@ -160,7 +161,7 @@ def curve(
 
 def digits(arguments: argparse.Namespace) -> None:
     """Fine-tune a model of MNIST on some images of scikit-learn, and one of 0 to 4 on all ten digits."""
-    arguments.seeds = arguments.seeds or 10
+    arguments.seeds = arguments.seeds or 5
     rows, options = small_digits()
     lines = []
     for name, classes in (("ten digits", range(10)), ("0 to 4", range(5))):
@@ -209,9 +210,7 @@ def small_digits() -> tuple[pd.DataFrame, dict[str, Options]]:
     ]
     columns = {**options["data"].model_dump()["columns"], "image": {"kind": "image", "size": [1, 28, 28]}}
     options["data"] = type(options["data"]).model_validate({**options["data"].model_dump(), "columns": columns})
-    options["training"] = options["training"].model_copy(
-        update={"epochs": 100, "patience_epochs": 15, "batch_size": 32}
-    )
+    options["training"] = options["training"].model_copy(update={"epochs": 60, "patience_epochs": 10, "batch_size": 32})
     return rows.assign(image=[image.tobytes() for image in images]), options
 
 
@@ -223,14 +222,13 @@ def zoo(arguments: argparse.Namespace) -> None:
         split = options["split"].model_copy(update={"seed": seed, "test_fraction": 0.3, "valid_fraction": 0.0})
         splits = split_rows(rows, data, split)
         train_rows, test = rows_of("train", rows, splits), rows_of("test", rows, splits)
+        if arguments.valid:  # a third of what is not test
+            test = train_rows.groupby(data.target, group_keys=False).sample(frac=0.34, random_state=seed)
+            train_rows = train_rows[~train_rows[ROW].isin(test[ROW])]
         fresh = train_rows[data.target].isin(["3", "5"])
         few = train_rows[~fresh].groupby(data.target, group_keys=False).sample(2, random_state=seed)
         new = pd.concat([train_rows[fresh], few]).reset_index(drop=True)
         old = train_rows[~train_rows[ROW].isin(new[ROW])].reset_index(drop=True)
-        if arguments.valid:  # a third of what is not test
-            held = train_rows.groupby(data.target, group_keys=False).sample(frac=0.34, random_state=seed)
-            new, test = new[~new[ROW].isin(held[ROW])].reset_index(drop=True), held
-            old = old[~old[ROW].isin(held[ROW])].reset_index(drop=True)
         parent, anew = (
             train([lesson_of(each, each.iloc[:0], options, 1000 * seed)], options)[0] for each in (old, new)
         )
@@ -251,6 +249,42 @@ def zoo(arguments: argparse.Namespace) -> None:
             lines.append({"size": f"{len(new)} rows", "seed": seed, "model": name, **scores})
     table = pd.DataFrame(lines).assign(size="new rows")
     report("zoo", table, ["accuracy_score", "kept classes", "new classes"])
+
+
+def spend_time(arguments: argparse.Namespace) -> None:
+    """Time 10 epochs of digits on 300 images: from scratch, and with more and more layers frozen, in turns."""
+    rows, options = small_digits()
+    parent = digits_parent(arguments.cache, list(map(str, range(10))))
+    training = options["training"].model_copy(update={"epochs": 10, "patience_epochs": None})
+    few = rows.head(300)
+    common = {"epochs": 10, "patience_epochs": None}
+    ways = {
+        "from scratch": None,
+        "all layers": {},
+        "first layer frozen, computed each time": {"freeze": {"first": 1}, "once": False},
+        "first layer frozen, computed once": {"freeze": {"first": 1}},
+        "all but the head frozen, computed each time": {"freeze": {"all_but": "head"}, "once": False},
+        "all but the head frozen, computed once": {"freeze": {"all_but": "head"}},
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(arguments.seeds or 7):
+        for name, way in ways.items():
+            started = time.process_time()
+            if way is None:
+                train([lesson_of(few, few.iloc[:0], {**options, "training": training}, 0)], options)
+            else:
+                settings = {key: value for key, value in way.items() if key != "once"}
+                tuning = type(options["fine_tuning"]).model_validate({**common, **settings})
+                splits = pd.DataFrame({ROW: few[ROW], "part": "train"})
+                lesson = transfer.make_lesson(
+                    parent, few, splits, options["data"], options["encoding"], training, tuning
+                )
+                once = bool(way.get("once", True))
+                transfer.fine_tune(parent, [lesson], options["data"], tuning, NoCheckpoints(), once=once)
+            seconds[name].append(time.process_time() - started)
+    base = np.median(seconds["from scratch"])
+    for name, spent in seconds.items():
+        print(f"  {name}: {np.median(spent):.2f} processor seconds, {np.median(spent) / base:.2f} of scratch")
 
 
 def report(case: str, lines: pd.DataFrame, metrics: list[str]) -> None:

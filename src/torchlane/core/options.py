@@ -503,16 +503,16 @@ class FineTuningOptions(Options):
     seed: int = Field(0, ge=0)
     repeats: int = Field(5, ge=1)
     epochs: int = Field(100, ge=1)
-    patience_epochs: int | None = Field(10, ge=1)
+    patience_epochs: int | None = Field(20, ge=1)
     batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(3e-3, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     freeze: Annotated[FreezeOptions, BeforeValidator(_named_layers)] = Field(
         default_factory=lambda: FreezeOptions.model_validate({})
     )
     thaw_epochs: int | None = Field(None, ge=1)
-    pull: float = Field(0.0, ge=0)
+    pull: float = Field(0.03, ge=0)
     head: Literal["grow", "trim", "replace"] = "grow"
     head_layer: str | None = None
     rescale: bool = False
