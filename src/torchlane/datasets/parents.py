@@ -35,7 +35,7 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
         return True
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._path), "written": str(self._written)}
+        return {"model": str(self._path), "written": str(self._written)}
 
 
 class ParentStore:
