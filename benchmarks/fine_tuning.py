@@ -7,8 +7,9 @@
 
 Parents are trained once and kept in `--cache` (a temporary folder). Each seed deals the new rows anew;
 scratch and fine-tuned stop on the same valid rows (a fifth of the new ones), and all three are tested
-on all other rows. `--set` changes options of fine-tuning, as YAML; `--valid` scores the valid parts in place of
-the test parts, which is how options are picked without a look at the test rows.
+on all other rows. `--set` changes options of fine-tuning, as YAML; `--inner` scores a third of what else would
+train, in place of the test parts: so options are picked without a look at the test rows, and on rows that
+no training was stopped by.
 """
 
 import argparse
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--sizes", type=int, nargs="+", default=None)
     parser.add_argument("--set", default="{}", help="options of fine-tuning, as YAML: {learning_rate: 0.003}")
-    parser.add_argument("--valid", action="store_true")
+    parser.add_argument("--inner", action="store_true")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "torchlane_fine_tuning")
     arguments = parser.parse_args()
     arguments.set = yaml.safe_load(arguments.set)
@@ -130,7 +131,8 @@ def curve(
     data, parts, lessons, scratch = options["data"], [], [], []
     for seed in seeds:
         own = tuning.model_copy(update={"seed": seed})
-        splits = transfer.split_new_rows(rows, data, options["split"], own, repeat=0)
+        splits = transfer.split_new_rows(rows, data, options["split"], own)
+        splits = inner_splits(splits, seed) if arguments.inner else splits
         parts.append({part: rows_of(part, rows, splits) for part in ("train", "valid", "test")})
         seeded = own.model_copy(update={"seed": 1000 * seed})
         lessons.append(
@@ -140,23 +142,29 @@ def curve(
     started = time.process_time()
     tuned = [each for each, _ in transfer.fine_tune(parent, lessons, data, tuning, NoCheckpoints())]
     middle = time.process_time()
-    anew = [] if arguments.valid else train(scratch, options)
+    anew = train(scratch, options)
     seconds = {"fine_tuned": middle - started, "scratch": time.process_time() - middle}
     lines = []
     for number, seed in enumerate(seeds):
-        scored = parts[number]["valid" if arguments.valid else "test"]
+        scored = parts[number]["test"]
         target = tuned[number].encoder.target
-        models = {"parent": parent, "fine_tuned": tuned[number]}
-        if anew:
-            models["scratch"] = anew[number]
+        models = {"parent": parent, "fine_tuned": tuned[number], "scratch": anew[number]}
         for name, model in models.items():
             line = {"size": size, "seed": seed, "model": name, **score_on(scored, model, target)}
             lines.append({**line, "seconds": seconds.get(name, 0.0) / len(seeds)})
-        if own_test is not None and number < FORGOTTEN_SEEDS and not arguments.valid:
+        if own_test is not None and number < FORGOTTEN_SEEDS and not arguments.inner:
             for name in ("parent", "fine_tuned"):
                 scores = score_on(own_test, models[name], parent.encoder.target)
                 lines.append({"size": size, "seed": seed, "model": f"{name}, parent's rows", **scores})
     return lines
+
+
+def inner_splits(splits: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Put a third of train in the place of test."""
+    inside = splits[splits["part"] != "test"].copy()
+    held_out = inside[inside["part"] == "train"].sample(frac=1 / 3, random_state=seed).index
+    inside.loc[held_out, "part"] = "test"
+    return inside
 
 
 def digits(arguments: argparse.Namespace) -> None:
@@ -222,7 +230,7 @@ def zoo(arguments: argparse.Namespace) -> None:
         split = options["split"].model_copy(update={"seed": seed, "test_fraction": 0.3, "valid_fraction": 0.0})
         splits = split_rows(rows, data, split)
         train_rows, test = rows_of("train", rows, splits), rows_of("test", rows, splits)
-        if arguments.valid:  # a third of what is not test
+        if arguments.inner:  # a third of what is not test
             test = train_rows.groupby(data.target, group_keys=False).sample(frac=0.34, random_state=seed)
             train_rows = train_rows[~train_rows[ROW].isin(test[ROW])]
         fresh = train_rows[data.target].isin(["3", "5"])

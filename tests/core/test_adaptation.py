@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.adaptation import Adaptation, ParameterGroup
+from torchlane.core.batches import Batches
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import TargetEncoder
 from torchlane.core.members import Member, Outcome, make_members
@@ -109,31 +110,22 @@ def test_members_with_rates_and_pulls_of_their_own_do_not_change_each_other():
 def test_pull_is_the_gradient_of_the_penalty_and_rates_are_a_group_each():
     adaptation = make_adaptation(pull=0.7)
     (member,) = make_networks(adaptation, count=1, optimizer={"name": "SGD"}, epochs=2)
-    plain = copy.deepcopy(member.model)
+    member.valid = TensorDataset(*(tensor[:0] for tensor in member.valid.tensors))  # so that the last weights stay
+    plain, random = copy.deepcopy(member.model).train(), copy.deepcopy(member.random)
     start = {name: parameter.detach().clone() for name, parameter in plain.named_parameters()}
-    (outcome,) = train([member])
     rates = {name: 0.01 * group.rate for group in adaptation.groups for name in group.names}
-    torch.manual_seed(0)
-    with torch.random.fork_rng():
-        member = copy.deepcopy(member)
-        with member.random.in_use():
-            plain.train()
-            from torchlane.core.batches import Batches
-
-            for features, targets in (batch for _ in range(2) for batch in Batches(member.train, 16)):
-                loss = nn.functional.mse_loss(plain(features), targets)
-                named = dict(plain.named_parameters())
-                penalty = sum((parameter - start[name]).square().sum() for name, parameter in named.items())
-                gradients = torch.autograd.grad(loss + 0.7 / 2 * penalty, list(named.values()))
-                with torch.no_grad():
-                    for (name, parameter), gradient in zip(named.items(), gradients, strict=True):
-                        parameter -= rates[name] * gradient
-    history = outcome["history"]
-    if outcome["kept"]["epoch"] == len(history):
-        for name, parameter in plain.named_parameters():
-            torch.testing.assert_close(outcome["weights"][name], parameter.detach(), rtol=0, atol=1e-12)
-    else:
-        pytest.fail("the second epoch was to be the better one")
+    with random.in_use():
+        for features, targets in (batch for _ in range(2) for batch in Batches(member.train, 16)):
+            named = dict(plain.named_parameters())
+            penalty = sum((parameter - start[name]).square().sum() for name, parameter in named.items())
+            loss = nn.functional.mse_loss(plain(features), targets) + 0.7 / 2 * penalty
+            gradients = torch.autograd.grad(loss, list(named.values()))
+            with torch.no_grad():
+                for (name, parameter), gradient in zip(named.items(), gradients, strict=True):
+                    parameter -= rates[name] * gradient
+    (outcome,) = train([member])
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(outcome["weights"][name], parameter.detach(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
@@ -164,3 +156,27 @@ def test_frozen_parameters_take_no_gradient():
     fit([member], NoCheckpoints())
     parameters = dict(member.model.named_parameters())
     assert {name for name, parameter in parameters.items() if parameter.grad is not None} == set(HEAD)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_weights_at_the_start_are_kept_where_no_epoch_is_better_on_valid(stacked):
+    members = make_networks(make_adaptation(), stacked=stacked)
+    for member in members:  # what train teaches is wrong on valid
+        with torch.no_grad():
+            outputs = member.model.eval()(member.valid.tensors[0])
+        member.valid = TensorDataset(member.valid.tensors[0], outputs.clone())
+    for member, outcome in zip(members, train(members), strict=True):
+        assert outcome["kept"]["epoch"] == 0
+        assert outcome["kept"]["valid_loss"] < 1e-20
+        assert [line["epoch"] for line in outcome["history"]] == list(range(7))
+        assert not moved(member, outcome)
+
+
+def test_history_starts_with_the_parent_in_both_loops():
+    lines = [
+        [outcome["history"][0] for outcome in train(make_networks(make_adaptation(), stacked=stacked))]
+        for stacked in (True, False)
+    ]
+    for one, other in zip(*lines, strict=True):
+        assert one["epoch"] == 0
+        assert one == pytest.approx(other, abs=1e-10)

@@ -15,7 +15,7 @@ from torchlane.core.adaptation import ParameterGroup
 from torchlane.core.batches import draw_order
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
-from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of
+from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
 from torchlane.core.objectives import Objective
 from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
 from torchlane.core.stacking import (
@@ -64,6 +64,8 @@ class StackedRun:
         self._stack = self._make_stack(tensors)
         self._best = self._stack.copy_networks()
         self._best_epochs = [0] * len(members)
+        self._best_losses = [math.inf] * len(members)
+        self._starts: dict[int, Line] = {}  # epoch 0 of members that have learned before
         self._lines: list[dict[int, Line]] = []  # an epoch each, by member
         self._outcomes: dict[int, Outcome] = {}
         self.last_state: State = {}
@@ -75,6 +77,8 @@ class StackedRun:
             ValueError: a loss is no longer a finite number, unless the others shall keep going.
         """
         with process_settings(self._shared):
+            if self.epoch == 0 and not self._starts and self._members[0].adaptation is not None:
+                self._look_at_start()
             self.last_state = self.state_dict()
             while self._active:
                 lines = self._train_epoch()
@@ -128,6 +132,31 @@ class StackedRun:
         for line in lines.values():
             line["seconds"] = time.perf_counter() - started
         return lines
+
+    def _look_at_start(self) -> None:
+        """Let the weights that members with a valid part start with be the best so far."""
+        for positions in self._cohorts():
+            first = self._members[positions[0]]
+            if not len(first.valid):
+                continue
+            metric, n_rows = first.objective.task.primary_metric, len(first.train)
+            order = self._rows.orders([(member, torch.arange(n_rows)) for member in positions])
+            stack = self._stack if len(positions) == len(self._active) else self._take(positions)
+            pieces = [stack.evaluate(self._rows.gather(rows)[0]) for rows in order.split(VALID_ROWS, dim=1)]
+            outputs, targets = torch.cat(pieces, dim=1), self._rows.targets[order].to(self._rows.device)
+            scores = first.objective.scores(outputs, targets)
+            valid_losses, valid_scores = self._look_at_valid(positions, first)
+            for number, member in enumerate(positions):
+                self._starts[member] = {
+                    "epoch": 0,
+                    "train_loss": self._members[member].objective.loss(outputs[number], targets[number]),
+                    "valid_loss": valid_losses[number],
+                    f"train_{metric}": scores[number],
+                    f"valid_{metric}": valid_scores[number],
+                    "learning_rate": self._settings[member].schedule.learning_rate,
+                    "seconds": 0.0,
+                }
+                self._best_losses[member] = valid_losses[number]
 
     def _begin_epoch(self) -> None:
         """Let the groups and batch norms join in whose epoch has come."""
@@ -206,9 +235,10 @@ class StackedRun:
         return losses, member.objective.scores(outputs, targets)
 
     def _note_best(self, member: int, line: Line, has_valid: bool) -> bool:
-        best = self._best_epochs[member]
-        better = not has_valid or best == 0 or line["valid_loss"] < self._lines[best - 1][member]["valid_loss"]
+        none_yet = self._best_epochs[member] == 0 and member not in self._starts
+        better = not has_valid or none_yet or line["valid_loss"] < self._best_losses[member]
         if better:
+            self._best_losses[member] = line["valid_loss"]
             self._best_epochs[member] = self.epoch
         return better
 
@@ -247,9 +277,13 @@ class StackedRun:
             self._stack.regroup()
 
     def _outcome(self, position: int, member: int, fault: str) -> Outcome:
-        history = [lines[member] for lines in self._lines if member in lines]
+        history = self._history_of(member)
         weights = self._weights_of(member, {name: best[position] for name, best in self._best.items()})
-        return Outcome(weights=weights, history=history, kept=history[self._best_epochs[member] - 1], error=fault)
+        return Outcome(weights=weights, history=history, kept=line_of(history, self._best_epochs[member]), error=fault)
+
+    def _history_of(self, member: int) -> list[Line]:
+        before = [self._starts[member]] if member in self._starts else []
+        return before + [lines[member] for lines in self._lines if member in lines]
 
     def _weights_of(self, member: int, tensors: Tensors) -> Weights:
         buffers = {name.removeprefix(BUFFER): tensor for name, tensor in tensors.items() if name.startswith(BUFFER)}
@@ -279,7 +313,9 @@ class StackedRun:
             "stack": {name: tensor.cpu().clone() for name, tensor in self._stack.tensors.items()},
             "best": dict(self._best),
             "best_epochs": list(self._best_epochs),
+            "best_losses": list(self._best_losses),
             "lines": list(self._lines),
+            "starts": dict(self._starts),
             "outcomes": dict(self._outcomes),
             "settings": [each.state_dict() for each in self._settings],
             "random": [each.state_dict() for each in self._random],
@@ -291,6 +327,7 @@ class StackedRun:
         self.epoch, self._active = state["epoch"], state["active"]
         self._best = {name: tensor.to(device) for name, tensor in state["best"].items()}
         self._best_epochs, self._lines, self._outcomes = state["best_epochs"], state["lines"], state["outcomes"]
+        self._best_losses, self._starts = state["best_losses"], state["starts"]
         for each, of_member in zip(self._settings, state["settings"], strict=True):
             each.load_state_dict(of_member)
         for random, of_member in zip(self._random, state["random"], strict=True):
