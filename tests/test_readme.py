@@ -102,7 +102,7 @@ def test_own_use_case_of_the_readme_runs(project):
 
 def test_every_section_of_the_options_is_listed():
     assert re.findall(
-        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|keys)",
+        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|the parent|keys)",
         README,
         re.MULTILINE,
     ) == list(SECTIONS)
