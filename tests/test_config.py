@@ -45,6 +45,18 @@ def test_environment_and_params_change_single_options(read):
     assert parameters["prices"]["training"] == {"epochs": 4, "seed": 2}
 
 
+def test_search_leaves_alone_what_params_set(read):
+    _, parameters = read(
+        GOOD + "  tuning: {fixed: [model.dropout]}",
+        runtime={
+            "prices": {"training": {"learning_rate": 0.1, "epochs": 3, "optimizer": {"arguments": {"eps": 1e-7}}}}
+        },
+    )
+    assert parameters["prices"]["tuning"] == {
+        "fixed": ["model.dropout", "training.learning_rate", "training.optimizer.arguments.eps"]
+    }
+
+
 def test_output_root_may_be_set_for_a_run(read):
     _, parameters = read(runtime={"output_root": "/tmp/x"})
     assert parameters["output_root"] == "/tmp/x"
@@ -77,7 +89,10 @@ def test_output_root_may_be_set_for_a_run(read):
             r"prices.split: valid_fraction and test_fraction together",
         ),
         ("  model: {activation: Relu}", r"prices.model.activation: activation 'Relu' is not one of torch.nn"),
-        ("  tuning: {trials: 3}", r"prices.tuning.trials: this version searches no options yet"),
+        (
+            "  tuning: {space: {model.width: {low: 9, high: 3}}}",
+            r"prices.tuning.space: model.width: low 9 must be below high 3.*; set it in .*prices.yml",
+        ),
         ("  encoding: [1]", r"prices.encoding: input should be a valid dictionary"),
     ],
 )

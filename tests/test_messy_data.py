@@ -73,7 +73,7 @@ def assert_whole(outputs: Path) -> None:
     with KedroSession.create(PROJECT, env="test", runtime_params={"output_root": str(outputs)}) as session:
         catalog = session.load_context().catalog
         for name in ("clean_rows", "rejected_rows", "splits", "encoder", "train_tensors", "valid_tensors", "test_tensors",
-                     "chosen_options", "model", "metrics", "test_predictions", "history", "history_figure"):  # fmt: skip
+                     "chosen_options", "recipe", "model", "metrics", "test_predictions", "history", "history_figure"):  # fmt: skip
             catalog.load(f"salaries.{name}")
     assert not list(outputs.rglob(".partial-*"))
 
@@ -232,9 +232,9 @@ def test_loss_that_is_no_number_stops_with_epoch_and_causes(run, outputs):
     [
         ("02_intermediate/salaries/clean_rows.parquet", "train"),
         ("03_primary/salaries/splits.parquet", "evaluate"),
-        ("04_feature/salaries/encoder.json", "train"),
-        ("05_model_input/salaries/train.safetensors", "train"),
+        ("05_model_input/salaries/train.safetensors", "evaluate"),
         ("06_models/salaries/chosen_options.json", "train"),
+        ("06_models/salaries/recipe.json", "evaluate"),
         ("06_models/salaries/model.safetensors", "evaluate"),
         ("08_reporting/salaries/metrics.json", "report"),
     ],
@@ -261,7 +261,9 @@ def test_raw_file_changed_after_prepare_is_noticed(run, caplog):
     assert "has changed" not in caplog.text
     done = run(changed("salary_in_usd", {3: "1000"}), "--tags=train")
     assert done.exit_code == 0, done.output
-    assert "salaries.csv has changed since the stage prepare; train_model works on the rows as they were" in caplog.text
+    assert (
+        "salaries.csv has changed since the stage prepare; settle_recipe works on the rows as they were" in caplog.text
+    )
 
 
 def test_output_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -11,8 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
-from torchlane.core.options import SECTIONS
+from torchlane.core.options import SECTIONS, DataOptions
+from torchlane.core.space import Recipe, resolve_space
 
 from .conftest import PROJECT, run_command
 from .test_runs import PUBLIC
@@ -100,7 +102,7 @@ def test_own_use_case_of_the_readme_runs(project):
 
 def test_every_section_of_the_options_is_listed():
     assert re.findall(
-        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|keys)",
+        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|the parent|keys)",
         README,
         re.MULTILINE,
     ) == list(SECTIONS)
@@ -110,3 +112,12 @@ def test_every_folder_and_file_of_the_readme_is_there():
     tree = re.search(r"## What is where\n\n```\n(.*?)```", README, re.DOTALL).group(1)
     for name in re.findall(r"^[\w./]+(?=[\s{])", tree, re.MULTILINE):
         assert (PROJECT / name).exists(), name
+
+
+def test_search_space_of_the_readme_is_one():
+    yaml_block = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "  tuning:" in block)
+    tuning = SECTIONS["tuning"].model_validate(yaml.safe_load(yaml_block)["salaries"]["tuning"])
+    data = DataOptions.model_validate({"task": "regression", "target": "y", "columns": {"x": {"kind": "number"}}})
+    recipe = Recipe.model_validate({"encoding": {}, "model": {}, "training": {}})
+    assert set(resolve_space(tuning, recipe, data)) == set(tuning.space)
+    assert len(tuning.space) == 6

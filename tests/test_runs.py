@@ -43,14 +43,18 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
         "06_models/salaries/.lock",
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
+        "06_models/salaries/recipe.json",
         "07_model_output/salaries/fold_scores.csv",
         "07_model_output/salaries/test_predictions.csv",
         "08_reporting/salaries/diagnosis.json",
         "08_reporting/salaries/history.csv",
         "08_reporting/salaries/history.json",
+        "08_reporting/salaries/importances.json",
         "08_reporting/salaries/layers.json",
+        "08_reporting/salaries/leaderboard.csv",
         "08_reporting/salaries/metrics.json",
         "08_reporting/salaries/predictions.json",
+        "08_reporting/salaries/search.json",
     ]
     assert read_json(tmp_path / "08_reporting/salaries/metrics.json")["data"] == "bundled sample"
     assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
@@ -173,7 +177,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.predict, salaries, "
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
     )
 
 
@@ -231,6 +235,12 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "valid.safetensors": "TablePreview",
         "test.safetensors": "TablePreview",
         "chosen_options.json": "JSONPreview",
+        "recipe.json": "JSONPreview",
+        "search.sqlite": None,
+        "search_checkpoints": None,
+        "leaderboard.csv": "TablePreview",
+        "importances.json": "JSONPreview",
+        "search.json": "PlotlyPreview",
         "checkpoints": None,
         "fold_checkpoints": None,
         "model.safetensors": "JSONPreview",
@@ -242,6 +252,21 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "diagnosis.json": "JSONPreview",
         "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
+        # of fine-tuning, which was not run
+        "salaries_new.csv": None,
+        "new_clean_rows.parquet": None,
+        "new_rejected_rows.csv": None,
+        "new_splits.parquet": None,
+        "fine_tuning_checkpoints": None,
+        "comparison_checkpoints": None,
+        "fine_tuned_model.safetensors": None,
+        "fine_tuned_predictions.csv": None,
+        "fine_tuned_metrics.json": None,
+        "fine_tuned_history.csv": None,
+        "fine_tuned_history.json": None,
+        "fine_tuned_predictions.json": None,
+        "comparison_scores.csv": None,
+        "comparison.json": None,
         # of scoring, which was not run
         "salaries_inbox": None,
         "salaries_outcomes": None,

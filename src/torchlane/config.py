@@ -10,6 +10,7 @@ from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions
+from torchlane.core.space import Recipe, is_option
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class UseCaseConfigLoader(OmegaConfigLoader):
                 place = self._place(use_case, section)
                 raise ValueError(_unknown(f"section of {use_case}", section, SECTIONS, place))
         sections = {section: block.get(section) or {} for section in SECTIONS}
+        sections["tuning"] = self._with_fixed(sections["tuning"], use_case)
         for section, options in sections.items():
             try:
                 checked = SECTIONS[section].model_validate(options)
@@ -73,6 +75,15 @@ class UseCaseConfigLoader(OmegaConfigLoader):
 
                 trust(checked.module_class)
         return sections
+
+    def _with_fixed(self, tuning: Any, use_case: str) -> Any:
+        """Keep the search from changing what was set for this run alone."""
+        given = self.runtime_params.get(use_case)
+        if not isinstance(tuning, Mapping) or not isinstance(given, Mapping):
+            return tuning
+        names = [name for section in Recipe.model_fields for name in _leaves(section, given.get(section))]
+        fixed = [name for name in names if is_option(name)]
+        return {**tuning, "fixed": [*(tuning.get("fixed") or ()), *fixed]} if fixed else tuning
 
     def _explain(self, error: ValidationError, use_case: str, section: str) -> str:
         """Say the first fault of an options model in one line."""
@@ -96,6 +107,12 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         files = [str(path) for path in self._parameter_files() if path.stem == keys[0]]
         here = f"{Path.cwd()}/"
         return " or ".join(path.removeprefix(here) for path in files) or f"{self.conf_source}/*/parameters"
+
+
+def _leaves(place: str, given: Any) -> list[str]:
+    if not isinstance(given, Mapping):
+        return [] if given is None else [place]
+    return [name for key, each in given.items() for name in _leaves(f"{place}.{key}", each)]
 
 
 def _fields_at(model: Any, location: Iterable[int | str]) -> list[str]:

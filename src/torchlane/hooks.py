@@ -28,6 +28,7 @@ class RunHooks:
         self._locks: list[FileLock] = []
         self._unfinished: dict[Path, set[str]] = {}
         self._writing = threading.Lock()
+        self._warned: set[str] = set()
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
@@ -51,7 +52,10 @@ class RunHooks:
             use_case, _, artifact = name.partition(".")
             prepared = artifact == "clean_rows" and "prepare" not in node.tags and rows.attrs.get("raw_fingerprint")
             raw_rows = catalog[f"{use_case}.raw_rows"] if prepared else None
-            if raw_rows is not None and raw_rows.exists() and raw_rows.fingerprint() != prepared:
+            if name in self._warned or raw_rows is None or not raw_rows.exists():
+                continue
+            if raw_rows.fingerprint() != prepared:
+                self._warned.add(name)
                 logger.warning(
                     "%s has changed since the stage prepare; %s works on the rows as they were, "
                     "so run the whole pipeline to take up the new ones",

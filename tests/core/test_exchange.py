@@ -486,6 +486,17 @@ def test_missing_file_and_other_contents_are_named(tmp_path):
         import_weights([tmp_path / "two.pt"], base)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [torch.eye(4).to_sparse(), torch.zeros(4, device="meta"), torch.zeros(4, dtype=torch.complex64)],
+    ids=["sparse", "meta", "complex"],
+)
+def test_tensor_that_is_not_plain_numbers_is_refused(odd, tmp_path):
+    torch.save({"linear_1.bias": odd}, tmp_path / "odd.pt")
+    with pytest.raises(ValueError, match="odd.pt holds tensors that are sparse, .*: linear_1.bias"):
+        import_weights([tmp_path / "odd.pt"], table_model(widths=[4]), partial=True)
+
+
 def test_whole_module_and_script_are_no_weights(trained, tmp_path):
     torch.save(trained, tmp_path / "module.pt")
     with warnings.catch_warnings():

@@ -291,6 +291,6 @@ def test_members_stop_when_told_to():
     outcomes = fit(
         copy.deepcopy(members),
         NoCheckpoints(),
-        stop=lambda lines: {1} if any(line["epoch"] == 4 for line in lines.values()) else set(),
+        stop=lambda epoch, kept: {1} if epoch == 4 else set(),
     )
     assert [len(outcome["history"]) for outcome in outcomes] == [10, 4, 10]

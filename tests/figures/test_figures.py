@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from torchlane.figures import trials
 from torchlane.figures.curves import plot_history
 from torchlane.figures.predictions import plot_predictions
 
@@ -55,3 +56,24 @@ def test_of_very_many_rows_an_even_selection_is_drawn():
     figure = plot_predictions(table, "x")
     assert len(figure.data[1].x) == 5_000
     assert "5000 of 20000 test rows" in figure.layout.title.text
+
+
+def test_search_figure_shows_every_trial_and_importance():
+    leaderboard = pd.DataFrame(
+        {
+            "trial": [1, 0, 2],
+            "state": ["complete", "pruned", "fail"],
+            "valid_r2_score": [0.5, 0.4, None],
+            "epochs": [9, 4, 1],
+            "seconds": 1.0,
+            "error": ["", "", "the loss is nan"],
+            "model.dropout": [0.1, 0.2, 0.3],
+        }
+    )
+    figure = trials.plot_search(leaderboard, {"model.dropout": 1.0}, "the table")
+    complete, pruned, importance = figure.data
+    assert (list(complete.x), list(complete.y), complete.text[0]) == ([1], [0.5], "model.dropout: 0.1")
+    assert (list(pruned.x), pruned.name) == ([0], "given up")
+    assert (list(importance.x), list(importance.y)) == ([1.0], ["model.dropout"])
+    assert "3 trials, 1 failed" in figure.layout.title.text
+    assert "the table" in figure.layout.title.text

@@ -1,4 +1,5 @@
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -13,6 +14,15 @@ OPTIONS = {
     "model": {"widths": [16]},
     "encoding": {"target": "z_score"},
 }
+
+
+class NoStudies:
+    """Searches that end with the process."""
+
+    worker = ""
+
+    def open(self, storage: str | None, identity: dict[str, str], direction: str) -> optuna.Study:
+        return optuna.create_study(direction=direction)
 
 
 class Kept(MemoryDataset):
@@ -32,7 +42,8 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
     catalog["toy.raw_rows"].save(rows)
-    for name in ("toy.checkpoints", "toy.fold_checkpoints"):
+    catalog["toy.studies"].save(NoStudies())
+    for name in ("toy.checkpoints", "toy.fold_checkpoints", "toy.search_checkpoints"):
         catalog[name].save(NoCheckpoints())
     for name, model in SECTIONS.items():
         if f"params:toy.{name}" in pipeline.inputs():
@@ -93,17 +104,32 @@ def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
     assert sum(catalog["toy.metrics"].load()["rows"].values()) == 59
 
 
-def test_options_chosen_on_other_data_are_left_out(toy_rows, caplog):
-    from torchlane.core import tuning
+def test_search_reaches_encoder_model_and_report(toy_rows):
+    space = {"encoding.numbers": {"choices": ["min_max"]}, "model.widths": {"choices": [[24]]}}
+    tuning = {"trials": 1, "space": space, "epochs": 2}
+    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
+    model = catalog["toy.model"].load()
+    assert model.encoder == catalog["toy.encoder"].load()
+    assert model.encoder.columns[0].encoding == "min_max"
+    assert model.model.widths == (24,)
+    assert model.training.epochs == 60
+    tensors = catalog["toy.train_tensors"].load().tensors[0]
+    assert (tensors[:, 0].min(), tensors[:, 0].max()) == (0, 1)
+    chosen = catalog["toy.chosen_options"].load()
+    assert {name: chosen[name] for name in ("encoding", "model", "training")} == {
+        "encoding": {"numbers": "min_max"},
+        "model": {"widths": [24]},
+        "training": {},
+    }
+    assert catalog["toy.leaderboard"].load()["trial"].tolist() == [0]
+    assert "1 trials" in catalog["toy.search_figure"].load().layout.title.text
 
+
+def test_without_a_search_nothing_is_chosen(toy_rows):
     catalog = run(toy_rows, "regression", "price")
-    chosen = {**catalog["toy.chosen_options"].load(), "training": {"epochs": 2}}
-    tensors, model = catalog["toy.train_tensors"].load(), SECTIONS["model"]()
-    _, training = tuning.apply_chosen(chosen, tensors, model, SECTIONS["training"]())
-    assert training.epochs == 2
-    _, training = tuning.apply_chosen({**chosen, "data_fingerprint": "other"}, tensors, model, SECTIONS["training"]())
-    assert training.epochs == 200
-    assert "belong to other data" in caplog.text
+    assert catalog["toy.chosen_options"].load() == {"trials": 0, "encoding": {}, "model": {}, "training": {}}
+    assert catalog["toy.leaderboard"].load().empty
+    assert "no search" in catalog["toy.search_figure"].load().layout.annotations[0].text
 
 
 def test_node_names_are_function_names_and_every_node_has_one_stage():

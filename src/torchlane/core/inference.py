@@ -93,9 +93,10 @@ class TrainedModel:
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
         """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
-        return _by_blocks(self._join, of_members, rows_in=1, rows_out=0)
+        return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
-    def _join(self, of_members: Tensor) -> Tensor:
+    def join_members(self, of_members: Tensor) -> Tensor:
+        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 

@@ -356,17 +356,98 @@ class TrainingOptions(Options):
         return self
 
 
+class RangeOptions(Options):
+    """Numbers from `low` to `high`; `log` spreads their logarithm evenly, and a `step` leaves one each step."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _range_holds_something(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}; for one value set the option itself")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range starts above 0, not at {self.low:g}; raise low, or leave log out")
+        if self.log and self.step is not None:
+            raise ValueError("a log range has no step; leave one of them out, or give choices")
+        if self.step is not None and self.step > self.high - self.low:
+            raise ValueError(f"step {self.step:g} is longer than the range from {self.low:g} to {self.high:g}")
+        return self
+
+
+class ChoicesOptions(Options):
+    """Values to choose from, each as the option itself would take it."""
+
+    choices: tuple[Any, ...] = Field(min_length=1)
+
+    @field_validator("choices")
+    @classmethod
+    def _choices_differ(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        for place, value in enumerate(choices):
+            if value in choices[:place]:
+                raise ValueError(f"choices name {value!r} twice")
+        return choices
+
+
+Dimension = RangeOptions | ChoicesOptions
+
+
 class TuningOptions(Options):
-    """The search for better options. With no trials the options pass through unchanged."""
+    """The search for better options; with no trials the options pass through unchanged.
+
+    `space` says what is searched: names of options with their section, dotted or nested, each with
+    `low` and `high` (`log`, `step`) or `choices`; empty is the space that fits the model, see
+    `torchlane.core.space`. Options named in `fixed` stay as they are; those set with `--params` always do.
+    The first trial takes the options as given, as far as the space holds them.
+
+    `random` draws all trials at once and `grid` takes every combination (`grid_points` values of a range
+    without a step), `tpe` asks for `round_trials` at a time and learns from those before. `round_trials`
+    makes the others go in rounds too, for several machines that share a storage. Trials are `members`
+    networks of at most `epochs` (null: as training). After `prune_epochs`, and whenever the epochs have
+    doubled, the worse half of those trained together is given up; null gives up none.
+
+    `storage` is a database of SQLAlchemy that remembers the trials; null is a file in the folder of the model.
+    """
 
     trials: int = Field(0, ge=0)
+    sampler: Literal["random", "grid", "tpe"] = "random"
+    space: dict[str, Dimension] = {}
+    fixed: tuple[str, ...] = ()
+    seed: int = Field(0, ge=0)
+    members: int = Field(1, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    prune_epochs: int | None = Field(10, ge=1)
+    round_trials: int | None = Field(None, ge=1)
+    grid_points: int = Field(3, ge=2)
+    storage: str | None = None
 
-    @field_validator("trials")
+    @field_validator("space", mode="before")
     @classmethod
-    def _no_search_yet(cls, trials: int) -> int:
-        if trials:
-            raise ValueError("this version searches no options yet; leave trials at 0")
-        return trials
+    def _space_is_known(cls, given: Any) -> Any:
+        from torchlane.core.space import flatten_space
+
+        return flatten_space(given)
+
+    @field_validator("fixed")
+    @classmethod
+    def _fixed_is_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from torchlane.core.space import require_option
+
+        for name in names:
+            require_option(name)
+        return names
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_holds_no_pickle(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"^(?!redis)[a-z]\w*(\+\w+)?://", url):
+            raise ValueError(
+                f"'{url}' is no URL of an SQL database such as sqlite:///search.sqlite or postgresql://host/name; "
+                f"other storages of Optuna hold pickles"
+            )
+        return url
 
 
 class EvaluationOptions(Options):
@@ -441,6 +522,107 @@ class PredictionOptions(Options):
         return keys
 
 
+class FreezeOptions(Options):
+    """Which layers keep the parent's weights.
+
+    `layers` names them: a name as the log lists it, one of a module around it, or of a parameter; `*`, `?`
+    and `[…]` stand for what they do in file names, and after `re:` stands a regular expression for the whole
+    name. `first` takes so many layers from the input on; `all_but` takes all but those it names, where
+    `head` is the last layer, whatever its name. A batch norm goes with the layer before it.
+    """
+
+    layers: tuple[str, ...] = ()
+    first: int = Field(0, ge=0)
+    all_but: Annotated[
+        tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+    ] = ()
+
+    @field_validator("layers", "all_but")
+    @classmethod
+    def _patterns_are_sound(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            _check_pattern(pattern)
+        return patterns
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        if self.all_but and (self.layers or self.first):
+            raise ValueError("all_but says what is not frozen, so it goes without layers and first")
+        return self
+
+
+def _check_pattern(pattern: str) -> None:
+    if pattern.startswith("re:"):
+        try:
+            re.compile(pattern.removeprefix("re:"))
+        except re.error as error:
+            raise ValueError(f"'{pattern}' is no regular expression: {error}") from error
+
+
+def _named_layers(value: object) -> object:
+    return {"layers": [value] if isinstance(value, str) else value} if isinstance(value, (str, list, tuple)) else value
+
+
+class FineTuningOptions(Options):
+    """How a trained model is adapted to new rows; what is not here is as in `training`.
+
+    `parent` is a model file, also of another use case; null takes the use case's own. The new rows have a
+    valid part to stop on and a test part of their own, cut as `split` says but for the fractions and the
+    seed; `source` and `digest` say what they are, as in `data`.
+
+    The layer before the head trains at `layer_decay` times the head's rate, the one before at its square, and
+    so on (Howard & Ruder 2018); `learning_rates` sets rates of its own for layers by name or pattern. With
+    `thaw_epochs` the head alone trains at first, and every so many epochs the next layer joins in.
+    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights w0 where the tuning starts
+    (L2-SP, Li et al. 2018).
+
+    `head` is for classes, or a task, that differ from the parent's: `grow` keeps its classes and adds those
+    of the new rows, `trim` has the classes of the new rows alone, both with the weights of classes that stay;
+    `replace` draws a new head. `head_layer` names the head where it is not the last layer. `rescale` learns
+    the scales of numbers and target anew; without it they stay the parent's. `repeats` splits and tunes so
+    many times, to say whether it paid; 1 judges the one model alone.
+    """
+
+    parent: str | None = None
+    source: str = ""
+    digest: str = ""
+    valid_fraction: Fraction = 0.2
+    test_fraction: Fraction = 0.2
+    seed: int = Field(0, ge=0)
+    repeats: int = Field(5, ge=1)
+    epochs: int = Field(100, ge=1)
+    patience_epochs: int | None = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
+    freeze: Annotated[FreezeOptions, BeforeValidator(_named_layers)] = Field(
+        default_factory=lambda: FreezeOptions.model_validate({})
+    )
+    thaw_epochs: int | None = Field(None, ge=1)
+    pull: float = Field(0.03, ge=0)
+    head: Literal["grow", "trim", "replace"] = "grow"
+    head_layer: str | None = None
+    rescale: bool = False
+    optimizer: OptimizerOptions = Field(
+        default_factory=lambda: OptimizerOptions(name="AdamW", arguments={"weight_decay": 0.0})
+    )
+    scheduler: SchedulerOptions | None = None
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _patterns_are_sound(cls, rates: dict[str, float]) -> dict[str, float]:
+        for pattern in rates:
+            _check_pattern(pattern)
+        return rates
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train(self) -> Self:
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError("valid_fraction and test_fraction together must stay below 1")
+        return self
+
+
 SECTIONS: dict[str, type[Options]] = {
     "data": DataOptions,
     "split": SplitOptions,
@@ -450,5 +632,6 @@ SECTIONS: dict[str, type[Options]] = {
     "tuning": TuningOptions,
     "evaluation": EvaluationOptions,
     "diagnosis": DiagnosisOptions,
+    "fine_tuning": FineTuningOptions,
     "prediction": PredictionOptions,
 }

@@ -41,7 +41,11 @@ def read_state_dict(path: str | Path, entry: str | None = None) -> Tensors:
                 f"{path} was not loaded, since it is cut off or holds more than tensors ({_first_line(error)}); "
                 f"write it with torch.save(model.state_dict(), path)"
             ) from error
-    return _tensors_in(saved, path, entry)
+    tensors = _tensors_in(saved, path, entry)
+    odd = [name for name, tensor in tensors.items() if not _is_plain(tensor)]
+    if odd:
+        raise ValueError(f"{path} holds tensors that are sparse, quantized, complex or without data: {listed(odd)}")
+    return tensors
 
 
 def mismatches(found: Shapes, expected: Shapes) -> str:
@@ -92,6 +96,11 @@ def _is_state_dict(value: Any) -> bool:
         and bool(value)
         and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in value.items())
     )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    known = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    return known and not tensor.is_quantized and not tensor.is_complex()
 
 
 def _first_line(error: Exception) -> str:

@@ -52,13 +52,14 @@ def fit(
     observer: Observer | None = None,
     stop: Stop | None = None,
     keep_going: bool = False,
+    quiet: bool = False,
 ) -> list[Outcome]:
     """Train every member, from the last checkpoint on if there is one.
 
     Members that can be one tensor program are trained together, the others one after another; see
     `torchlane.core.stacked_run` and `torchlane.core.plain_run`. `observer` looks at the first member after
-    each epoch, and `stop` is asked which members shall end. With `keep_going` a member that fails says so
-    in its outcome.
+    each epoch, and `stop` is asked after each which members shall end. With `keep_going` a member that fails says so
+    in its outcome. `quiet` leaves out the lines of single epochs.
 
     Raises:
         ValueError: a loss is no longer a finite number, and the others shall not keep going.
@@ -86,7 +87,7 @@ def fit(
         saver = _Saver(checkpoints, finished, together[0].options, observer)
         try:
             with interruption.deferred():
-                for _ in _with_progress(run, name, together[0].options, quiet=len(groups) > 1):
+                for _ in _with_progress(run, name, together[0].options, quiet=quiet or len(groups) > 1):
                     if observer is not None and indices[0] == 0:
                         observer.after_epoch(run.first_network, run.epoch)
                     saver.after_epoch(run)
@@ -120,16 +121,21 @@ def mean_metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {str(name): float(value) for name, value in kept.mean().dropna().items()}
 
 
+def group_alike(members: Sequence[Member]) -> list[list[int]]:
+    """Put members together, by their indices, that could be one stack; one that is never stacked stays alone."""
+    alike: dict[Any, list[int]] = {}
+    for index, member in enumerate(members):
+        alike.setdefault(index if _why_alone(member.options) else _key(member), []).append(index)
+    return list(alike.values())
+
+
 def _plan(members: Sequence[Member]) -> list[tuple[list[int], Program | None]]:
     """Say which members are trained together, by their indices, and through which program; None is the plain loop."""
     reasons = [_why_alone(member.options) for member in members]
     if len(members) > 1 and any(reasons):
         logger.info("training: members one after another: %s", next(filter(None, reasons)))
-    alike: dict[Any, list[int]] = {}
-    for index, (member, reason) in enumerate(zip(members, reasons, strict=True)):
-        alike.setdefault(index if reason else _key(member), []).append(index)
     groups: list[tuple[list[int], Program | None]] = []
-    for indices in alike.values():
+    for indices in group_alike(members):
         program = _find_program([members[index] for index in indices])
         groups += [(indices, program)] if program is not None else [([index], None) for index in indices]
     return groups
@@ -157,6 +163,7 @@ def _key(member: Member) -> tuple[Any, ...]:
         tuple((name, tuple(weights.tolist())) for name, weights in criterion.named_buffers()),
         (options.batch_size, options.clip_norm, options.threads, options.matmul_precision),
         (options.optimizer.name, str(options.scheduler)),
+        None if member.adaptation is None else member.adaptation.structure,
     )
 
 
@@ -177,9 +184,9 @@ def _for_group(stop: Stop | None, indices: list[int]) -> Stop | None:
     if stop is None:
         return None
 
-    def asked(lines: dict[int, Line]) -> set[int]:
-        stopped = stop({indices[place]: line for place, line in lines.items()})
-        return {place for place in lines if indices[place] in stopped}
+    def asked(epoch: int, kept: dict[int, Line]) -> set[int]:
+        stopped = stop(epoch, {indices[place]: line for place, line in kept.items()})
+        return {place for place in kept if indices[place] in stopped}
 
     return asked
 

@@ -1,4 +1,4 @@
-"""Encoders as JSON, trained models as safetensors."""
+"""Encoders and recipes as JSON, trained models as safetensors."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from kedro_datasets._typing import JSONPreview
 from torchlane.core import inference
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel
+from torchlane.core.space import Recipe
 from torchlane.datasets.files import FileDataset
 
 
@@ -22,6 +23,20 @@ class EncoderDataset(FileDataset[Encoder]):
 
     def preview(self) -> JSONPreview:
         """Show the whole encoder."""
+        return JSONPreview(self.load().model_dump_json())
+
+
+class RecipeDataset(FileDataset[Recipe]):
+    """The options that train takes."""
+
+    def read(self, path: Path) -> Recipe:
+        return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write(self, content: Recipe, path: Path) -> None:
+        path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
+
+    def preview(self) -> JSONPreview:
+        """Show all of them."""
         return JSONPreview(self.load().model_dump_json())
 
 

@@ -63,7 +63,7 @@ class Predictor(nn.Module):
         self.members = nn.ModuleList(model.network(member) for member in range(model.n_members))
         self._of_members = model.task.predict
         self._target = model.encoder.target
-        self._join = model.joint_prediction
+        self._join = model.join_members
 
     def forward(self, features: Tensor) -> Tensor:
         outputs = torch.stack([member(features) for member in self.members])  # (members, n_rows, width)

@@ -6,7 +6,7 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
-from torchlane.core import cross_validation, encoders, evaluation, learning, rows, splits, tensors, tuning
+from torchlane.core import chosen, cross_validation, encoders, evaluation, learning, rows, splits, tensors, tuning
 from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.diagnosis import diagnose
 from torchlane.core.encoders import Encoder
@@ -22,7 +22,8 @@ from torchlane.core.options import (
     TrainingOptions,
     TuningOptions,
 )
-from torchlane.figures import curves, layers, predictions
+from torchlane.core.space import Recipe
+from torchlane.figures import curves, layers, predictions, trials
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -38,9 +39,41 @@ def split_rows(
     return splits.split_rows(clean_rows, data, split)
 
 
-def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, data: DataOptions, encoding: EncodingOptions) -> Encoder:
+def choose_options(
+    clean_rows: pd.DataFrame,
+    split: pd.DataFrame,
+    studies: tuning.StudyStore,
+    search_checkpoints: CheckpointStore,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    options: TuningOptions,
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, float]]:
+    """Search for better options; see `torchlane.core.tuning.choose_options`."""
+    recipe = Recipe(encoding=encoding, model=model, training=training)
+    ground = tuning.Ground(clean_rows, split, data, recipe, options)
+    return tuning.choose_options(ground, studies, search_checkpoints)
+
+
+def settle_recipe(
+    clean_rows: pd.DataFrame,
+    split: pd.DataFrame,
+    chosen_options: dict[str, Any],
+    data: DataOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    options: TuningOptions,
+) -> Recipe:
+    """Say which options train takes: those given, as the search changed them; see `torchlane.core.chosen`."""
+    recipe = Recipe(encoding=encoding, model=model, training=training)
+    return chosen.apply_chosen(chosen_options, clean_rows, split, data, recipe, options)
+
+
+def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
     """Learn the encoding from train alone; see `torchlane.core.encoders.fit_encoder`."""
-    return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, encoding)
+    return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
 
 
 def build_tensors(clean_rows: pd.DataFrame, split: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
@@ -48,46 +81,34 @@ def build_tensors(clean_rows: pd.DataFrame, split: pd.DataFrame, encoder: Encode
     return tuple(tensors.build_tensors(splits.rows_of(part, clean_rows, split), encoder) for part in splits.PARTS)
 
 
-def choose_options(train_tensors: TensorDataset, options: TuningOptions) -> dict[str, Any]:
-    """Search for better options; see `torchlane.core.tuning.choose_options`."""
-    return tuning.choose_options(train_tensors, options)
-
-
 def train_model(
     train_tensors: TensorDataset,
     valid_tensors: TensorDataset,
     encoder: Encoder,
     clean_rows: pd.DataFrame,
-    chosen_options: dict[str, Any],
+    recipe: Recipe,
     checkpoints: CheckpointStore,
     data: DataOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
     diagnosis: DiagnosisOptions,
 ) -> tuple[TrainedModel, pd.DataFrame, dict[str, Any]]:
-    """Train with the chosen options, and say what is wrong; see `learning.train_model` and `diagnosis.diagnose`."""
-    model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
+    """Train, and say what is wrong; see `learning.train_model` and `diagnosis.diagnose`."""
     source = clean_rows.attrs["source"]
-    lesson = learning.Lesson(train_tensors, valid_tensors, encoder, training)
+    lesson = learning.Lesson(train_tensors, valid_tensors, encoder, recipe.training)
     observer = Observer(diagnosis)
-    trained, history = learning.train_model(lesson, data, model, checkpoints, source, observer)
+    trained, history = learning.train_model(lesson, data, recipe.model, checkpoints, source, observer)
     return trained, history, diagnose(observer, history, encoder.target, trained.details["capacity"])
 
 
 def cross_validate(
     clean_rows: pd.DataFrame,
-    train_tensors: TensorDataset,
-    chosen_options: dict[str, Any],
+    recipe: Recipe,
     fold_checkpoints: CheckpointStore,
     data: DataOptions,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
     """Train and score a model a fold; see `torchlane.core.cross_validation.cross_validate`."""
-    model, training = tuning.apply_chosen(chosen_options, train_tensors, model, training)
+    encoding, model, training = recipe.encoding, recipe.model, recipe.training
     return cross_validation.cross_validate(
         clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
     )
@@ -112,6 +133,11 @@ def evaluate_model(
 def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw losses and the primary metric over epochs."""
     return curves.plot_history(history, metrics["data"])
+
+
+def plot_search(leaderboard: pd.DataFrame, importances: dict[str, float], metrics: dict[str, Any]) -> Figure:
+    """Draw the trials of the search, and how much each option mattered."""
+    return trials.plot_search(leaderboard, importances, metrics["data"])
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:

@@ -1,0 +1,161 @@
+"""Searches for options, in any SQL database that Optuna speaks to; nothing in it is ever unpickled."""
+
+import hashlib
+import json
+import logging
+import socket
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import sqlalchemy as sql
+from kedro.io import AbstractDataset, DatasetError
+from sqlalchemy.exc import SQLAlchemyError
+
+from torchlane.core.tuning import Direction
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.study import Study
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 60  # how long one run waits while another writes
+ABOUT = "about"  # the name under which a study says what it belongs to
+
+
+class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
+    """A database; loading it gives a store that the search writes to.
+
+    Args:
+        use_case: whose searches.
+        filepath: an SQLite file, made when the first trial is asked for.
+        credentials: its `url`, of SQLAlchemy, takes the place of the file, and stands in no catalog.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(
+        self,
+        *,
+        use_case: str,
+        filepath: str,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ):
+        self._use_case = use_case
+        self._path = Path(filepath)
+        self._url = (credentials or {}).get("url")
+        self.metadata = metadata
+
+    def load(self) -> "SQLStudies":
+        return SQLStudies(self._use_case, self._path, self._url)
+
+    def save(self, data: NoReturn) -> None:
+        raise DatasetError("trials are written by the search itself, through the store that load() gives")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path), "use_case": self._use_case}
+
+
+class SQLStudies:
+    """The searches of one use case.
+
+    A file of its own keeps them side by side, each under what it belongs to. A storage named by the user
+    holds one, which machines may share.
+    """
+
+    def __init__(self, use_case: str, path: Path, url: str | None = None):
+        self._use_case = use_case
+        self._path = path
+        self._url = url
+        self.worker = ""
+
+    def open(self, storage: str | None, identity: Mapping[str, str], direction: Direction) -> "Study":
+        """Open the search that `identity` describes, or begin it.
+
+        Raises:
+            ValueError: the storage cannot be opened, or belongs to another use case or another search.
+        """
+        import optuna
+
+        url = storage or self._url
+        if url is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            self.worker = f"{socket.gethostname()} {self._path.parent.resolve()}"
+        shown, opened = _open(url or f"sqlite:///{self._path}", own=self._path if url is None else None)
+        about = {"use_case": self._use_case, **identity}
+        try:
+            self._check(opened, shown, about, alone=url is not None)
+            name = f"{self._use_case} {hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]}"
+            study = optuna.create_study(
+                storage=opened,
+                study_name=name,
+                direction=direction,
+                load_if_exists=True,
+                sampler=optuna.samplers.RandomSampler(),
+                pruner=optuna.pruners.NopPruner(),
+            )
+            if study.user_attrs.get(ABOUT) != about:
+                study.set_user_attr(ABOUT, about)
+        except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+            raise ValueError(f"the storage {shown} cannot be used: {_in_one_line(error)}") from error
+        return study
+
+    def _check(self, opened: "RDBStorage", shown: str, about: Mapping[str, str], alone: bool) -> None:
+        import optuna
+
+        for summary in optuna.get_all_study_summaries(opened):
+            other = summary.user_attrs.get(ABOUT)
+            if other is None or other == about:
+                continue
+            if other["use_case"] != about["use_case"]:
+                raise ValueError(
+                    f"the storage {shown} belongs to use case {other['use_case']}, not {about['use_case']}; "
+                    f"name another in tuning.storage"
+                )
+            differing = " and ".join(name for name in about if other.get(name) != about[name])
+            if alone:
+                raise ValueError(
+                    f"the storage {shown} belongs to another search of {about['use_case']}, whose {differing} "
+                    f"differ; name another in tuning.storage, or take {differing} back"
+                )
+            logger.info("search: %s also holds one whose %s differ; it is left as it is", shown, differing)
+
+
+def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
+    """Open a database for Optuna, or the `own` file: its address without the password, and the storage."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search has log lines of its own
+    try:
+        parsed = sql.make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
+        is_file = parsed.get_backend_name() == "sqlite"
+        settings: dict[str, Any] = {"poolclass": sql.NullPool} if is_file else {"pool_pre_ping": True}
+        if own is not None:
+            settings["creator"] = lambda: _connect(own)
+    except (SQLAlchemyError, ImportError) as error:
+        raise ValueError(f"the storage cannot be opened: {_in_one_line(error)}; set tuning.storage") from error
+    try:
+        return shown, optuna.storages.RDBStorage(url, engine_kwargs=settings)
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, RuntimeError) as error:
+        raise ValueError(
+            f"the storage {shown} cannot be opened: {_in_one_line(error)}; name another in tuning.storage"
+        ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a file that outlives the process however that ends, without waiting for the disk at each trial."""
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
+
+
+def _in_one_line(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return " ".join(str(getattr(cause, "orig", None) or cause).split())

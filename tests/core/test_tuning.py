@@ -1,0 +1,398 @@
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+
+from torchlane.core import tuning
+from torchlane.core.checkpoints import NoCheckpoints
+from torchlane.core.chosen import apply_chosen, no_change
+from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions, TuningOptions
+from torchlane.core.rows import check_rows
+from torchlane.core.space import Recipe
+from torchlane.core.splits import split_rows
+from torchlane.core.tuning import Ground, choose_options
+from torchlane.datasets.checkpoints import FolderStore
+from torchlane.datasets.studies import SQLStudies
+
+RATES = {"training.learning_rate": {"low": 1e-3, "high": 0.1, "log": True}}
+WIDTHS = {"model.widths": {"choices": [[8], [16]]}}
+
+
+@pytest.fixture
+def ground(toy_rows: pd.DataFrame, toy_data: DataOptions):
+    """What a search on the toy rows works on; `space` and options of the search are the test's own."""
+
+    def make(
+        space: dict | None = None,
+        rows: pd.DataFrame = toy_rows,
+        data: DataOptions = toy_data,
+        training: dict | None = None,
+        **options: Any,
+    ) -> Ground:
+        clean, _ = check_rows(rows, data)
+        splits = split_rows(clean, data, tuning_split())
+        recipe = Recipe(
+            encoding=EncodingOptions(target="z_score"),
+            model=ModelOptions(widths=(8,)),
+            training=TrainingOptions.model_validate(
+                {"epochs": 24, "batch_size": 16, "patience_epochs": None, **(training or {})}
+            ),
+        )
+        options = {"trials": 6, "prune_epochs": None, "space": space or {**RATES, **WIDTHS}, **options}
+        return Ground(clean, splits, data, recipe, TuningOptions.model_validate(options))
+
+    return make
+
+
+def tuning_split():
+    from torchlane.core.options import SplitOptions
+
+    return SplitOptions(valid_fraction=0.25)
+
+
+class Memory:
+    """Studies that end with the process."""
+
+    def __init__(self) -> None:
+        self.worker = ""
+
+    def open(self, storage: str | None, identity: dict[str, str], direction: str) -> optuna.Study:
+        self.study = optuna.create_study(direction=direction)
+        return self.study
+
+
+def search(ground: Ground, store: Any = None, checkpoints: Any = None):
+    return choose_options(ground, store or Memory(), checkpoints or NoCheckpoints())
+
+
+def without_seconds(leaderboard: pd.DataFrame) -> list[dict]:
+    return leaderboard.drop(columns="seconds").fillna("").to_dict("records")
+
+
+def test_random_trials_are_listed_best_first_and_the_best_is_chosen(ground):
+    chosen, leaderboard, _ = search(ground())
+    values = leaderboard["valid_r2_score"].tolist()
+    assert values == sorted(values, reverse=True)
+    assert len(leaderboard) == 6
+    assert chosen["trial"] == leaderboard["trial"][0]
+    assert chosen["valid_r2_score"] == values[0]
+    assert chosen["training"]["learning_rate"] == pytest.approx(
+        float(leaderboard["training.learning_rate"][0]), rel=1e-5
+    )
+    assert (leaderboard["state"] == "complete").all()
+    assert (leaderboard["epochs"] == 24).all()
+
+
+def test_first_trial_takes_the_options_as_given_where_the_space_holds_them(ground):
+    space = {**WIDTHS, "training.learning_rate": {"low": 0.01, "high": 0.1}, "model.dropout": {"low": 0, "high": 0.5}}
+    _, leaderboard, _ = search(ground(space))
+    first = leaderboard.set_index("trial").loc[0]
+    assert (first["model.widths"], float(first["model.dropout"])) == ("[8]", 0)
+    assert float(first["training.learning_rate"]) >= 0.01
+
+
+def test_same_seed_gives_the_same_search_and_another_seed_another(ground):
+    first, again, other = (search(ground(seed=seed)) for seed in (3, 3, 4))
+    assert without_seconds(first[1]) == without_seconds(again[1])
+    assert first[0] == again[0] and first[2] == again[2]
+    assert without_seconds(first[1]) != without_seconds(other[1])
+
+
+def test_trials_of_one_shape_train_as_one_stack(ground, caplog):
+    caplog.set_level(logging.INFO)
+    _, leaderboard, _ = search(ground(trials=8))
+    stacks = [record.message for record in caplog.records if "in one stack" in record.message]
+    shapes = leaderboard.groupby("model.widths")["trial"].agg(lambda trials: sorted(trials))
+    assert len(stacks) == len(shapes) == 2
+    for trials in shapes:
+        assert any(message.startswith(f"search: {tuning._counted(trials)} in one stack") for message in stacks)
+
+
+def test_a_trial_of_a_stack_has_the_value_that_it_has_alone(ground):
+    space = {
+        **RATES,
+        "model.dropout": {"low": 0.1, "high": 0.5},
+        "training.optimizer.arguments.weight_decay": {"low": 1e-3, "high": 0.1, "log": True},
+        "encoding.numbers": {"choices": ["z_score", "quantile"]},
+    }
+    together = search(ground(space))[1].set_index("trial")["valid_r2_score"]
+    alone = search(ground(space, training={"stacked": False}))[1].set_index("trial")["valid_r2_score"]
+    np.testing.assert_allclose(together.sort_index(), alone.sort_index(), atol=1e-4)
+
+
+def test_tpe_asks_in_rounds_and_learns_from_those_before(ground, caplog):
+    caplog.set_level(logging.INFO)
+    space = {"training.learning_rate": {"low": 1e-8, "high": 0.1, "log": True}}
+    _, leaderboard, _ = search(ground(space, sampler="tpe", trials=24, round_trials=8, training={"epochs": 8}))
+    rounds = [record.message for record in caplog.records if "in one stack" in record.message]
+    assert [message.split(" in ")[0] for message in rounds] == [
+        "search: trials 0 to 7",
+        "search: trials 8 to 15",
+        "search: trials 16 to 23",
+    ]
+    values = leaderboard.set_index("trial")["valid_r2_score"]
+    assert values.loc[list(range(16, 24))].mean() > values.loc[list(range(8))].mean() + 0.2
+
+
+def test_grid_tries_every_combination_once(ground):
+    space = {
+        "model.widths": {"choices": [[8], [16]]},
+        "model.dropout": {"low": 0, "high": 0.4},
+        "training.learning_rate": {"choices": [0.01]},
+    }
+    _, leaderboard, _ = search(ground(space, sampler="grid", trials=6))
+    tried = set(zip(leaderboard["model.widths"], leaderboard["model.dropout"].astype(float), strict=True))
+    assert tried == {(widths, dropout) for widths in ("[8]", "[16]") for dropout in (0, 0.2, 0.4)}
+    assert len(search(ground(space, sampler="grid", trials=100))[1]) == 6
+
+
+def test_grid_too_large_says_how_many(ground):
+    space = {f"training.optimizer.arguments.{name}": {"low": 0.1, "high": 0.2} for name in ("eps", "weight_decay")}
+    with pytest.raises(
+        ValueError, match=r"the grid has 1,000,000 combinations, more than tuning.trials 6; raise trials"
+    ):
+        search(ground(space, sampler="grid", grid_points=1000))
+
+
+def test_search_never_sees_test(ground, toy_rows):
+    given = ground()
+    test_rows = given.splits.loc[given.splits["part"] == "test", "row"] - 1
+    assert len(test_rows)
+    rows = toy_rows.copy()
+    rows.loc[test_rows, "price"] = [str(10_000 + number) for number in range(len(test_rows))]
+    assert (ground(rows=rows).splits == given.splits).all(axis=None)
+    first, second = search(given), search(ground(rows=rows))
+    assert without_seconds(first[1]) == without_seconds(second[1])
+    assert first[0] == second[0]
+
+
+def test_losses_are_made_small_and_scores_large(ground, monkeypatch):
+    assert ground().direction == "maximize"
+    monkeypatch.setattr(Ground, "metric", property(lambda self: "mean_absolute_error"))
+    assert ground().direction == "minimize"
+    monkeypatch.setattr(Ground, "metric", property(lambda self: "cross_entropy_loss"))
+    assert ground().direction == "minimize"
+    values = [0.3, 0.1, 0.2]
+    assert min(values, key=ground().better) == 0.1
+
+
+def test_worse_half_is_given_up_early_and_never_chosen(ground):
+    space = {"training.learning_rate": {"low": 1e-6, "high": 0.1, "log": True}}
+    chosen, leaderboard, _ = search(ground(space, trials=8, prune_epochs=6))
+    pruned = leaderboard[leaderboard["state"] == "pruned"]
+    assert len(pruned) == 6
+    assert sorted(pruned["epochs"]) == [6, 6, 6, 6, 12, 12]
+    assert (leaderboard["epochs"][:2] == 24).all()
+    whole = search(ground(space, trials=8))[1]
+    assert chosen["trial"] == whole["trial"][0]
+    assert leaderboard.columns.tolist()[:6] == ["trial", "state", "valid_r2_score", "epochs", "seconds", "error"]
+
+
+def test_trials_are_compared_with_those_of_other_stacks_too(ground):
+    records = [{"rungs": {"6": value}} for value in (0.9, 0.8, 0.7, 0.6)]
+    halving = tuning._Halving(ground(prune_epochs=6), owners=[5, 6], others=records)
+    lines = {0: {"valid_r2_score": 0.75}, 1: {"valid_r2_score": 0.65}}
+    assert halving(5, lines) == set()
+    assert halving(6, lines) == {1}
+    assert halving(12, lines) == set()
+    assert tuning._Halving(ground(prune_epochs=6), [5, 6], [])(6, lines) == set()
+
+
+def test_members_of_a_trial_count_by_their_mean_and_leave_together(ground):
+    space = {"training.learning_rate": {"low": 1e-6, "high": 0.1, "log": True}}
+    _, one, _ = search(ground(space, trials=4))
+    _, three, _ = search(ground(space, trials=4, members=3, prune_epochs=6))
+    assert sorted(three["epochs"]) == [6, 6, 24, 24]
+    assert three["valid_r2_score"][0] != one["valid_r2_score"][0]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize(
+    ("place", "when"),
+    [
+        ("add_trial", 0),
+        ("add_trial", 3),
+        ("fit", 0),
+        ("fit", 1),
+        ("tell", 0),
+        ("tell", 2),
+        ("tell", 7),
+        ("epoch", 9),
+        ("epoch", 40),
+    ],
+)
+def test_a_search_killed_anywhere_goes_on_and_ends_the_same(ground, tmp_path, monkeypatch, sampler, place, when):
+    what = ground(trials=8, prune_epochs=6, sampler=sampler, round_trials=4, training={"checkpoint_epochs": 4})
+    expected = search(what, SQLStudies("toy", tmp_path / "whole.sqlite"))
+    store = SQLStudies("toy", tmp_path / "search.sqlite")
+    checkpoints = FolderStore(tmp_path / "checkpoints")
+    calls = [0]
+
+    def dying(function):
+        def wrapped(*arguments, **options):
+            calls[0] += 1
+            if calls[0] == when + 1:
+                raise Killed
+            return function(*arguments, **options)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        if place == "fit":
+            patch.setattr(tuning, "fit", dying(tuning.fit))
+        elif place == "epoch":
+            patch.setattr(tuning._Halving, "__call__", dying(tuning._Halving.__call__))
+        else:
+            patch.setattr(optuna.Study, place, dying(getattr(optuna.Study, place)))
+        with pytest.raises(Killed):
+            search(what, store, checkpoints)
+    chosen, leaderboard, importances = search(what, store, checkpoints)
+    assert without_seconds(leaderboard) == without_seconds(expected[1])
+    assert (chosen, importances) == (expected[0], expected[2])
+    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
+
+
+def test_a_finished_search_is_not_made_again_and_more_trials_go_on_from_it(ground, tmp_path, monkeypatch):
+    store = SQLStudies("toy", tmp_path / "search.sqlite")
+    first = search(ground(), store)
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "fit", None)
+        again = search(ground(), store)
+    assert without_seconds(first[1]) == without_seconds(again[1])
+    more = search(ground(trials=8), store)[1]
+    assert set(more["trial"]) == set(range(8))
+    before, after = (each.set_index("trial")["valid_r2_score"] for each in (first[1], more))
+    assert after.reindex(range(6)).tolist() == before.reindex(range(6)).tolist()
+
+
+def test_machines_that_share_a_storage_share_the_trials(ground, tmp_path):
+    url = f"sqlite:///{tmp_path}/shared.sqlite"
+    what = ground(storage=url, trials=6, round_trials=3)
+    stores = [SQLStudies("toy", tmp_path / name / "search.sqlite") for name in ("one", "two")]
+    searches = [tuning._Search(what, what.options.space, store, NoCheckpoints()) for store in stores]
+    searches[0]._ask(6)
+    assert searches[1]._open_round() == []  # those of the other machine are left to it
+    _, leaderboard, _ = search(what, stores[1])
+    assert sorted(leaderboard["state"]) == ["complete"] * 3 + ["running"] * 3
+    _, leaderboard, _ = search(what, stores[0])
+    assert (leaderboard["state"] == "complete").all()
+    assert leaderboard["training.learning_rate"].nunique() == 6
+
+
+def test_valid_without_rows_is_refused_with_the_way_out(ground):
+    what = ground()
+    splits = what.splits[what.splits["part"] != "valid"]
+    with pytest.raises(
+        ValueError,
+        match=r"compares options on valid, which has no rows; set split.valid_fraction above 0, or tuning.trials to 0",
+    ):
+        search(Ground(what.clean_rows, splits, what.data, what.recipe, what.options))
+
+
+def test_one_trial_that_fails_says_why_and_leaves_the_others_alone(ground):
+    space = {
+        "training.learning_rate": {"choices": [0.01, 1e14]},
+        "training.optimizer.name": {"choices": ["SGD"]},
+        "model.widths": {"choices": [[8]]},
+    }
+    chosen, leaderboard, _ = search(ground(space, sampler="grid", trials=2))
+    assert leaderboard["state"].tolist() == ["complete", "fail"]
+    assert "loss is" in leaderboard["error"][1] and "learning rate 1e+14" in leaderboard["error"][1]
+    assert math.isnan(leaderboard["valid_r2_score"][1])
+    assert chosen["training"] == {"learning_rate": 0.01, "optimizer": {"name": "SGD"}}
+
+
+def test_all_trials_failing_say_why_each_failed(ground):
+    space = {"training.learning_rate": {"choices": [1e13, 1e14]}, "training.optimizer.name": {"choices": ["SGD"]}}
+    with pytest.raises(ValueError) as caught:
+        search(ground(space, sampler="grid", trials=2))
+    message = str(caught.value)
+    assert message.startswith("all 2 trials of the search failed: trial 0: the training loss is ")
+    assert "learning rate 1e+13" in message and "learning rate 1e+14" in message
+
+
+def test_combination_that_the_network_refuses_fails_that_trial_alone(ground):
+    space = {"model.token_width": {"choices": [8, 16]}, "model.heads": {"choices": [8, 16]}}
+    what = ground(space, sampler="grid", trials=4, epochs=1)
+    recipe = what.recipe.model_copy(update={"model": ModelOptions(kind="transformer", token_width=16, blocks=1)})
+    _, leaderboard, _ = search(Ground(what.clean_rows, what.splits, what.data, recipe, what.options))
+    assert sorted(leaderboard["state"]) == ["complete"] * 3 + ["fail"]
+    assert "token_width 8 must be a multiple of heads 16" in leaderboard["error"].iloc[-1]
+
+
+def test_metric_that_is_not_defined_on_valid_fails_the_trials(ground, toy_rows):
+    data = DataOptions.model_validate(
+        {"task": "binary", "target": "kind", "columns": {"size": {"kind": "number"}, "place": {"kind": "category"}}}
+    )
+    what = ground(RATES, data=data)
+    dear = what.clean_rows.loc[what.clean_rows["kind"] == "dear", "row"]
+    splits = what.splits[~((what.splits["part"] == "valid") & what.splits["row"].isin(dear))]
+    with pytest.raises(ValueError, match="roc_auc_score is not defined on valid"):
+        search(Ground(what.clean_rows, splits, data, what.recipe, what.options))
+
+
+def test_importances_name_the_option_that_matters(ground):
+    space = {
+        "training.learning_rate": {"low": 1e-6, "high": 0.1, "log": True},
+        "training.optimizer.arguments.eps": {"low": 1e-9, "high": 1e-8},
+    }
+    _, _, importances = search(ground(space, trials=24, training={"epochs": 8}))
+    assert next(iter(importances)) == "training.learning_rate"
+    assert sum(importances.values()) == pytest.approx(1, abs=1e-5)
+    assert search(ground(space, trials=2))[2] == {}
+
+
+def test_no_trials_change_nothing_and_open_nothing(ground):
+    chosen, leaderboard, importances = search(ground(trials=0), store=object())
+    assert chosen == no_change()
+    assert leaderboard.empty and importances == {}
+
+
+def apply(chosen: dict, what: Ground, **options: Any) -> Recipe:
+    options = TuningOptions.model_validate({**what.options.model_dump(), **options})
+    return apply_chosen(chosen, what.clean_rows, what.splits, what.data, what.recipe, options)
+
+
+def test_chosen_options_are_applied(ground):
+    what = ground()
+    chosen, _, _ = search(what)
+    applied = apply(chosen, what)
+    assert applied.training.learning_rate == chosen["training"]["learning_rate"]
+    assert applied.training.epochs == 24
+    assert apply(no_change(), what) == what.recipe
+
+
+def test_stale_chosen_options_are_left_out_with_a_log_line(ground, toy_rows, caplog):
+    what = ground()
+    chosen, _, _ = search(what)
+    toy_rows.loc[what.splits.loc[what.splits["part"] == "valid", "row"].iloc[0] - 1, "price"] = "77"
+    assert apply(chosen, ground(rows=toy_rows)) == what.recipe
+    assert "the chosen options belong to other data and are left out" in caplog.text
+    assert apply(chosen, what, space=WIDTHS) == what.recipe
+    assert "the chosen options belong to another tuning.space and are left out" in caplog.text
+
+
+def test_what_is_given_for_this_run_alone_wins_over_what_was_chosen(ground):
+    what = ground({**RATES, "model.widths": {"choices": [[16]]}})
+    chosen, _, _ = search(what)
+    applied = apply(chosen, what, fixed=("training.learning_rate",))
+    assert applied.training.learning_rate == what.recipe.training.learning_rate
+    assert applied.model.widths == (16,)
+
+
+def test_names_of_trials_are_short():
+    assert tuning._counted([4, 0, 1, 2, 6]) == "trials 0 to 2, 4, 6"
+
+
+def test_every_file_of_the_search_can_be_removed(tmp_path: Path, ground):
+    search(ground(trials=2), SQLStudies("toy", tmp_path / "search.sqlite"))
+    assert [path.name for path in tmp_path.iterdir()] == ["search.sqlite"]
