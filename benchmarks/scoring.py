@@ -1,8 +1,8 @@
 """Scoring measured and disturbed.
 
-    python benchmarks/scoring.py speed [--rows 10000000] [--members 1] [--pairs 3]
+    python benchmarks/scoring.py speed [--rows 10000000 | --input FILE] [--members 1] [--pairs 3]
     python benchmarks/scoring.py startup [--pairs 5]
-    python benchmarks/scoring.py kills [--kills 200] [--seed 0] [--url postgresql+psycopg://…]
+    python benchmarks/scoring.py kills [--kills 200] [--most-rows 20000] [--seed 0] [--url postgresql+psycopg://…]
     python benchmarks/scoring.py mutations [--files 1000] [--seed 0]
 
 `speed` takes turns: pyarrow that reads a file of salaries and writes it again, and a whole
@@ -65,20 +65,22 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("speed", "startup", "kills", "mutations"))
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--input", type=Path, help="CSV file of salaries, instead of one that is generated")
     parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--most-rows", type=int, default=20_000, help="in each of the files whose jobs are killed")
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--url", default="")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what == "speed":
-            measure_speed(Path(folder), arguments.rows, arguments.members, arguments.pairs)
+            measure_speed(Path(folder), arguments.rows, arguments.input, arguments.members, arguments.pairs)
         elif arguments.what == "startup":
             measure_startup(Path(folder), arguments.pairs)
         elif arguments.what == "kills":
-            kill_jobs(Path(folder), arguments.kills, random.Random(arguments.seed), arguments.url)
+            kill_jobs(Path(folder), arguments.kills, arguments.most_rows, random.Random(arguments.seed), arguments.url)
         else:
             score_mutations(Path(folder), arguments.files, arguments.seed)
 
@@ -97,10 +99,16 @@ print(time.perf_counter() - started)
 """
 
 
-def measure_speed(folder: Path, rows: int, members: int, pairs: int) -> None:
+def measure_speed(folder: Path, rows: int, given: Path | None, members: int, pairs: int) -> None:
     """Print each pair, and the medians."""
     inbox = folder / "raw/salaries_inbox"
-    write_sample("salaries", rows, 0, inbox / "salaries.csv")
+    if given is None:
+        write_sample("salaries", rows, 0, inbox / "salaries.csv")
+    else:
+        inbox.mkdir(parents=True)
+        (inbox / "salaries.csv").hardlink_to(given)
+        with given.open("rb") as file:
+            rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b"")) - 1
     train = ["run", "--pipeline=salaries", f"--params=output_root={folder},salaries.training.members={members}"]
     subprocess.run([KEDRO, *train], check=True, capture_output=True)
     ratios = []
@@ -198,14 +206,14 @@ def measure(command: list[str], folder: Path | None = None) -> np.ndarray:
 LASTING = PredictionOptions(keys=("id",), settle_seconds=0, lease_seconds=0.5, max_attempts=100_000)
 
 
-def kill_jobs(folder: Path, most_kills: int, draw: random.Random, url: str) -> None:
+def kill_jobs(folder: Path, most_kills: int, most_rows: int, draw: random.Random, url: str) -> None:
     """Disturb round after round of work until there were enough kills."""
     logging.disable(logging.CRITICAL)
     torch.set_num_threads(1)  # before the first fork, no thread of a pool may exist
     model = train_quickly(DATA)
     counts: Counter[str] = Counter()
     while counts["kills"] < most_kills:
-        work = Round(folder / str(counts["rounds"]), model, draw, url or "")
+        work = Round(folder / str(counts["rounds"]), most_rows, model, draw, url)
         started = time.perf_counter()
         while counts["kills"] < most_kills and not work.is_done():
             disturb(work, draw, counts, most_kills)
@@ -240,14 +248,14 @@ def disturb(work: "Round", draw: random.Random, counts: Counter[str], most_kills
 class Round:
     """An inbox of files whose rows have an `id` each; some files are copies of others."""
 
-    def __init__(self, folder: Path, model: TrainedModel, draw: random.Random, url: str):
+    def __init__(self, folder: Path, most_rows: int, model: TrainedModel, draw: random.Random, url: str):
         self._folder, self._model = folder, model
         self._use_case = f"round {folder.name} {os.getpid()}"
         self._url = url or f"sqlite:///{folder}/ledger.sqlite"
         self._ids: list[int] = []
         (folder / "inbox").mkdir(parents=True)
         for number in range(FILES):
-            rows = draw_rows("salaries", draw.randint(1, 20_000), seed=number).drop(columns=TARGET)
+            rows = draw_rows("salaries", draw.randint(1, most_rows), seed=number).drop(columns=TARGET)
             first = len(self._ids)
             rows.insert(0, "id", range(first, first + len(rows)))
             self._ids += rows["id"].to_list()
@@ -432,12 +440,8 @@ def damage_json_lines(table: list[list[str]], draw: random.Random) -> Mutated:
 
 def bomb(table: list[list[str]], draw: random.Random) -> Mutated:
     """Compress gigabytes into little."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1) as file:
-        file.write(written(table[:1]))
-        for _ in range(1200):
-            file.write(draw.choice([b"\n", b"0", b",", b'"']) * (1 << 20))
-    return Mutated(packed.getvalue(), table)
+    blocks = [gzip.compress(byte * (1 << 24)) for byte in (b"\n", b"0", b",", b'"')]
+    return Mutated(gzip.compress(written(table[:1])) + b"".join(draw.choices(blocks, k=75)), table)
 
 
 def add_a_column(table: list[list[str]], draw: random.Random) -> Mutated:

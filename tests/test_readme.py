@@ -56,6 +56,14 @@ def test_commands_of_the_readme_run_in_a_clone(project):
     assert "spread" in done.stdout
 
 
+def test_exported_program_of_the_readme_is_run(project):
+    program = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "onnxruntime" in block)
+    assert (project / "data/06_models/salaries/model.onnx").exists()  # a command above has made it
+    done = run_command(sys.executable, "-c", program, folder=project)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"salary_in_usd, in the units of the raw file \[array\(\[-?\d+\.", done.stdout)
+
+
 def test_viz_of_the_readme_serves_the_pipeline(project):
     assert "uv run kedro viz run" in COMMANDS
     port = 20_000 + os.getpid() % 20_000
@@ -94,7 +102,7 @@ def test_own_use_case_of_the_readme_runs(project):
 
 def test_every_section_of_the_options_is_listed():
     assert re.findall(
-        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|keys)",
+        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|the parent|keys)",
         README,
         re.MULTILINE,
     ) == list(SECTIONS)

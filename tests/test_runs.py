@@ -177,7 +177,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.predict, salaries, "
+        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
     )
 
 
@@ -252,6 +252,21 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "diagnosis.json": "JSONPreview",
         "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
+        # of fine-tuning, which was not run
+        "salaries_new.csv": None,
+        "new_clean_rows.parquet": None,
+        "new_rejected_rows.csv": None,
+        "new_splits.parquet": None,
+        "fine_tuning_checkpoints": None,
+        "comparison_checkpoints": None,
+        "fine_tuned_model.safetensors": None,
+        "fine_tuned_predictions.csv": None,
+        "fine_tuned_metrics.json": None,
+        "fine_tuned_history.csv": None,
+        "fine_tuned_history.json": None,
+        "fine_tuned_predictions.json": None,
+        "comparison_scores.csv": None,
+        "comparison.json": None,
         # of scoring, which was not run
         "salaries_inbox": None,
         "salaries_outcomes": None,

@@ -68,20 +68,21 @@ def score(outputs, inbox) -> Run:
 
 def status(outputs: Path, *arguments: str) -> str:
     bootstrap_project(PROJECT)
-    done = CliRunner().invoke(cli, ["status", "salaries", "--env=test", f"--params=output_root={outputs}", *arguments])
+    settings = f"--params=output_root={outputs},raw_root={outputs.parent}/raw"
+    done = CliRunner().invoke(cli, ["status", "salaries", "--env=test", settings, *arguments])
     assert done.exit_code == 0, done.output
     return done.output
 
 
 def test_run_from_the_model_file_alone_leaves_predictions_ledger_drift_and_figure(score, outputs, inbox):
     shutil.copy(SALARIES, inbox / "march.csv")
-    done = score()
+    done = score("salaries.evaluation.coverage=0.5")
     assert done.exit_code == 0, done.output
     (output,) = (outputs / "07_model_output/salaries/predictions").iterdir()
     predictions = pd.read_csv(output)
     model = torchlane.load(outputs / "06_models/salaries/model.safetensors")
-    expected = model.predict(pd.read_csv(SALARIES, dtype="str", keep_default_na=False))
-    pd.testing.assert_series_equal(predictions["prediction"], expected["prediction"], check_exact=True)
+    expected = model.predict(pd.read_csv(SALARIES, dtype="str", keep_default_na=False), coverage=0.5)
+    pd.testing.assert_frame_equal(predictions[list(expected)], expected, check_exact=True, check_dtype=False)
     assert sorted(str(path.relative_to(outputs)) for path in outputs.rglob("*") if path.is_file()) == [
         "06_models/salaries/model.safetensors",
         "07_model_output/salaries/ledger.sqlite",

@@ -159,12 +159,73 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
         use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
         if use_case not in use_cases:
             raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
-        ledger = catalog[f"{use_case}.ledger"].load()
+        ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
         click.echo(f"{ledger.retry()} files will be tried again by the next run")
         return
     entries = ledger.entries()
-    click.echo(json.dumps(entries, default=str, indent=2) if as_json else describe(use_case, entries, _now()))
+    if as_json:
+        click.echo(json.dumps(entries, default=str, indent=2))
+        return
+    click.echo(describe(use_case, entries, {file.name for file in inbox.files()}, _now()))
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+TRUST = click.option(
+    "--trust", default=None, help="The network's own class that may be imported, package.module.Class."
+)
+
+
+@cli.command("export", cls=Command)
+@click.argument("model", type=FILE)
+@click.argument("output", type=FILE)
+@click.option(
+    "--to", type=click.Choice(["state_dict", "onnx", "torch_export"]), default=None, help="Default: by ending."
+)
+@click.option("--member", type=int, default=None, help="One member of an ensemble, from 0; default: all, joined.")
+@TRUST
+def export_command(model: Path, output: Path, to: str | None, member: int | None, trust: str | None) -> None:
+    """Write the model file MODEL as OUTPUT: weights (.pt), ONNX (.onnx) or a program of torch.export (.pt2)."""
+    from torchlane.core import exchange, inference
+
+    done = exchange.export_model(inference.load(model, trust=trust), output, to, member)
+    click.echo(
+        f"wrote {done.path} and {done.interface.name}: members {done.n_members}, "
+        f"the same predictions within {done.difference:.2g} on {done.n_rows} drawn rows"
+    )
+
+
+@cli.command("import", cls=Command)
+@click.argument("weights", type=FILE, nargs=-1, required=True)
+@click.option("--into", "base", type=FILE, required=True, help="The model file whose network and encoder are used.")
+@click.option("--output", type=FILE, required=True, help="The model file to write.")
+@click.option("--strip-prefix", default="", help="Taken off the names in WEIGHTS; one that all share is found anyway.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="A name, or the first parts of names; repeatable.")
+@click.option("--entry", default=None, help="Where in WEIGHTS the tensors lie, if there are several places.")
+@click.option("--partial", is_flag=True, help="Keep the network's own weights where WEIGHTS have none that fit.")
+def import_command(
+    weights: tuple[Path, ...],
+    base: Path,
+    output: Path,
+    strip_prefix: str,
+    rename: tuple[str, ...],
+    entry: str | None,
+    partial: bool,
+) -> None:
+    """Put WEIGHTS, files of torch.save or safetensors, into the network of a model file: one member a file."""
+    from torchlane.core import exchange, inference
+
+    for pair in rename:
+        if not all(pair.partition("=")):
+            raise ValueError(f"--rename {pair} is not OLD=NEW")
+    if output.exists() and base.exists() and output.samefile(base):
+        raise ValueError(f"{output} is the model that the weights go into; name another file in --output")
+    names = dict(pair.split("=", 1) for pair in rename)
+    done = exchange.import_weights(
+        weights, inference.load(base), strip_prefix=strip_prefix, rename=names, entry=entry, partial=partial
+    )
+    done.model.save(output)
+    click.echo(f"wrote {output}: members {done.model.n_members}, {done.summary()}")
 
 
 def _now() -> datetime:

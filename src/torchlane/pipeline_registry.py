@@ -10,7 +10,11 @@ from kedro.utils import find_kedro_project
 
 from torchlane.config import UseCaseConfigLoader
 
-KINDS = {"": "supervised", ".predict": "prediction"}  # what follows the use case, and the package
+KINDS = {
+    "": "supervised",
+    ".fine_tune": "fine_tuning",
+    ".predict": "prediction",
+}  # what follows the use case, and the package
 
 
 def register_pipelines() -> Mapping[str, Pipeline]:

@@ -566,3 +566,22 @@ def test_file_that_changed_since_it_was_scored_is_not_archived(place, monkeypatc
     place.score(archive=str(place.folder / "archive"))
     assert sorted(entry["rows_scored"] for entry in place.ledger().entries()) == [1, 60]
     assert not path.exists()
+
+
+def test_job_killed_when_its_output_was_in_place_leaves_none_behind_under_another_name(place, monkeypatch):
+    place.put("a.csv")
+    place.put("b.csv")
+
+    def publish_and_die(self, claim, result, publish):
+        publish()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(SQLLedger, "finish", publish_and_die)
+        killed.setattr(SQLLedger, "fail", lambda *_, **__: None)
+        place.score(lease_seconds=0.01)
+    time.sleep(0.02)
+    place.score()
+    entry = place.entry("b.csv")  # each attempt takes another name
+    assert (entry["state"], entry["attempts"]) == ("done", 2)
+    assert place.files() == [entry["output"]]

@@ -202,6 +202,29 @@ def test_other_networks_are_stacked_through_functional_calls(network, caplog):
         assert distance(outcome, alone) < 1e-8
 
 
+class OfImages(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.dropout, self.head = nn.Linear(9, 6), nn.Dropout(0.4), nn.Linear(6, 1)
+
+    def forward(self, images):
+        return self.head(self.dropout(self.hidden(images.double().flatten(1) / 255).relu()))
+
+
+def test_dropout_of_networks_on_uint8_images_is_stacked(caplog):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (70, 1, 3, 3), dtype=torch.uint8, generator=generator)
+    parts = [TensorDataset(part, part.double().mean((1, 2, 3))[:, None] / 255) for part in (images[:50], images[50:])]
+    options = TrainingOptions(epochs=5, batch_size=16, members=3)
+    objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
+    members = make_members(lambda: OfImages().double(), *parts, objective, options, CPU)
+    with caplog.at_level("INFO"):
+        together = train(*members)
+    assert "one after another" not in caplog.text
+    for one, outcome in zip(members, together, strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-8
+
+
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()

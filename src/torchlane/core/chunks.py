@@ -18,7 +18,7 @@ import torch
 from torchlane.core import drift
 from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.failures import CouldNotStartError
-from torchlane.core.inference import TrainedModel
+from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.rows import ROW, read_column
 
 MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
@@ -60,13 +60,15 @@ class _Read:
 
 
 class ChunkScorer:
-    """A model at work on the chunks of many files; `keys` are columns that go into the predictions.
+    """A model at work on the chunks of many files.
+
+    `keys` are columns that go into the predictions; intervals are made to cover `coverage` of new rows.
 
     Raises:
         CouldNotStartError: the model takes images, which no chunk holds.
     """
 
-    def __init__(self, model: TrainedModel, keys: Iterable[str] = ()):
+    def __init__(self, model: TrainedModel, keys: Iterable[str] = (), coverage: float = COVERAGE):
         if model.encoder.image is not None:
             raise CouldNotStartError(
                 "the model takes images, and the files of an inbox hold tables; "
@@ -74,6 +76,7 @@ class ChunkScorer:
             )
         self.model = model
         self.keys = tuple(keys)
+        self._coverage = coverage
         self.profile = drift.Profile.of(model)
         self._columns = model.data.feature_columns
 
@@ -91,7 +94,7 @@ class ChunkScorer:
     @cached_property
     def _schema(self) -> pa.Schema:
         """The types of what the model says, which a chunk without a row does not show."""
-        described = self.model.describe_predictions(torch.zeros(1, *self.model.encoder.feature_shape))
+        described = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
         return pa.Schema.from_pandas(described, preserve_index=False)
 
     def check_columns(self, names: list[str]) -> list[str]:
@@ -119,7 +122,7 @@ class ChunkScorer:
         codes = {name: column.codes if kept.all() else column.codes[kept] for name, column in read.items()}
         distinct, index = _distinct_rows(codes, {name: len(column.rules) for name, column in read.items()})
         features = np.concatenate([read[name].features[distinct[name]] for name in read], axis=1)
-        described = self.model.describe_predictions(torch.from_numpy(features))
+        described = self._describe(features)
         predicted = pa.Table.from_pandas(described, self._schema, preserve_index=False)
         counts = {name: np.bincount(read[name].bins[codes[name]], minlength=self.profile.width(name)) for name in read}
         counts[drift.PREDICTION] = self.profile.count_predictions(described["prediction"], index)
@@ -132,6 +135,9 @@ class ChunkScorer:
         columns |= {name: predicted[name] for name in predicted.column_names}
         n_rejected = len(chunk.broken) + int((~kept).sum())
         return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts)
+
+    def _describe(self, features: np.ndarray) -> pd.DataFrame:
+        return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
 
     def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
         array = values.combine_chunks()

@@ -177,12 +177,13 @@ def _beyond(measured: dict[str, Any], options: DriftOptions) -> "list[str]":
 def _of_category(column: CategoryEncoder) -> _ColumnProfile:
     """One bin for each of the commonest levels, one for the others, one for unseen, one for missing."""
     counts = np.array(column.counts, dtype=np.int64)
-    n_levels = len(column.levels)
-    common = np.sort(np.argsort(-counts[:n_levels], kind="stable")[:COMMON])
-    n_rare = int(n_levels > COMMON)
-    merged = np.full(n_levels + 2, len(common), dtype=np.int64)
+    rest = column.unseen + np.arange(2)
+    levels = np.delete(np.arange(len(counts)), rest)
+    common = np.sort(levels[np.argsort(-counts[levels], kind="stable")[:COMMON]])
+    n_rare = int(len(levels) > COMMON)
+    merged = np.full(len(counts), len(common), dtype=np.int64)
     merged[common] = np.arange(len(common))
-    merged[n_levels:] = len(common) + n_rare + np.arange(2)
+    merged[rest] = len(common) + n_rare + np.arange(2)
     return _of_counts(np.bincount(merged, weights=counts), encoder=column, merged=merged)
 
 

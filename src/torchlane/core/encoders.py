@@ -25,16 +25,20 @@ class CategoryEncoder(_Fitted):
     """A category as codes or indicator columns.
 
     Codes follow the levels in natural order (numbers by value, text by alphabet): level i is i,
-    an unseen level is `len(levels)`, a missing value `len(levels) + 1`. As indicators, the columns
-    of unseen and missing stand only where train has such rows, since otherwise nothing could
-    train their weights; without them such a row has 0 in every column.
+    an unseen level is `len(levels)`, a missing value `len(levels) + 1`. The last `grown` levels were
+    learned later, from other rows, and stand behind these, so that no code has moved. As indicators,
+    the columns of unseen and missing stand only where train has such rows (or had, for those in
+    `flagged`), since otherwise nothing could train their weights; without them such a row has 0 in
+    every column.
     """
 
     kind: Literal["category"] = "category"
     name: str
     encoding: CategoryEncoding
     levels: tuple[str, ...]
-    counts: tuple[int, ...]  # rows of train: a level each, then unseen (rare) and missing
+    counts: tuple[int, ...]  # rows of train a code: by level, with unseen (rare) and missing before the grown ones
+    grown: int = 0
+    flagged: tuple[int, ...] = ()
 
     @classmethod
     def fit(cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int) -> Self:
@@ -51,25 +55,50 @@ class CategoryEncoder(_Fitted):
     def feature_names(self) -> tuple[str, ...]:
         if self.encoding == "codes":
             return (self.name,)
-        labels = (*self.levels, "unseen", "missing")
-        return tuple(f"{self.name}={labels[code]}" for code in self._indicator_codes)
+        labels = (*self.levels[: self.unseen], "unseen", "missing", *self.levels[self.unseen :])
+        return tuple(f"{self.name}={labels[code]}" for code in self.indicator_codes)
 
     @property
-    def _indicator_codes(self) -> list[int]:
-        rest = range(len(self.levels), len(self.levels) + 2)
-        return [*range(len(self.levels)), *(code for code in rest if self.counts[code])]
+    def unseen(self) -> int:
+        """The code of levels that train does not have; that of missing values is the next."""
+        return len(self.levels) - self.grown
+
+    @property
+    def indicator_codes(self) -> list[int]:
+        """The codes that have an indicator column, in order."""
+        rest = (self.unseen, self.unseen + 1)
+        return [
+            code
+            for code in range(len(self.levels) + len(rest))
+            if code not in rest or self.counts[code] or code in self.flagged
+        ]
 
     def codes(self, values: pd.Series) -> np.ndarray:
         """Map `values` to int64 codes (n_rows,)."""
-        codes = pd.Index(self.levels).get_indexer(pd.Index(values))
-        return np.where(codes >= 0, codes, len(self.levels) + values.isna().to_numpy())
+        places = pd.Index(self.levels).get_indexer(pd.Index(values))
+        codes = np.where(places < self.unseen, places, places + 2)
+        return np.where(places >= 0, codes, self.unseen + values.isna().to_numpy())
+
+    def grow(self, values: pd.Series, min_level_count: int) -> Self:
+        """Give levels that only `values` have codes of their own, behind all others; `counts` become theirs."""
+        counts = values.value_counts()
+        new = natural_order(counts[counts >= min_level_count].index.difference(list(self.levels)))
+        grown = self.model_copy(
+            update={
+                "levels": (*self.levels, *new),
+                "grown": self.grown + len(new),
+                "flagged": tuple(code for code in self.indicator_codes if code - self.unseen in (0, 1)),
+            }
+        )
+        of_codes = np.bincount(grown.codes(values), minlength=len(grown.levels) + 2)
+        return grown.model_copy(update={"counts": tuple(map(int, of_codes))})
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names))."""
         codes = self.codes(values)[:, None]
         if self.encoding == "codes":
             return codes.astype(np.float32)
-        return (codes == np.array(self._indicator_codes)).astype(np.float32)
+        return (codes == np.array(self.indicator_codes)).astype(np.float32)
 
 
 class NumberEncoder(_Fitted):
@@ -113,6 +142,20 @@ class NumberEncoder(_Fitted):
             quantiles=tuple(quantiles.tolist()),
             missing=int(values.isna().sum()),
             flagged=bool(values.isna().any()),
+        )
+
+    def grow(self, values: pd.Series, rescale: bool) -> Self:
+        """Take `values` for those of train, on the same scale unless `rescale`; missing ones are flagged from now on.
+
+        The quantiles, where they are not the scale, become those of `values`, for comparison with later rows.
+        """
+        fitted = type(self).fit(values, self.encoding)
+        flagged = self.flagged or fitted.flagged
+        if rescale:
+            return fitted.model_copy(update={"flagged": flagged})
+        changes = {"flagged": flagged, "missing": fitted.missing}
+        return self.model_copy(
+            update=changes if self.encoding == "quantile" else {**changes, "quantiles": fitted.quantiles}
         )
 
     @property

@@ -64,7 +64,7 @@ class TrainedModel:
         """Rebuild one member, in eval mode on the CPU."""
         foreign = self.model.kind in FOREIGN
         with torch.random.fork_rng(devices=()), torch.device("cpu" if foreign else "meta"):
-            network = build_network(self.model, self.encoder)
+            network = build_network(self.model, self.encoder, from_published=False)
         network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=not foreign)
         return network.eval()
 
@@ -93,9 +93,10 @@ class TrainedModel:
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
         """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
-        return _by_blocks(self._join, of_members, rows_in=1, rows_out=0)
+        return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
-    def _join(self, of_members: Tensor) -> Tensor:
+    def join_members(self, of_members: Tensor) -> Tensor:
+        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
@@ -159,17 +160,28 @@ class TrainedModel:
 
 
 def build_network(
-    options: ModelOptions, encoder: Encoder, augmentation: AugmentationOptions | None = None
+    options: ModelOptions,
+    encoder: Encoder,
+    augmentation: AugmentationOptions | None = None,
+    *,
+    from_published: bool = True,
 ) -> nn.Module:
     """Build the network for an encoder's features and target, weights drawn from the global generator.
 
     Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+    With `from_published` a network starts from the published weights that `options` may ask for.
 
     Raises:
-        ValueError: the kind of model does not take such features, or a table is to be augmented.
+        ValueError: the kind of model does not take such features, a table is to be augmented, or
+            published weights are not to be had or have a scale of pixels of their own.
     """
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    network = build_model(options, encoder.feature_shape, width, encoder.code_counts)
+    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
+        raise ValueError(
+            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
+            f"would change; set encoding.pixels to unit"
+        )
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:
             raise ValueError("training.augmentation is for images, and the features are a table; leave it out")

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,7 +19,7 @@ from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel, build_network
-from torchlane.core.members import Member, make_members
+from torchlane.core.members import Member, Outcome, make_members
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
 from torchlane.core.observation import Observer
@@ -102,34 +103,44 @@ def train_models(
     )
     if observer is not None:
         observer.begin(members[0].model, members[0].train, members[0].objective, first.training)
-    outcomes = iter(fit(members, checkpoints.of_run(_identity(lessons, model)), observer=observer))
-    trained = []
-    for lesson in lessons:
-        own = list(islice(outcomes, lesson.training.members))
-        weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
-        details = {
-            "source": source,
-            "capacity": capacity,
-            "data_fingerprint": fingerprint(lesson.train),
-            "metrics": mean_metrics(own),
-            "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
-            "device": str(choose_device(lesson.training.device)),
-            "threads": lesson.training.threads or torch.get_num_threads(),
-        }
-        of_lesson = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
-        of_lesson = of_lesson.calibrated(lesson.valid)
-        unseen = lesson.valid if len(lesson.valid) else lesson.train
-        predictions, labels = _some_predictions(of_lesson, unseen), lesson.encoder.target.labels
-        details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
-        trained.append((of_lesson, mean_history(own)))
-    return trained
+    outcomes = iter(fit(members, checkpoints.of_run(identify(lessons, model)), observer=observer))
+    return [
+        conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})
+        for lesson in lessons
+    ]
+
+
+def conclude(
+    lesson: Lesson,
+    own: Sequence[Outcome],
+    data: DataOptions,
+    model: ModelOptions,
+    source: str,
+    details: Mapping[str, Any],
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Put the members of one lesson together, calibrated on valid, with what people ask later and `details`."""
+    weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
+    details = {
+        "source": source,
+        **details,
+        "data_fingerprint": fingerprint(lesson.train),
+        "metrics": mean_metrics(own),
+        "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
+        "device": str(choose_device(lesson.training.device)),
+        "threads": lesson.training.threads or torch.get_num_threads(),
+    }
+    trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details).calibrated(lesson.valid)
+    unseen = lesson.valid if len(lesson.valid) else lesson.train
+    predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
+    details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
+    return trained, mean_history(own)
 
 
 def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
     return model.describe_predictions(dataset.tensors[0][:PROFILED])["prediction"]
 
 
-def _identity(lessons: Sequence[Lesson], model: ModelOptions) -> str:
+def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
     """Name all that the weights depend on, so that no checkpoint of another training is taken up."""
     named = [
         {

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.adaptation import Adaptation
 from torchlane.core.objectives import Objective
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
@@ -22,7 +23,8 @@ Stop = Callable[[int, dict[int, Line]], set[int]]  # from the epoch and the line
 class Member:
     """One network, the random numbers that belong to it, and what it learns from how.
 
-    With an empty `valid` no epoch is better than another, and the last weights stay.
+    With an empty `valid` no epoch is better than another, and the last weights stay. With an `adaptation`
+    only what that names is trained, and the weights at the start, epoch 0, may be those that are kept.
     """
 
     model: nn.Module
@@ -31,6 +33,7 @@ class Member:
     valid: TensorDataset
     objective: Objective
     options: TrainingOptions
+    adaptation: Adaptation | None = None
 
 
 class Outcome(TypedDict):
@@ -62,6 +65,11 @@ def make_members(
             model = build().to(device)
         members.append(Member(model, random, train, valid, objective, options))
     return members
+
+
+def line_of(history: list[Line], epoch: int) -> Line:
+    """Find an epoch's line."""
+    return next(line for line in history if line["epoch"] == epoch)
 
 
 def fault_of(line: Line, has_valid: bool) -> str:

@@ -50,12 +50,14 @@ def check_scheduler(name: str, step: str, arguments: Mapping[str, Any]) -> None:
     scheduler = _look_up("scheduler", name, _schedulers(), UNFIT_SCHEDULERS)
     if name == "ReduceLROnPlateau" and step != "epoch":
         raise ValueError("scheduler ReduceLROnPlateau looks at the validation loss, so set step: epoch")
-    filled = _with_defaults(name, arguments, steps=1, learning_rate=1.0)
+    filled = _with_defaults(name, arguments, steps=1, rates=[1.0])
     _check_arguments(f"scheduler {name}", scheduler, {"optimizer": None}, filled)
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], options: OptimizerOptions, learning_rate: float) -> Optimizer:
-    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`.
+def make_optimizer(
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], options: OptimizerOptions, learning_rate: float
+) -> Optimizer:
+    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`, also from groups.
 
     Raises:
         ValueError: an argument has a value that the optimizer does not take.
@@ -80,7 +82,8 @@ class Schedule:
         self._scheduler: Any = None
         if options is not None:
             steps = epochs * (batches_per_epoch if self._per_batch else 1)
-            arguments = _with_defaults(options.name, options.arguments, steps, self.learning_rate)
+            rates = [float(group["lr"]) for group in optimizer.param_groups]
+            arguments = _with_defaults(options.name, options.arguments, steps, rates)
             self._scheduler = _construct(
                 f"scheduler {options.name}",
                 lambda: _schedulers()[options.name](optimizer, **arguments),
@@ -148,9 +151,10 @@ def _check_arguments(what: str, made: type[Any], ours: Mapping[str, Any], given:
         raise ValueError(f"{what}: {error}; its arguments are {choices}") from error
 
 
-def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, learning_rate: float) -> dict[str, Any]:
-    """Fill in what follows from the training options: the run's length and the peak of a cycle."""
-    defaults: dict[str, Any] = {"max_lr": learning_rate} if name == "OneCycleLR" else {}
+def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: list[float]) -> dict[str, Any]:
+    """Fill in what follows from the training options: the run's length and the peak of a cycle, a group each."""
+    peaks = rates if len(rates) > 1 else rates[0]
+    defaults: dict[str, Any] = {"max_lr": peaks} if name == "OneCycleLR" else {}
     if name in RUN_LENGTH and "epochs" not in arguments:
         defaults[RUN_LENGTH[name]] = steps
     return {**defaults, **arguments}

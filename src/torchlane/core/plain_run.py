@@ -12,7 +12,7 @@ from torchlane.core import interruption
 from torchlane.core.batches import Batches
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
-from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of
+from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
 from torchlane.core.optimizers import Schedule
 from torchlane.core.stepping import Stepper, process_settings
 
@@ -35,8 +35,10 @@ class PlainRun:
         self._valid_features, self._valid_targets = (tensor.to(device) for tensor in member.valid.tensors)
         self._objective = member.objective
         self._options = member.options
+        self._train = member.train
+        self._has_learned = member.adaptation is not None
         self._batches = Batches(place(member.train, device), self._options.batch_size, device=device)
-        self._stepper = Stepper(self._model, self._objective.criterion, self._options)
+        self._stepper = Stepper(self._model, self._objective.criterion, self._options, member.adaptation)
         epochs, scheduler = self._options.epochs, self._options.scheduler
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))
         self._best: Weights | None = None
@@ -53,6 +55,8 @@ class PlainRun:
             ValueError: a loss is no longer a finite number, unless other members shall keep going.
         """
         with self._random.in_use(), process_settings(self._options):
+            if self._has_learned and self._has_valid and not self._history:
+                self._look_at_start()
             self.last_state = self.state_dict()
             ended = False
             while not (ended or self.epoch >= self._options.epochs or self._out_of_patience()):
@@ -60,7 +64,7 @@ class PlainRun:
                 self._fault = fault_of(line, self._has_valid)
                 if self._fault and not self._keep_going:
                     raise ValueError(self._fault)
-                kept = {0: self._history[self._best_epoch - 1]}
+                kept = {0: line_of(self._history, self._best_epoch)}
                 ended = bool(self._fault) or (self._stop is not None and bool(self._stop(self.epoch, kept)))
                 self.last_state = self.state_dict()
                 yield line
@@ -71,7 +75,7 @@ class PlainRun:
     def outcomes(self) -> list[Outcome]:
         """What became of the member: the weights of the lowest validation loss, or the last without validation."""
         weights = _copy_weights(self._model) if self._best is None else self._best
-        kept = self._history[self._best_epoch - 1]
+        kept = line_of(self._history, self._best_epoch)
         return [Outcome(weights=weights, history=self._history, kept=kept, error=self._fault)]
 
     def _out_of_patience(self) -> bool:
@@ -106,8 +110,28 @@ class PlainRun:
         self._history.append(line)
         return line
 
+    def _look_at_start(self) -> None:
+        """Let the weights that the training starts with be the best so far."""
+        device = self._valid_targets.device
+        features, targets = (tensor.to(device) for tensor in self._train.tensors)
+        metric = self._objective.task.primary_metric
+        self._model.eval()
+        with torch.inference_mode():
+            outputs = torch.cat([self._model(rows) for rows in features.split(VALID_ROWS)])
+        line = {
+            "epoch": 0,
+            "train_loss": self._objective.loss(outputs, targets),
+            "valid_loss": math.nan,
+            f"train_{metric}": self._objective.scores(outputs[None], targets[None])[0],
+            f"valid_{metric}": math.nan,
+            "learning_rate": self._schedule.learning_rate,
+            "seconds": 0.0,
+        }
+        self._look_at_valid(line)
+        self._history.append(line)
+
     def _walk_train(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        self._model.train()
+        self._stepper.begin_epoch(self.epoch + 1)
         losses, all_outputs, all_targets = [], [], []
         for features, targets in self._batches:
             interruption.check()
@@ -125,7 +149,7 @@ class PlainRun:
             outputs = torch.cat([self._model(rows) for rows in self._valid_features.split(VALID_ROWS)])
             line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
             line[f"valid_{metric}"] = self._objective.scores(outputs[None], self._valid_targets[None])[0]
-        if self._best is None or line["valid_loss"] < self._history[self._best_epoch - 1]["valid_loss"]:
+        if self._best is None or line["valid_loss"] < line_of(self._history, self._best_epoch)["valid_loss"]:
             self._best, self._best_epoch = _copy_weights(self._model), self.epoch
 
     def state_dict(self) -> State:

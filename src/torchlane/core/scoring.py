@@ -29,7 +29,7 @@ from torchlane.core.failures import (
     ScoringError,
     TooManyRejectedError,
 )
-from torchlane.core.inference import TrainedModel
+from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import PredictionOptions
 from torchlane.core.rows import ROW
 
@@ -71,10 +71,15 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Claim:
-    """A content that this job alone may score, as long as it renews its lease."""
+    """A content that this job alone may score, as long as it renews its lease.
+
+    It is read under `name`, but its output is named after the `first_name` it had, so that every attempt
+    writes to the same place.
+    """
 
     key: int
     name: str
+    first_name: str
     checksum: str
     attempts: int
 
@@ -157,7 +162,7 @@ class Ledger(Protocol):
         """Set a file aside with the reason; where it does not count, the attempt was not the file's fault."""
 
     def claimed(self) -> list[tuple[str, str]]:
-        """List name and checksum of the contents that jobs are at work on."""
+        """List first name and checksum of the contents that jobs are at work on."""
 
     def entries(self) -> list[dict[str, Any]]:
         """List what became of each file."""
@@ -212,10 +217,16 @@ class _Outcome:
 
 
 def score_inbox(
-    inbox: Inbox, ledger: Ledger, predictions: PredictionStore, model: TrainedModel, options: PredictionOptions
+    inbox: Inbox,
+    ledger: Ledger,
+    predictions: PredictionStore,
+    model: TrainedModel,
+    options: PredictionOptions,
+    coverage: float = COVERAGE,
 ) -> dict[str, Any]:
     """Score each file that has settled, is no copy and is claimed by no other job.
 
+    Intervals are made to cover `coverage` of new rows.
     The result has `files` (each with `state`, and `rows` or `error`), how many are `copies` or
     `waiting` to settle, and `errors`: exit status and message of each.
 
@@ -233,7 +244,7 @@ def score_inbox(
     for checksum, name in _settled(inbox, ledger, listed, options, outcome):
         present.setdefault(checksum, []).append(name)
     outcome.copies += sum(len(names) - 1 for names in present.values())
-    scorer = ChunkScorer(model, options.keys)
+    scorer = ChunkScorer(model, options.keys, coverage)
     while (claim := ledger.claim(present, options)) is not None:
         job = _Job(inbox, ledger, predictions, scorer, options, claim, files[claim.name])
         job.run(outcome)
@@ -363,7 +374,7 @@ class _Job:
         read = rejected = 0
         with (
             self._inbox.open(self._file) as table,
-            self._predictions.writer(claim.name, claim.checksum) as writer,
+            self._predictions.writer(claim.first_name, claim.checksum) as writer,
             _writing(writer) as write,
         ):
             unknown = scorer.check_columns(table.names)
@@ -388,7 +399,7 @@ class _Job:
                 rows_scored=read - rejected,
                 rows_rejected=rejected,
                 model=scorer.model.fingerprint,
-                output=self._predictions.output_name(claim.name, claim.checksum),
+                output=self._predictions.output_name(claim.first_name, claim.checksum),
                 seconds=time.perf_counter() - started,
                 note=f"ignored, since not declared: {', '.join(unknown)}" if unknown else "",
                 drift=measured,

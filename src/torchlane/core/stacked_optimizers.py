@@ -2,7 +2,8 @@
 
 `torch.optim` takes one rate for a tensor, so the members' rows of numbers go to the fused kernels that
 stand behind `torch.optim.SGD`, `Adam` and `AdamW` with `fused=True`. A kernel works on one row after
-another, so a member's bits are its own; rows whose settings agree share a call.
+another, so a member's bits are its own; rows whose settings agree share a call. Where a member has
+groups of parameters, a row is a piece of its numbers that is all of one group.
 """
 
 import copy
@@ -13,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.adaptation import ParameterGroup
 from torchlane.core.optimizers import Schedule, make_optimizer
 from torchlane.core.options import OptimizerOptions, TrainingOptions
 
 Rows = list[Tensor]  # (n_numbers,) each
+Owner = tuple[int, int]  # the member and the group that a row belongs to
 
 
 @dataclass(frozen=True)
@@ -57,22 +60,25 @@ def can_step_together(options: OptimizerOptions) -> bool:
 
 
 class MemberSettings:
-    """The rate and other settings of one member, as its schedule has them at the moment."""
+    """The rates and other settings of one member, a group each, as its schedule has them at the moment."""
 
-    def __init__(self, options: TrainingOptions, batches_per_epoch: int):
-        self._optimizer = make_optimizer([nn.Parameter(torch.empty(0))], options.optimizer, options.learning_rate)
+    def __init__(self, options: TrainingOptions, batches_per_epoch: int, groups: Sequence[ParameterGroup]):
+        nothing = [
+            {"params": [nn.Parameter(torch.empty(0))], "lr": options.learning_rate * group.rate} for group in groups
+        ]
+        self._optimizer = make_optimizer(nothing, options.optimizer, options.learning_rate)
         self.schedule = Schedule(self._optimizer, options.scheduler, options.epochs, batches_per_epoch)
         self.change_within_epoch = options.scheduler is not None and options.scheduler.step == "batch"
         self._optimizer.step()  # of nothing, since a schedule wants one before its own
 
     @property
-    def group(self) -> dict[str, Any]:
-        """The settings by the names of torch."""
-        return self._optimizer.param_groups[0]
+    def groups(self) -> list[dict[str, Any]]:
+        """The settings of each group by the names of torch."""
+        return self._optimizer.param_groups
 
-    def key(self, kernel: Kernel) -> tuple[Any, ...]:
-        """Equal for members that can share a call."""
-        return tuple(self.group[name] for name in ("lr", *sorted(kernel.arguments)))
+    def key(self, kernel: Kernel, group: int) -> tuple[Any, ...]:
+        """Equal for rows that can share a call."""
+        return tuple(self.groups[group][name] for name in ("lr", *sorted(kernel.arguments)))
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self._optimizer.state_dict(), "schedule": copy.deepcopy(self.schedule.state_dict())}
@@ -83,22 +89,28 @@ class MemberSettings:
 
 
 class StackedSteps:
-    """Step on the rows of some members, in place; `steps` are counted up before, () each."""
+    """Step on the rows of some members, in place; `steps` are counted up before, () each.
 
-    def __init__(self, name: str, settings: Sequence[MemberSettings]):
+    Rows of groups that are not among `active` stay as they are.
+    """
+
+    def __init__(self, name: str, settings: Sequence[MemberSettings], owners: Sequence[Owner], active: frozenset[int]):
         self._kernel = KERNELS[name]
         self._settings = settings
-        self.regroup()
+        self._owners = owners
+        self.regroup(active)
 
-    def regroup(self) -> None:
+    def regroup(self, active: frozenset[int]) -> None:
         """Take up settings that have changed."""
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for member, settings in enumerate(self._settings):
-            groups.setdefault(settings.key(self._kernel), []).append(member)
-        self._groups = list(groups.values())
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for row, (member, group) in enumerate(self._owners):
+            if group in active:
+                alike.setdefault(self._settings[member].key(self._kernel, group), []).append(row)
+        self._alike = list(alike.values())
 
     def __call__(self, numbers: Rows, gradients: Rows, moments: list[Rows], steps: Rows) -> None:
-        for members in self._groups:
-            rows, along, counts = ([each[member] for member in members] for each in (numbers, gradients, steps))
-            state = [[moment[member] for member in members] for moment in moments]
-            self._kernel.move(rows, along, state, counts, self._settings[members[0]].group)
+        for rows in self._alike:
+            of_rows, along, counts = ([each[row] for row in rows] for each in (numbers, gradients, steps))
+            state = [[moment[row] for row in rows] for moment in moments]
+            member, group = self._owners[rows[0]]
+            self._kernel.move(of_rows, along, state, counts, self._settings[member].groups[group])

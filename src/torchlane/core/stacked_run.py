@@ -11,17 +11,27 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core import interruption
+from torchlane.core.adaptation import ParameterGroup
 from torchlane.core.batches import draw_order
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
-from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of
+from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
 from torchlane.core.objectives import Objective
 from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
-from torchlane.core.stacking import Program, dropout_rates, pad_columns, stack_members, unstack_member, views_of
+from torchlane.core.stacking import (
+    Program,
+    dropout_rates,
+    pad_columns,
+    pieces_of,
+    stack_members,
+    unstack_member,
+    views_of,
+)
 from torchlane.core.stepping import process_settings
 
 VALID_ROWS = 2048  # looked at together, by all members
 BUFFER = "buffer."  # before a network's own name of a buffer
+PULL, START = "pull", "start"  # how strongly each number is pulled, and where to
 Tensors = dict[str, Tensor]
 
 
@@ -40,19 +50,24 @@ class StackedRun:
         self._shared = members[0].options  # as far as `training.stack_key` makes them agree
         self._rows = _JoinedRows(members, program)
         self._random = [_MemberRandom(member, program) for member in members]
-        self._settings = [MemberSettings(each.options, _n_batches(each)) for each in members]
+        self._groups = _groups_of(members[0], program)
+        self._settings = [MemberSettings(each.options, _n_batches(each), _groups_of(each, program)) for each in members]
         self._active = list(range(len(members)))
         numbers, buffers = stack_members(program, [member.model for member in members])
         n_moments = KERNELS[self._shared.optimizer.name].n_moments
-        tensors = {"numbers": numbers, "steps": numbers.new_zeros(len(members), dtype=torch.float32)}
+        steps = numbers.new_zeros(len(members), len(self._groups), dtype=torch.float32)
+        tensors = {"numbers": numbers, "steps": steps}
         tensors |= {f"moment.{number}": torch.zeros_like(numbers) for number in range(n_moments)}
+        tensors |= _pulls_of(members, program, numbers)
         tensors |= {BUFFER + name: buffer for name, buffer in buffers.items()}
+        self.epoch = 0
         self._stack = self._make_stack(tensors)
         self._best = self._stack.copy_networks()
         self._best_epochs = [0] * len(members)
+        self._best_losses = [math.inf] * len(members)
+        self._starts: dict[int, Line] = {}  # epoch 0 of members that have learned before
         self._lines: list[dict[int, Line]] = []  # an epoch each, by member
         self._outcomes: dict[int, Outcome] = {}
-        self.epoch = 0
         self.last_state: State = {}
 
     def epochs(self) -> Iterator[Line]:
@@ -62,6 +77,8 @@ class StackedRun:
             ValueError: a loss is no longer a finite number, unless the others shall keep going.
         """
         with process_settings(self._shared):
+            if self.epoch == 0 and not self._starts and self._members[0].adaptation is not None:
+                self._look_at_start()
             self.last_state = self.state_dict()
             while self._active:
                 lines = self._train_epoch()
@@ -85,6 +102,7 @@ class StackedRun:
     def _train_epoch(self) -> dict[int, Line]:
         started = time.perf_counter()
         rates = {member: self._settings[member].schedule.learning_rate for member in self._active}
+        self._begin_epoch()
         losses, outputs, targets = self._walk_train()
         self.epoch += 1
         lines: dict[int, Line] = {}
@@ -115,6 +133,38 @@ class StackedRun:
             line["seconds"] = time.perf_counter() - started
         return lines
 
+    def _look_at_start(self) -> None:
+        """Let the weights that members with a valid part start with be the best so far."""
+        for positions in self._cohorts():
+            first = self._members[positions[0]]
+            if not len(first.valid):
+                continue
+            metric, n_rows = first.objective.task.primary_metric, len(first.train)
+            order = self._rows.orders([(member, torch.arange(n_rows)) for member in positions])
+            stack = self._stack if len(positions) == len(self._active) else self._take(positions)
+            pieces = [stack.evaluate(self._rows.gather(rows)[0]) for rows in order.split(VALID_ROWS, dim=1)]
+            outputs, targets = torch.cat(pieces, dim=1), self._rows.targets[order].to(self._rows.device)
+            scores = first.objective.scores(outputs, targets)
+            valid_losses, valid_scores = self._look_at_valid(positions, first)
+            for number, member in enumerate(positions):
+                self._starts[member] = {
+                    "epoch": 0,
+                    "train_loss": self._members[member].objective.loss(outputs[number], targets[number]),
+                    "valid_loss": valid_losses[number],
+                    f"train_{metric}": scores[number],
+                    f"valid_{metric}": valid_scores[number],
+                    "learning_rate": self._settings[member].schedule.learning_rate,
+                    "seconds": 0.0,
+                }
+                self._best_losses[member] = valid_losses[number]
+
+    def _begin_epoch(self) -> None:
+        """Let the groups and batch norms join in whose epoch has come."""
+        adaptation = self._members[0].adaptation
+        if adaptation is not None:
+            self._program.still_norms = adaptation.still_norms(self.epoch + 1)
+            self._stack.begin_epoch(self.epoch + 1)
+
     def _walk_train(self) -> tuple[list[float], Tensor, Tensor]:
         """Take the steps of an epoch: mean losses, outputs and targets (active, n_rows, …) in the order seen."""
         lengths = [len(self._members[member].train) for member in self._active]
@@ -139,7 +189,8 @@ class StackedRun:
     def _step(self, positions: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of the members at `positions`, on their `rows` (positions, n_rows)."""
         features, targets = self._rows.gather(rows)
-        noise = self._draw_noise([self._active[position] for position in positions], rows.shape[1], features.dtype)
+        dtype = next(self._members[0].model.parameters()).dtype  # features may be uint8
+        noise = self._draw_noise([self._active[position] for position in positions], rows.shape[1], dtype)
         objective = self._members[self._active[positions[0]]].objective
         if len(positions) == len(self._active):
             return self._stack.step(features, targets, noise, objective, self._shared.clip_norm)
@@ -168,22 +219,27 @@ class StackedRun:
         for each in settings:
             each.schedule.after_batch()
         if any(each.change_within_epoch for each in settings):
-            self._stack.optimizer.regroup()
+            self._stack.regroup()
 
     def _look_at_valid(self, positions: list[int], member: Member) -> tuple[list[float], list[float]]:
-        """Losses and scores of the members at `positions`, which share the rows of valid."""
+        """Losses and scores of the members at `positions`, whose rows of valid are the same, or as many."""
         if not len(member.valid):
             return [math.nan] * len(positions), [math.nan] * len(positions)
-        features, targets = self._rows.valid[id(member.valid)]
+        members = [self._members[self._active[position]] for position in positions]
+        features, targets = self._rows.valid_of(members)
         stack = self._stack if len(positions) == len(self._active) else self._take(positions)
-        outputs = torch.cat([stack.evaluate(rows) for rows in features.split(VALID_ROWS)], dim=1)
-        losses = [member.objective.loss(of_member, targets) for of_member in outputs]
-        return losses, member.objective.scores(outputs, targets.expand(len(positions), *targets.shape))
+        outputs = torch.cat([stack.evaluate(rows) for rows in features.split(VALID_ROWS, dim=1)], dim=1)
+        losses = [
+            each.objective.loss(of_member, of_rows)
+            for each, of_member, of_rows in zip(members, outputs, targets, strict=True)
+        ]
+        return losses, member.objective.scores(outputs, targets)
 
     def _note_best(self, member: int, line: Line, has_valid: bool) -> bool:
-        best = self._best_epochs[member]
-        better = not has_valid or best == 0 or line["valid_loss"] < self._lines[best - 1][member]["valid_loss"]
+        none_yet = self._best_epochs[member] == 0 and member not in self._starts
+        better = not has_valid or none_yet or line["valid_loss"] < self._best_losses[member]
         if better:
+            self._best_losses[member] = line["valid_loss"]
             self._best_epochs[member] = self.epoch
         return better
 
@@ -197,8 +253,7 @@ class StackedRun:
 
     def _part_with_finished(self, lines: dict[int, Line]) -> None:
         """Step the schedules, and let the members go that have no epoch left, no patience or no finite loss."""
-        kept = {member: self._lines[self._best_epochs[member] - 1][member] for member in lines}
-        stopped = self._stop(self.epoch, kept) if self._stop is not None else set()
+        stopped = self._stop(self.epoch, {each: self._kept_line(each) for each in lines}) if self._stop else set()
         remaining = []
         for position, member in enumerate(self._active):
             options, line = self._members[member].options, lines[member]
@@ -220,23 +275,30 @@ class StackedRun:
             if stack is not None:
                 self._stack = stack
         elif self._shared.scheduler is not None:
-            self._stack.optimizer.regroup()
+            self._stack.regroup()
+
+    def _kept_line(self, member: int) -> Line:
+        return line_of([lines[member] for lines in self._lines if member in lines], self._best_epochs[member])
 
     def _outcome(self, position: int, member: int, fault: str) -> Outcome:
-        history = [lines[member] for lines in self._lines if member in lines]
+        history = self._history_of(member)
         weights = self._weights_of(member, {name: best[position] for name, best in self._best.items()})
-        return Outcome(weights=weights, history=history, kept=history[self._best_epochs[member] - 1], error=fault)
+        return Outcome(weights=weights, history=history, kept=line_of(history, self._best_epochs[member]), error=fault)
+
+    def _history_of(self, member: int) -> list[Line]:
+        before = [self._starts[member]] if member in self._starts else []
+        return before + [lines[member] for lines in self._lines if member in lines]
 
     def _weights_of(self, member: int, tensors: Tensors) -> Weights:
         buffers = {name.removeprefix(BUFFER): tensor for name, tensor in tensors.items() if name.startswith(BUFFER)}
         return unstack_member(self._program, self._members[member].model, tensors["numbers"], buffers)
 
     def _cohorts(self) -> list[list[int]]:
-        """The active members' positions, those together that learn from the same rows and are judged by the same."""
+        """The active members' positions, those together that learn from as many rows and are judged by as many."""
         sharing: dict[tuple[int, int], list[int]] = {}
         for position, member in enumerate(self._active):
             each = self._members[member]
-            sharing.setdefault((id(each.train), id(each.valid)), []).append(position)
+            sharing.setdefault((len(each.train), len(each.valid)), []).append(position)
         return list(sharing.values())
 
     def _take(self, positions: list[int]) -> "_Stack":
@@ -245,7 +307,7 @@ class StackedRun:
 
     def _make_stack(self, tensors: Tensors, members: list[int] | None = None) -> "_Stack":
         settings = [self._settings[member] for member in (self._active if members is None else members)]
-        return _Stack(self._program, tensors, self._shared.optimizer.name, settings)
+        return _Stack(self._program, tensors, self._shared.optimizer.name, settings, self._groups, self.epoch + 1)
 
     def state_dict(self) -> State:
         """Everything the next epoch depends on, as copies."""
@@ -255,7 +317,9 @@ class StackedRun:
             "stack": {name: tensor.cpu().clone() for name, tensor in self._stack.tensors.items()},
             "best": dict(self._best),
             "best_epochs": list(self._best_epochs),
+            "best_losses": list(self._best_losses),
             "lines": list(self._lines),
+            "starts": dict(self._starts),
             "outcomes": dict(self._outcomes),
             "settings": [each.state_dict() for each in self._settings],
             "random": [each.state_dict() for each in self._random],
@@ -267,6 +331,7 @@ class StackedRun:
         self.epoch, self._active = state["epoch"], state["active"]
         self._best = {name: tensor.to(device) for name, tensor in state["best"].items()}
         self._best_epochs, self._lines, self._outcomes = state["best_epochs"], state["lines"], state["outcomes"]
+        self._best_losses, self._starts = state["best_losses"], state["starts"]
         for each, of_member in zip(self._settings, state["settings"], strict=True):
             each.load_state_dict(of_member)
         for random, of_member in zip(self._random, state["random"], strict=True):
@@ -277,22 +342,73 @@ class StackedRun:
 class _Stack:
     """The tensors of some members, (members, …) each, and the steps that change them in place.
 
-    One member alone has a twin, since a stack of one would take other matrix kernels.
+    One member alone has a twin, since a stack of one would take other matrix kernels. Parameters in none
+    of the `groups`, or in one whose epoch has not come, take no gradient.
     """
 
-    def __init__(self, program: Program, tensors: Tensors, optimizer: str, settings: list[MemberSettings]):
+    def __init__(
+        self,
+        program: Program,
+        tensors: Tensors,
+        optimizer: str,
+        settings: list[MemberSettings],
+        groups: Sequence[ParameterGroup],
+        epoch: int,
+    ):
         self._n_members = len(settings)
         twins = 2 if self._n_members == 1 else 1
         self._program = program
         self._all = {name: torch.cat([tensor] * twins) if twins > 1 else tensor for name, tensor in tensors.items()}
         self._gradients = torch.zeros_like(self._all["numbers"])
-        self._into_gradients = list(views_of(program, self._gradients).values())
+        self._into_gradients = views_of(program, self._gradients)
         views = views_of(program, self._all["numbers"])
-        self._parameters = {name: view.detach().requires_grad_() for name, view in views.items()}
+        self._parameters = {name: view.detach() for name, view in views.items()}
         self._buffers = {name.removeprefix(BUFFER): self._all[name] for name in tensors if name.startswith(BUFFER)}
-        moments = [list(self._all[name]) for name in tensors if name.startswith("moment.")]
-        self._rows = (list(self._all["numbers"]), list(self._gradients), moments, list(self._all["steps"]))
-        self.optimizer = StackedSteps(optimizer, settings * twins)
+        self._groups = groups
+        pieces = [
+            (member, group, piece)
+            for group, each in enumerate(groups)
+            for piece in pieces_of(program, each.names, self._gradients.shape[1])
+            for member in range(len(settings) * twins)
+        ]
+        owners = [(member, group) for member, group, _ in pieces]
+        moments = [name for name in tensors if name.startswith("moment.")]
+        self._rows = (
+            _cut_out(self._all["numbers"], pieces),
+            _cut_out(self._gradients, pieces),
+            [_cut_out(self._all[name], pieces) for name in moments],
+            [self._all["steps"][member, group] for member, group in owners],
+        )
+        self._active = self._active_in(epoch)
+        self.optimizer = StackedSteps(optimizer, settings * twins, owners, self._active)
+        self._take_gradients()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let the groups join in whose epoch has come."""
+        if self._active_in(epoch) != self._active:
+            self._active = self._active_in(epoch)
+            self._take_gradients()
+            self.regroup()
+
+    def regroup(self) -> None:
+        """Take up settings that have changed."""
+        self.optimizer.regroup(self._active)
+
+    def _active_in(self, epoch: int) -> frozenset[int]:
+        return frozenset(number for number, group in enumerate(self._groups) if epoch >= group.first_epoch)
+
+    def _take_gradients(self) -> None:
+        trained = {name for number in self._active for name in self._groups[number].names}
+        for name, parameter in self._parameters.items():
+            parameter.requires_grad_(name in trained)
+        self._trained = [parameter for name, parameter in self._parameters.items() if name in trained]
+        self._gradients_of_trained = [view for name, view in self._into_gradients.items() if name in trained]
+        self._counted = torch.zeros_like(self._all["steps"])
+        self._counted[:, list(self._active)] = 1
+        if PULL in self._all:
+            self._pulling = torch.zeros_like(self._gradients)
+            for piece in pieces_of(self._program, trained, self._gradients.shape[1]):
+                self._pulling[:, piece] = self._all[PULL][:, piece]
 
     @property
     def tensors(self) -> Tensors:
@@ -315,18 +431,20 @@ class _Stack:
         features, targets, *noise = map(self._with_twin, (features, targets, *noise))
         outputs = self._program.forward(self._parameters, self._buffers, features, noise)
         losses = objective.member_losses(outputs, targets)
-        torch._foreach_copy_(self._into_gradients, torch.autograd.grad(losses.sum(), list(self._parameters.values())))
+        torch._foreach_copy_(self._gradients_of_trained, torch.autograd.grad(losses.sum(), self._trained))
+        if PULL in self._all:
+            self._gradients.addcmul_(self._pulling, self._all["numbers"] - self._all[START])
         if clip_norm is not None:
             norms = self._gradients.norm(dim=1, keepdim=True)
             self._gradients.mul_((clip_norm / (norms + 1e-6)).clamp_max(1))  # as torch.nn.utils.clip_grad_norm_
-        self._all["steps"].add_(1)
+        self._all["steps"].add_(self._counted)
         self.optimizer(*self._rows)
         return outputs.detach()[: self._n_members], losses.detach()[: self._n_members]
 
     def evaluate(self, features: Tensor) -> Tensor:
-        """Look at features (n_rows, …) with every member: (members, n_rows, width)."""
+        """Look at features (members, n_rows, …) with every member: (members, n_rows, width)."""
         with torch.inference_mode():
-            of_all = features.expand(len(self._gradients), *features.shape)
+            of_all = self._with_twin(features)
             return self._program.forward(self._parameters, self._buffers, of_all, None)[: self._n_members]
 
     def _with_twin(self, tensor: Tensor) -> Tensor:
@@ -344,11 +462,19 @@ class _JoinedRows:
         features = _joined([pad_columns(part.tensors[0], program.n_columns) for part in parts.values()])
         joined = place(TensorDataset(features, _joined([part.tensors[1] for part in parts.values()])), self.device)
         self.features, self.targets = joined.tensors
-        self.valid = {
+        self._valid = {
             id(each): (pad_columns(each.tensors[0], program.n_columns).to(self.device), each.tensors[1].to(self.device))
             for each in {id(member.valid): member.valid for member in members}.values()
             if len(each)
         }
+
+    def valid_of(self, members: Sequence[Member]) -> tuple[Tensor, Tensor]:
+        """The rows that judge some members, as many for each: features and targets (members, n_rows, …)."""
+        parts = [self._valid[id(member.valid)] for member in members]
+        if len({id(member.valid) for member in members}) == 1:
+            features, targets = (each.expand(len(members), *each.shape) for each in parts[0])
+            return features, targets
+        return torch.stack([features for features, _ in parts]), torch.stack([targets for _, targets in parts])
 
     def orders(self, drawn: list[tuple[int, Tensor]]) -> Tensor:
         """Turn orders within own data sets into rows of the joined ones: (members, n_rows), 0 where shorter."""
@@ -406,6 +532,27 @@ def _bernoulli_is_uniform(dtype: torch.dtype) -> bool:
     first, second = Generator().manual_seed(0), Generator().manual_seed(0)
     drawn = torch.empty(1000, dtype=dtype).bernoulli_(0.3, generator=first)
     return torch.equal(drawn == 1, torch.empty(1000, dtype=torch.float64).uniform_(generator=second) < 0.3)
+
+
+def _groups_of(member: Member, program: Program) -> Sequence[ParameterGroup]:
+    """The groups of a member's adaptation; without one, all parameters are one."""
+    if member.adaptation is None:
+        return [ParameterGroup(tuple(slot.name for slot in program.slots))]
+    return member.adaptation.groups
+
+
+def _pulls_of(members: Sequence[Member], program: Program, numbers: Tensor) -> Tensors:
+    """How strongly each number is pulled towards where it is now, if any is."""
+    pulls = torch.zeros_like(numbers)
+    for row, member in zip(pulls, members, strict=True):
+        for group in _groups_of(member, program):
+            for piece in pieces_of(program, group.names, len(row)):
+                row[piece] = group.pull
+    return {PULL: pulls, START: numbers.clone()} if pulls.any() else {}
+
+
+def _cut_out(tensor: Tensor, pieces: list[tuple[int, int, slice]]) -> list[Tensor]:
+    return [tensor[member, piece] for member, _, piece in pieces]
 
 
 def _n_batches(member: Member) -> int:

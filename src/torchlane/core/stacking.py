@@ -9,7 +9,7 @@ all rows are padded to whole blocks of `BLOCK` numbers with zeros, which trainin
 import copy
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,12 +71,14 @@ class Program(Protocol):
     """How networks of one structure compute together.
 
     `noise_shapes` are those of the dropout masks for one row, in the order in which a network asks
-    for them; features are padded to `n_columns` where that is not None.
+    for them; features are padded to `n_columns` where that is not None. The batch norms in `still_norms`
+    keep their running statistics in training, too.
     """
 
     slots: list[Slot]
     noise_shapes: list[tuple[int, ...]]
     n_columns: int | None
+    still_norms: frozenset[str]
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
         """Map features (members, n_rows, …) to outputs (members, n_rows, width).
@@ -107,7 +109,8 @@ def structure_of(model: nn.Module) -> str:
         shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         return re.sub(r"Dropout\(p=[^,)]*", "Dropout(", f"{model} {shapes}")
     layers = [str(layer) for layer in model.children() if not isinstance(layer, nn.Dropout)]
-    layers[0] = layers[0].partition(", ")[2]
+    if type(next(model.children())) is nn.Linear:
+        layers[0] = layers[0].partition(", ")[2]
     return " ".join(layers)
 
 
@@ -133,6 +136,20 @@ def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor
 def views_of(program: Program, numbers: Tensor) -> dict[str, Tensor]:
     """Name the parameters in `numbers` (members, n_numbers): views (members, …), with the padding."""
     return {slot.name: numbers[:, slot.start : slot.end].unflatten(1, slot.shape) for slot in program.slots}
+
+
+def pieces_of(program: Program, names: Collection[str], n_numbers: int) -> list[slice]:
+    """Say where the parameters that are named stand among the `n_numbers` of a member; neighbours are one piece."""
+    ends = [*(slot.start for slot in program.slots[1:]), n_numbers]
+    pieces: list[slice] = []
+    for slot, end in zip(program.slots, ends, strict=True):
+        if slot.name not in names:
+            continue
+        if pieces and pieces[-1].stop == slot.start:
+            pieces[-1] = slice(pieces[-1].start, end)
+        else:
+            pieces.append(slice(slot.start, end))
+    return pieces
 
 
 def unstack_member(program: Program, model: nn.Module, numbers: Tensor, buffers: Tensors) -> dict[str, Tensor]:
@@ -186,7 +203,7 @@ def steadily(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
 
 
 class PerceptronProgram:
-    """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one linear."""
+    """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one (but dropout) linear."""
 
     def __init__(self, models: Sequence[nn.Module]):
         deepest = max(models, key=lambda model: len(list(model.children())))  # a rate of 0 has no layer
@@ -194,8 +211,9 @@ class PerceptronProgram:
         self._filling: dict[str, Tensor] = {}  # masks (n_columns,) where an activation makes something of 0
         self.slots: list[Slot] = []
         self.noise_shapes: list[tuple[int, ...]] = []
+        self.still_norms: frozenset[str] = frozenset()
         self.n_columns: int | None = _padded(max(_n_features(model) for model in models))
-        self._width, columns = 0, self.n_columns
+        self._width, columns = _n_features(deepest), self.n_columns
         for name, layer in self._layers:
             if isinstance(layer, nn.Linear):
                 self._width, n_in, columns = layer.out_features, columns, _padded(layer.out_features)
@@ -222,9 +240,10 @@ class PerceptronProgram:
                 features = _linear(features, weight, bias)
             elif isinstance(layer, nn.BatchNorm1d):
                 statistics = {key: buffers.get(f"{name}.{key}") for key in ("running_mean", "running_var")}
-                if noise is not None and layer.num_batches_tracked is not None:
+                training = noise is not None and name not in self.still_norms
+                if training and layer.num_batches_tracked is not None:
                     buffers[f"{name}.num_batches_tracked"].add_(1)
-                features = _batch_norm(layer, features, weight, bias, statistics, training=noise is not None)
+                features = _batch_norm(layer, features, weight, bias, statistics, training)
             elif isinstance(layer, nn.Dropout):
                 features = features if noise is None else features * _widened(next(masks), features.shape[2])
             elif isinstance(layer, nn.PReLU):
@@ -243,6 +262,7 @@ class FunctionalProgram:
 
     def __init__(self, model: nn.Module, features: Tensor):
         self.n_columns: int | None = None
+        self.still_norms: frozenset[str] = frozenset()
         self.slots: list[Slot] = []
         for name, parameter in model.named_parameters():
             start = _padded(self.slots[-1].end) if self.slots else 0
@@ -258,6 +278,8 @@ class FunctionalProgram:
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
         self._template.train(noise is not None)
+        for name in self.still_norms:
+            self._template.get_submodule(name).eval()
 
         def of_member(tensors: dict[str, Tensor], features: Tensor) -> Tensor:
             outputs: Tensor = functional_call(self._template, tensors, (features,))
@@ -310,15 +332,12 @@ def _is_perceptron(model: nn.Module) -> bool:
     known = (nn.Linear, nn.BatchNorm1d, nn.Dropout, nn.PReLU, *ACTIVATIONS)
     layers = list(model.children()) if type(model) is nn.Sequential else []
     cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
-    return (
-        bool(layers) and type(layers[0]) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
-    )
+    first = next((layer for layer in layers if type(layer) is not nn.Dropout), None)
+    return type(first) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
 
 
 def _n_features(model: nn.Module) -> int:
-    first = next(iter(model.children()))
-    assert isinstance(first, nn.Linear)
-    return first.in_features
+    return next(layer.in_features for layer in model.children() if isinstance(layer, nn.Linear))
 
 
 def _padded(length: int) -> int:

@@ -14,26 +14,32 @@ STATES = {
     "copy": "copies",
     "failed": "failed",
     "refused": "refused",
+    "gone": "gone or replaced before they could be scored",
+    "new": "new, which no run has seen yet",
 }
 
 Entry = dict[str, Any]
 
 
-def describe(use_case: str, entries: list[Entry], now: datetime) -> str:
+def describe(use_case: str, entries: list[Entry], present: set[str], now: datetime) -> str:
     """Sum a ledger up: how many files are in which state, what was done today, what failed and why, drift.
 
-    `entries` are those of `Ledger.entries`, with times in UTC; `now` has a time zone, whose days count.
+    `entries` are those of `Ledger.entries`, with times in UTC; `present` are the names in the inbox;
+    `now` has a time zone, whose days count.
     """
-    if not entries:
+    seen = {name for entry in entries for name in entry.get("names", [entry["name"]])}
+    entries = [entry | {"state": "gone"} if _is_gone(entry, present) else entry for entry in entries]
+    states = Counter(entry["state"] for entry in entries) + Counter({"new": len(present - seen)})
+    if not states:
         return f"{use_case}: no file has arrived yet"
-    states = Counter(entry["state"] for entry in entries)
     counts = ", ".join(f"{states[state]} {words}" for state, words in STATES.items() if states[state])
     done = [entry for entry in entries if entry["state"] == "done"]
     today = [entry for entry in done if _local(entry["ended"], now).date() == now.date()]
     lines = [f"{use_case}: {counts}", f"today: {_describe_work(today)}"]
     lines += _section("failed, with the reason", map(_describe_failure, _in(entries, "failed", "refused", "waiting")))
     lines += _section("being scored", (f"{e['name']} by {e['owner']}" for e in _in(entries, "claimed")))
-    lines += _section("drift", (f"{e['name']}: {'; '.join(e['drift']['beyond'])}" for e in done if _beyond(e)))
+    drifted = _latest([entry for entry in done if _beyond(entry)])
+    lines += _section("drift", (f"{entry['name']}: {'; '.join(_beyond(entry))}" for entry in drifted))
     lines += _section("scored last", (_describe_done(entry, now) for entry in _latest(done)))
     return "\n".join(lines)
 
@@ -43,6 +49,11 @@ def _in(entries: list[Entry], *states: str) -> Iterator[Entry]:
     for entry in entries:
         if entry["state"] in states and (entry["state"] != "waiting" or entry["error"]):
             yield entry
+
+
+def _is_gone(entry: Entry, present: set[str]) -> bool:
+    """Say whether no file in the inbox has the content any more, of one that was not scored."""
+    return entry["state"] in ("failed", "waiting") and present.isdisjoint(entry["names"])
 
 
 def _latest(done: list[Entry]) -> list[Entry]:

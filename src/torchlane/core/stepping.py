@@ -1,6 +1,6 @@
 """One step of an optimizer: forward, backward, update, and what may make it faster."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from torchlane.core.adaptation import Adaptation
 from torchlane.core.optimizers import make_optimizer
 from torchlane.core.options import TrainingOptions
 
@@ -19,11 +20,17 @@ class Stepper:
 
     With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward,
     step. Without it the optimizer is fused where torch has that, and images are laid out channels
-    last. Precision, compilation and clipping come on top as the options say.
+    last. Precision, compilation and clipping come on top as the options say. With an `adaptation` its
+    groups alone are stepped on, each at its rate, and pulled to where they are now.
     """
 
-    def __init__(self, model: nn.Module, criterion: nn.Module, options: TrainingOptions):
-        self.optimizer = _make_optimizer(model, options)
+    def __init__(
+        self, model: nn.Module, criterion: nn.Module, options: TrainingOptions, adaptation: Adaptation | None = None
+    ):
+        self.optimizer = _make_optimizer(model, options, adaptation)
+        self._model = model
+        self._adaptation = adaptation
+        self._pulled = _pulled_parameters(model, adaptation)
         self._parameters = list(model.parameters())
         self._criterion = criterion
         self._clip_norm = options.clip_norm
@@ -37,6 +44,12 @@ class Stepper:
         if options.compile is not None:
             self._forward = torch.compile(model, mode=options.compile)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Put the network into training mode, as far as it is to train in this epoch."""
+        self._model.train()
+        if self._adaptation is not None:
+            self._adaptation.begin_epoch(self._model, epoch)
+
     def step(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Take a step on one batch; give the outputs (n_rows, width) and the loss (), without gradients."""
         if self._channels_last and features.ndim == 4:
@@ -47,11 +60,13 @@ class Stepper:
             loss = self._criterion(outputs, targets)
         if self._scaler is None:
             loss.backward()
+            self._pull()
             self._clip()
             self.optimizer.step()
         else:
             self._scaler.scale(loss).backward()
             self._scaler.unscale_(self.optimizer)
+            self._pull()
             self._clip()
             self._scaler.step(self.optimizer)
             self._scaler.update()
@@ -68,6 +83,11 @@ class Stepper:
         self.optimizer.load_state_dict(state["optimizer"])
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
+
+    def _pull(self) -> None:
+        for parameter, start, strength in self._pulled:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - start, alpha=strength)
 
     def _clip(self) -> None:
         if self._clip_norm is not None:
@@ -88,8 +108,35 @@ def process_settings(options: TrainingOptions) -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-def _make_optimizer(model: nn.Module, options: TrainingOptions) -> Optimizer:
-    plain = make_optimizer(model.parameters(), options.optimizer, options.learning_rate)
+def _pulled_parameters(model: nn.Module, adaptation: Adaptation | None) -> list[tuple[nn.Parameter, Tensor, float]]:
+    """List the parameters that are pulled, where to, and how strongly."""
+    parameters = dict(model.named_parameters())
+    groups = () if adaptation is None else adaptation.groups
+    return [
+        (parameters[name], parameters[name].detach().clone(), group.pull)
+        for group in groups
+        if group.pull
+        for name in group.names
+    ]
+
+
+def _groups_of(
+    model: nn.Module, adaptation: Adaptation | None, learning_rate: float
+) -> Iterable[nn.Parameter] | list[dict[str, Any]]:
+    if adaptation is None:
+        return model.parameters()
+    parameters = dict(model.named_parameters())
+    return [
+        {"params": [parameters[name] for name in group.names], "lr": learning_rate * group.rate}
+        for group in adaptation.groups
+    ]
+
+
+def _make_optimizer(model: nn.Module, options: TrainingOptions, adaptation: Adaptation | None) -> Optimizer:
+    def groups() -> Iterable[nn.Parameter] | list[dict[str, Any]]:
+        return _groups_of(model, adaptation, options.learning_rate)
+
+    plain = make_optimizer(groups(), options.optimizer, options.learning_rate)
     device = next(model.parameters()).device
     if options.exact or "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
         return plain
@@ -98,7 +145,7 @@ def _make_optimizer(model: nn.Module, options: TrainingOptions) -> Optimizer:
     arguments = {**options.optimizer.arguments, "fused": True}
     fused = options.optimizer.model_copy(update={"arguments": arguments})
     try:
-        return make_optimizer(model.parameters(), fused, options.learning_rate)
+        return make_optimizer(groups(), fused, options.learning_rate)
     except (ValueError, RuntimeError):  # some argument, such as differentiable, goes with no fused form
         return plain
 

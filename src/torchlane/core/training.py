@@ -163,6 +163,7 @@ def _key(member: Member) -> tuple[Any, ...]:
         tuple((name, tuple(weights.tolist())) for name, weights in criterion.named_buffers()),
         (options.batch_size, options.clip_norm, options.threads, options.matmul_precision),
         (options.optimizer.name, str(options.scheduler)),
+        None if member.adaptation is None else member.adaptation.structure,
     )
 
 

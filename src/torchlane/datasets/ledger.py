@@ -2,6 +2,7 @@
 
 import socket
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,6 +29,9 @@ CONTENTS = sql.Table(
     sql.Column("use_case", sql.String(200), nullable=False),
     sql.Column("checksum", sql.String(64), nullable=False),  # SHA-256; the identity of a file is its content
     sql.Column("name", sql.Text, nullable=False),  # under which it was, or will be, scored
+    sql.Column(
+        "first_name", sql.Text, nullable=False
+    ),  # which its output is named after, whatever name it is read under
     sql.Column("size", sql.BigInteger, nullable=False),
     sql.Column("state", sql.String(10), nullable=False),  # waiting, claimed, done, failed
     sql.Column("arrived", sql.DateTime, nullable=False),  # this and all times are UTC
@@ -174,6 +178,7 @@ class SQLLedger:
                     "use_case": self._use_case,
                     "checksum": checksum,
                     "name": file.name,
+                    "first_name": file.name,
                     "size": file.size,
                     "state": "waiting",
                     "arrived": self._now(connection),
@@ -217,7 +222,7 @@ class SQLLedger:
                     | ((CONTENTS.c.state == "claimed") & dead)
                 )
             )
-            columns = (CONTENTS.c[name] for name in ("key", "checksum", "state", "attempts", "owner"))
+            columns = (CONTENTS.c[name] for name in ("key", "checksum", "first_name", "state", "attempts", "owner"))
             query = sql.select(*columns).where(free).order_by(CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
             for row in connection.execute(query):
                 if row.checksum not in present:
@@ -246,7 +251,7 @@ class SQLLedger:
                 )
                 if claimed:
                     self._lease = lease
-                    return Claim(row.key, name, row.checksum, row.attempts + 1)
+                    return Claim(row.key, name, row.first_name, row.checksum, row.attempts + 1)
         return None
 
     def renew(self, claim: Claim) -> bool:
@@ -286,22 +291,31 @@ class SQLLedger:
         ]
 
     def claimed(self) -> list[tuple[str, str]]:
-        """List name and checksum of the contents that jobs are at work on."""
+        """List first name and checksum of the contents that jobs are at work on."""
         mine = (CONTENTS.c.use_case == self._use_case) & (CONTENTS.c.state == "claimed")
         with self._transaction() as connection:
-            return [(row.name, row.checksum) for row in connection.execute(sql.select(CONTENTS).where(mine))]
+            return [(row.first_name, row.checksum) for row in connection.execute(sql.select(CONTENTS).where(mine))]
 
     def entries(self) -> list[dict[str, Any]]:
-        """List the contents, oldest first, then names that are copies, wait to settle or are refused."""
+        """List the contents, oldest first, then names that are copies, wait to settle or are refused.
+
+        The former have `names` too: those whose content they were when last seen.
+        """
         with self._transaction() as connection:
             contents = connection.execute(
                 sql.select(CONTENTS).where(CONTENTS.c.use_case == self._use_case).order_by(CONTENTS.c.key)
             ).mappings()
             listed = [dict(row) for row in contents]
             names = {row["checksum"]: row["name"] for row in listed}
-            files = connection.execute(
-                sql.select(FILES).where(FILES.c.use_case == self._use_case).order_by(FILES.c.name)
-            ).mappings()
+            files = (
+                connection.execute(sql.select(FILES).where(FILES.c.use_case == self._use_case).order_by(FILES.c.name))
+                .mappings()
+                .all()
+            )
+            names_of = defaultdict(list)
+            for file in files:
+                names_of[file["checksum"]].append(file["name"])
+            listed = [{**row, "names": names_of[row["checksum"]]} for row in listed]
             for file in files:
                 if file["error"]:
                     listed.append({**file, "state": "refused"})

@@ -130,6 +130,7 @@ class PredictionFiles:
         if self._rejected not in self._partial:
             self._rejected.unlink(missing_ok=True)
         self._open.close()
+        _sync_folder(self._predictions.parent)
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -156,6 +157,15 @@ def _writer(path: Path, schema: pa.Schema) -> Any:
 
         return parquet.ParquetWriter(path, schema)
     return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, so that no power cut makes the ledger know more than the folder."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _shortened(stem: str) -> str:

@@ -6,8 +6,9 @@ from torch import nn
 
 from torchlane.core.models.convolutional import build_convolutional
 from torchlane.core.models.initialisation import initialise
-from torchlane.core.models.named import build_own, build_torchvision
+from torchlane.core.models.named import ColourModel, build_own, build_torchvision
 from torchlane.core.models.perceptron import build_perceptron
+from torchlane.core.models.published import load_published
 from torchlane.core.models.recurrent import Recurrent
 from torchlane.core.options import ModelOptions
 
@@ -24,15 +25,21 @@ FOREIGN = ("torchvision", "class")  # what they compute when they are made is no
 
 
 def build_model(
-    options: ModelOptions, shape: int | Sequence[int], n_outputs: int, code_counts: Mapping[int, int] | None = None
+    options: ModelOptions,
+    shape: int | Sequence[int],
+    n_outputs: int,
+    code_counts: Mapping[int, int] | None = None,
+    *,
+    from_published: bool = True,
 ) -> nn.Module:
     """Build a network: (n_rows, *shape) to (n_rows, n_outputs), weights drawn from the global generator.
 
     `shape` is that of one row's features: n_features, or (channels, height, width). `code_counts` says
     which of a table's features hold codes, and how many there are; only a transformer makes use of it.
+    Without `from_published` the published weights that `options` may ask for are left to a later `load_state_dict`.
 
     Raises:
-        ValueError: the kind of model does not take such features.
+        ValueError: the kind of model does not take such features, or published weights are not to be had.
     """
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     fitting, given = (OF_TABLES, "a table") if len(sizes) == 1 else (OF_IMAGES, "an image")
@@ -45,4 +52,7 @@ def build_model(
     else:
         model = BUILDERS[options.kind](options, sizes, n_outputs)
     initialise(model, options.initialisation)
+    if options.weights is not None and from_published:
+        assert isinstance(model, ColourModel)
+        load_published(model.model, options)
     return model

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.models.published import implied_arguments, pixel_scale
 from torchlane.core.options import ModelOptions
 
 COLOURS = 3
+SCALE = ("pixel_means", "pixel_deviations")  # buffers
 _trusted: set[str] = set()
 
 
@@ -20,17 +22,27 @@ def trust(module_class: str) -> None:
 
 
 class ColourModel(nn.Module):
-    """A model for colour images, given images with one channel too.
+    """A model for colour images, given images with one channel too, whose value each colour gets.
+
+    `scale` holds a mean and a deviation a colour, of pixels in 0 … 1, that published weights were trained
+    with. It is part of the `state_dict`, so a model file does not depend on what torchvision publishes later.
 
     Shape: (n_rows, 1 or 3, height, width) to (n_rows, n_outputs).
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, scale: tuple[Sequence[float], Sequence[float]] | None = None):
         super().__init__()
         self.model = model
+        self.pixel_means: Tensor | None
+        self.pixel_deviations: Tensor | None
+        for name, values in zip(SCALE, scale or (None, None), strict=True):
+            self.register_buffer(name, None if values is None else torch.tensor(values)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        outputs: Tensor = self.model(images.expand(-1, COLOURS, -1, -1))
+        colours = images.expand(-1, COLOURS, -1, -1)
+        if self.pixel_means is not None and self.pixel_deviations is not None:
+            colours = (colours - self.pixel_means) / self.pixel_deviations
+        outputs: Tensor = self.model(colours)
         return outputs
 
 
@@ -38,7 +50,8 @@ def build_torchvision(options: ModelOptions, shape: Sequence[int], n_outputs: in
     """Build a model of torchvision for (n_rows, channels, height, width), with weights drawn anew.
 
     Raises:
-        ValueError: there is no such model, it does not take the arguments, or it does not take such images.
+        ValueError: there is no such model or no such weights of it, it does not take the arguments, or
+            it does not take such images.
     """
     from torchvision import models
 
@@ -48,10 +61,10 @@ def build_torchvision(options: ModelOptions, shape: Sequence[int], n_outputs: in
     if shape[0] not in (1, COLOURS):
         raise ValueError(f"models of torchvision take images with 1 or {COLOURS} channels, not {shape[0]}")
     what = f"{options.name} of torchvision"
-    made = _construct(
-        what, lambda: models.get_model(options.name, weights=None, num_classes=n_outputs, **options.arguments)
-    )
-    return _checked(what, ColourModel(made), shape, n_outputs)
+    scale, implied = (None, {}) if options.weights is None else (pixel_scale(options), implied_arguments(options))
+    arguments = {**implied, **options.arguments}
+    made = _construct(what, lambda: models.get_model(options.name, weights=None, num_classes=n_outputs, **arguments))
+    return _checked(what, ColourModel(made, scale), shape, n_outputs)
 
 
 def build_own(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from torchlane.core import scoring
 from torchlane.core.inference import TrainedModel
-from torchlane.core.options import PredictionOptions
+from torchlane.core.options import EvaluationOptions, PredictionOptions
 from torchlane.core.scoring import Inbox, Ledger, PredictionStore
 
 if TYPE_CHECKING:
@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 def score_files(
-    inbox: Inbox, ledger: Ledger, predictions: PredictionStore, model: TrainedModel, prediction: PredictionOptions
+    inbox: Inbox,
+    ledger: Ledger,
+    predictions: PredictionStore,
+    model: TrainedModel,
+    prediction: PredictionOptions,
+    evaluation: EvaluationOptions,
 ) -> dict[str, Any]:
     """Score what waits in the inbox; see `torchlane.core.scoring.score_inbox`."""
-    return scoring.score_inbox(inbox, ledger, predictions, model, prediction)
+    return scoring.score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
 
 
 def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: PredictionOptions) -> dict[str, Any]:

@@ -11,7 +11,7 @@ def create_pipeline(use_case: str) -> Pipeline:
         [
             Node(
                 nodes.score_files,
-                inputs=["inbox", "ledger", "predictions", "model", "params:prediction"],
+                inputs=["inbox", "ledger", "predictions", "model", "params:prediction", "params:evaluation"],
                 outputs="scoring",
                 name="score_files",
                 tags="predict",

@@ -1,0 +1,114 @@
+"""What an exported program takes and gives, as JSON: all that others need to feed it."""
+
+import math
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from torchlane.core.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.images import ImageEncoder
+from torchlane.core.inference import COVERAGE, TrainedModel
+from torchlane.core.models.named import SCALE
+from torchlane.core.rows import MISSING_NUMBERS
+
+FORMAT = "torchlane-interface-1"
+INPUT = "features"
+PREPARATION = (
+    "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
+    "true and false as True and False. A cell that is empty or one of missing_values is missing; a number also where "
+    f"it is {', '.join(MISSING_NUMBERS)}, in any case."
+)
+LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
+QUANTILE = (
+    "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
+    "the value stands among quantiles (equally spaced shares from 0 to 1, linear between); median where missing"
+)
+
+
+def describe_interface(model: TrainedModel) -> dict[str, Any]:
+    """Say how columns become features, and what the prediction made of them means.
+
+    The shapes have the name `rows` where any number of them goes. `columns` are the encoder's own
+    statistics, and `features` say in words how each one is computed from them.
+    """
+    target, shape = model.encoder.target, list(model.encoder.feature_shape)
+    numeric = target.task == "regression"
+    half_width = model.calibration.half_width(COVERAGE) if numeric else None
+    known = half_width is not None and math.isfinite(half_width)
+    return {
+        "format": FORMAT,
+        "task": target.task,
+        "target": target.name,
+        "members": model.n_members,
+        "input": {
+            "name": INPUT,
+            "dtype": "float32" if model.encoder.image is None else "uint8",
+            "shape": ["rows", *shape],
+        },
+        "output": {
+            "name": output_name(model),
+            "dtype": "float64",
+            "shape": ["rows"] if numeric else ["rows", len(target.labels)],
+            "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
+            "labels": target.restore(target.labels).tolist(),
+        },
+        "interval": {"coverage": COVERAGE, "half_width": half_width} if known else None,
+        "preparation": PREPARATION,
+        "missing_values": list(model.data.missing_values),
+        "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
+        "features": [feature for column in model.encoder.columns for feature in _features(column)],
+        "pixels": _pixels(model),
+        "network": model.model.model_dump(mode="json", exclude={"weights_folder"}),
+        "source": model.details.get("source", ""),
+        "model": model.fingerprint,
+        "versions": {name: version(name) for name in ("torchlane", "torch")},
+    }
+
+
+def output_name(model: TrainedModel) -> str:
+    """Name the one output: `prediction`, or `probabilities`."""
+    return "prediction" if model.encoder.target.task == "regression" else "probabilities"
+
+
+def _pixels(model: TrainedModel) -> dict[str, list[float]] | None:
+    """Say what the network's first step subtracts from pixels / 255, and divides them by, a channel each."""
+    image = model.encoder.image
+    if image is None:
+        return None
+    published = [tensor[0].flatten().tolist() for name, tensor in model.weights.items() if name.endswith(SCALE)]
+    if published:
+        return dict(zip(("means", "deviations"), published, strict=True))
+    if image.encoding == "unit":
+        return {"means": [0.0] * image.size[0], "deviations": [1.0] * image.size[0]}
+    return {"means": list(image.means), "deviations": list(image.deviations)}
+
+
+def other_level(column: CategoryEncoder) -> str:
+    """Make a text that is no level of the column, since it is longer than all of them."""
+    return f"{''.join(column.levels)}?"
+
+
+def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[dict[str, Any]]:
+    """Say how the column's features are computed; for categories the encoder itself is asked."""
+    named = [{"name": name, "column": column.name} for name in column.feature_names]
+    if isinstance(column, ImageEncoder):
+        return [{**named[0], "value": "pixels as uint8, (channels, height, width); the program brings them to scale"}]
+    if isinstance(column, NumberEncoder):
+        value = QUANTILE if column.encoding == "quantile" else LINEAR
+        missing = {"indicates": "missing", "value": "1 where the value is missing, else 0"}
+        return [each | rest for each, rest in zip(named, ({"value": value}, missing), strict=False)]
+    encoded = column.encode(pd.Series([*column.levels, other_level(column), None], dtype=object))
+    if column.encoding == "codes":
+        *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
+        value = f"code of the level; {unseen} for another one, {missing_code} where missing"
+        return [{**named[0], "codes": codes, "unseen": unseen, "missing": missing_code, "value": value}]
+    features = []
+    for each, place in zip(named, encoded.argmax(0).tolist(), strict=True):
+        if place < len(column.levels):
+            level = column.levels[place]
+            features.append({**each, "indicates": "level", "level": level, "value": f"1 where it is {level}, else 0"})
+        else:
+            what = ("unseen", "missing")[place - len(column.levels)]
+            features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
+    return features

@@ -1,0 +1,225 @@
+"""Whether fine-tuning paid: the parent as it is, a model from scratch and the fine-tuned one, on the same rows."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from torchlane.core.checkpoints import CheckpointStore, NoCheckpoints
+from torchlane.core.encoders import TargetEncoder, fit_encoder
+from torchlane.core.evaluation import Scores, score
+from torchlane.core.inference import TrainedModel
+from torchlane.core.learning import Lesson, train_models
+from torchlane.core.options import (
+    DataOptions,
+    EncodingOptions,
+    FineTuningOptions,
+    ModelOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from torchlane.core.rows import ROW
+from torchlane.core.splits import rows_of
+from torchlane.core.tasks import TASKS
+from torchlane.core.tensors import build_tensors, fingerprint
+from torchlane.core.transfer.fine_tuning import data_for, fine_tune, make_lesson, split_new_rows
+
+logger = logging.getLogger(__name__)
+
+CONTENDERS = ("parent", "scratch", "fine_tuned")
+SEEDS_APART = 1000  # between the members of one repeat and the next
+
+
+def compare(
+    parent: TrainedModel,
+    fine_tuned: TrainedModel,
+    clean_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    data: DataOptions,
+    split: SplitOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    options: FineTuningOptions,
+    checkpoints: CheckpointStore,
+) -> list[dict[str, Any]]:
+    """Score the three on the test part of each of `options.repeats` splits: `repeat`, `model`, and the task's metrics.
+
+    The first repeat is the split that `fine_tuned` was made with; each other one deals the new rows anew
+    and tunes the parent anew. `scratch` is what the sections `encoding`, `model` and `training` make of the
+    same train and valid rows. All that are trained are stacked where their shapes allow.
+    """
+    adapted = data_for(parent, data, options)
+    dealt = [splits] + [split_new_rows(clean_rows, adapted, split, options, each) for each in range(1, options.repeats)]
+    tuned = [fine_tuned]
+    source = str(clean_rows.attrs.get("source", ""))
+    if len(dealt) > 1:
+        lessons = []
+        for number, each in enumerate(dealt[1:], start=1):
+            own = options.model_copy(update={"seed": options.seed + SEEDS_APART * number})
+            lessons.append(make_lesson(parent, clean_rows, each, data, encoding, training, own))
+        tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
+    lessons = [
+        _scratch_lesson(clean_rows, each, adapted, encoding, training, number) for number, each in enumerate(dealt)
+    ]
+    scratch = [each for each, _ in train_models(lessons, adapted, model, checkpoints, source)]
+    lines = []
+    for repeat, each in enumerate(dealt):
+        test = rows_of("test", clean_rows, each)
+        models = dict(zip(CONTENDERS, (parent, scratch[repeat], tuned[repeat]), strict=True))
+        target = tuned[repeat].encoder.target
+        lines += [{"repeat": repeat, "model": name, **score_on(test, each, target)} for name, each in models.items()]
+    return lines
+
+
+def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder) -> Scores:
+    """Score a model on clean rows by the classes of `target`; a class that the model does not know has probability 0.
+
+    No metrics where rows are none, or the model predicts something else.
+    """
+    own = model.encoder.target
+    if not len(rows) or ("regression" in (own.task, target.task) and own.task != target.task):
+        return {}
+    features = torch.from_numpy(model.encoder.encode_features(rows))
+    prediction = model.joint_prediction(model.member_predictions(features))
+    values = rows[target.name]
+    if target.task == "regression":
+        return score(model.task, prediction, torch.tensor(values.to_numpy("float64")))
+    truth = torch.from_numpy(target.label_index(values))
+    return score(TASKS[target.task], _by_labels(prediction, own, target), truth)
+
+
+def _by_labels(probabilities: Tensor, own: TargetEncoder, target: TargetEncoder) -> Tensor:
+    """Bring probabilities (n_rows, own labels) to those of `target`, summing to 1 where any is known."""
+    known = pd.Index(own.labels).get_indexer(pd.Index(target.labels))
+    padded = torch.cat([probabilities, probabilities.new_zeros(len(probabilities), 1)], dim=1)
+    found = padded[:, torch.from_numpy(np.where(known >= 0, known, len(own.labels)))]
+    total = found.sum(1, keepdim=True)
+    return torch.where(total > 0, found / total, 1 / len(target.labels))
+
+
+def summarise(table: pd.DataFrame, primary: str) -> dict[str, Any]:
+    """Give each contender's mean and standard deviation over repeats, and how far the fine-tuned one is ahead.
+
+    `ahead` is of the primary metric, repeat by repeat: mean, standard deviation and the repeats won.
+    """
+    metrics = [str(name) for name in table.columns.drop(["repeat", "model"])]
+    summary: dict[str, Any] = {"primary_metric": primary, "repeats": int(table["repeat"].max()) + 1, "models": {}}
+    for name in CONTENDERS:
+        own = table[table["model"] == name]
+        summary["models"][name] = {metric: _mean_and_spread(own[metric].astype("float64")) for metric in metrics}
+    if primary not in table:
+        return {**summary, "ahead": {}}
+    by_repeat = table.pivot(index="repeat", columns="model", values=primary).astype("float64")
+    ahead = {}
+    for name in CONTENDERS[:2]:
+        difference = (by_repeat["fine_tuned"] - by_repeat[name]).dropna()
+        if len(difference):
+            ahead[name] = {**_mean_and_spread(difference), "won": int((difference > 0).sum())}
+    return {**summary, "ahead": ahead}
+
+
+def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.DataFrame | None) -> dict[str, Any]:
+    """Score both on the parent's own test rows, which are `old` where its `part` is test; `reason` says why not.
+
+    `old` holds the clean rows and their part, as the parent's pipeline left them.
+    """
+    own = parent.encoder.target
+    if old is None:
+        return {"reason": "the parent's rows do not stand beside its model"}
+    try:
+        train = build_tensors(old[old["part"] == "train"], parent.encoder)
+        same = fingerprint(train) == parent.details.get("data_fingerprint")
+    except (KeyError, ValueError):
+        same = False
+    if not same:
+        return {"reason": "the rows that stand beside the parent's model are not those that it was trained on"}
+    test = old[old["part"] == "test"].reset_index(drop=True)
+    scores = {"parent": score_on(test, parent, own), "fine_tuned": score_on(test, fine_tuned, own)}
+    return {"rows": len(test), **scores}
+
+
+def count_known(
+    clean_rows: pd.DataFrame, splits: pd.DataFrame, old: pd.DataFrame | None, data: DataOptions
+) -> int | None:
+    """Count the new test rows that the parent was trained on, target included; None where its rows are not known."""
+    names = [*data.feature_columns, data.target]
+    if old is None or not set(names) <= set(old):
+        return None
+    trained = old.loc[old["part"] == "train", names].drop_duplicates()
+    test = rows_of("test", clean_rows, splits)
+    return int(test[[ROW, *names]].merge(trained, on=names)[ROW].nunique())
+
+
+def judge(
+    parent: TrainedModel,
+    fine_tuned: TrainedModel,
+    clean_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    scores: pd.DataFrame,
+    old: pd.DataFrame | None,
+) -> dict[str, Any]:
+    """Give `comparison`, `forgetting`, `known_to_parent`, `parent` and `fine_tuning` of the metrics, and log them.
+
+    `scores` are the lines of `compare`; `old` are the rows of the parent, with `part`.
+    """
+    summary = summarise(scores, fine_tuned.task.primary_metric)
+    forgetting = describe_forgetting(parent, fine_tuned, old)
+    known = count_known(clean_rows, splits, old, fine_tuned.data)
+    _log_comparison(summary, forgetting, known)
+    details = {name: fine_tuned.details[name] for name in ("parent", "fine_tuning")}
+    return {"comparison": summary, "forgetting": forgetting, "known_to_parent": known, **details}
+
+
+def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None) -> None:
+    """Say in the log whether it paid, and what was forgotten."""
+    primary = summary["primary_metric"]
+    for name, metrics in summary["models"].items():
+        shown = ", ".join(
+            f"{metric} {value['mean']:.4g} ± {value['spread']:.2g}" for metric, value in metrics.items() if value
+        )
+        logger.info(
+            "%-10s on the held-out new rows, %d repeats: %s", name, summary["repeats"], shown or "not comparable"
+        )
+    for name, ahead in summary["ahead"].items():
+        logger.info(
+            "fine-tuned - %s: %s %+.4g ± %.2g, ahead in %d of %d",
+            name, primary, ahead["mean"], ahead["spread"], ahead["won"], summary["repeats"],
+        )  # fmt: skip
+    if "reason" in forgetting:
+        logger.info("what was forgotten is not known: %s", forgetting["reason"])
+    else:
+        logger.info(
+            "on the parent's own %d test rows: %s of the parent %s, of the fine-tuned model %s",
+            forgetting["rows"], primary, _number(forgetting["parent"].get(primary)),
+            _number(forgetting["fine_tuned"].get(primary)),
+        )  # fmt: skip
+    if known:
+        logger.warning("%d of the held-out new rows stand in the parent's train part, so its score is flattered", known)
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4g}"
+
+
+def _mean_and_spread(values: pd.Series) -> dict[str, float]:
+    known = values.dropna()
+    return {"mean": float(known.mean()), "spread": float(known.std(ddof=0))} if len(known) else {}
+
+
+def _scratch_lesson(
+    clean_rows: pd.DataFrame,
+    splits: pd.DataFrame,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    training: TrainingOptions,
+    number: int,
+) -> Lesson:
+    parts = {part: rows_of(part, clean_rows, splits) for part in ("train", "valid")}
+    encoder = fit_encoder(parts["train"], data, encoding)
+    own = training.model_copy(update={"seed": training.seed + SEEDS_APART * number})
+    return Lesson(build_tensors(parts["train"], encoder), build_tensors(parts["valid"], encoder), encoder, own)

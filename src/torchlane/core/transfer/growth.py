@@ -1,0 +1,211 @@
+"""What becomes of a parent's encoder and weights when levels, classes or the task are others."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from torchlane.core.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder, natural_order
+from torchlane.core.images import ImageEncoder
+from torchlane.core.inference import TrainedModel
+from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
+from torchlane.core.transfer.layers import Layer, shown
+
+NEW = -1  # stands where the parent has nothing to take weights from
+CONTINUOUS = ("transformer.cont_embeddings.weight", "transformer.cont_embeddings.bias")
+EMBEDDING = "transformer.cat_embeddings.embeddings."
+
+
+def grow_encoder(
+    parent: Encoder,
+    train_rows: pd.DataFrame,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    options: FineTuningOptions,
+) -> Encoder:
+    """Take over the parent's encoding, and give levels that only the new rows have codes of their own.
+
+    Scales stay unless `options.rescale`. A level with fewer than `encoding.min_level_count` rows stays unseen.
+
+    Raises:
+        ValueError: the classes of the new rows do not go with the parent's.
+    """
+    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
+    for column in parent.columns:
+        values = train_rows[column.name]
+        if column.kind == "category":
+            columns.append(column.grow(values, encoding.min_level_count))
+        elif column.kind == "number":
+            columns.append(column.grow(values, options.rescale))
+        else:
+            columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
+    return Encoder(columns=tuple(columns), target=_grow_target(parent.target, train_rows, data, encoding, options))
+
+
+def _grow_target(
+    parent: TargetEncoder,
+    train_rows: pd.DataFrame,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    options: FineTuningOptions,
+) -> TargetEncoder:
+    values = train_rows[data.target]
+    if data.task == "regression":
+        if options.rescale or parent.task != "regression":
+            return TargetEncoder.fit(values, data.task, encoding.target)
+        return TargetEncoder(name=data.target, task=data.task, factor=parent.factor, offset=parent.offset)
+    kept = parent.labels if options.head == "grow" else ()
+    labels = natural_order({*kept, *values.unique()})
+    if data.task == "binary" and len(labels) != 2:
+        raise ValueError(
+            f"the head cannot be mapped: a binary task has 2 labels, and with those of the parent there are "
+            f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
+        )
+    counts = values.value_counts().reindex(list(labels), fill_value=0)
+    return TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+
+
+def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
+    """Refuse a parent whose head says nothing about the target.
+
+    Raises:
+        ValueError: it was trained for another task, and its head is to be kept.
+    """
+    if head != "replace" and "regression" in (parent.task, data.task) and parent.task != data.task:
+        raise ValueError(
+            f"the head cannot be mapped: the parent was trained for another task, {parent.task} of '{parent.name}', "
+            f"not {data.task} of '{data.target}'; name another fine_tuning.parent, or keep only the layers before "
+            f"the head with fine_tuning.head: replace"
+        )
+
+
+def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
+    """Say from which feature of the parent each feature takes its weights.
+
+    A level of its own takes those of unseen levels: so it starts from what the parent made of it. Where
+    the parent has no such feature, and where a flag of missing values is new, there is `NEW`: the weights
+    start at zero, as the parent took no notice of it.
+    """
+    sources: list[int] = []
+    start = 0
+    for before, after in zip(parent.columns, grown.columns, strict=True):
+        names = before.feature_names
+        if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "one_hot":
+            places = {code: start + place for place, code in enumerate(before.indicator_codes)}
+            n_codes = len(before.levels) + 2
+            sources += [places.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
+        else:
+            sources += [start + place if place < len(names) else NEW for place in range(len(after.feature_names))]
+        start += len(names)
+    return sources
+
+
+def code_sources(parent: CategoryEncoder, grown: CategoryEncoder) -> list[int]:
+    """Say from which code of the parent each code takes its embedding: a new level from that of unseen ones."""
+    n_codes = len(parent.levels) + 2
+    return [code if code < n_codes else parent.unseen for code in range(len(grown.levels) + 2)]
+
+
+def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Tensor, Tensor]:
+    """Give the rows of the new head in terms of the old: float64 (n_new, n_old), and which are new: bool (n_new,).
+
+    One logit z of a binary parent becomes the logits 0 and z, and two of the parent's logits become their
+    difference, so that the probabilities of classes that stay keep their ratio.
+    """
+    n_new = {"multiclass": len(grown.labels)}.get(grown.task, 1)
+    n_old = {"multiclass": len(parent.labels)}.get(parent.task, 1)
+    new = torch.ones(n_new, dtype=torch.bool)
+    mapped = torch.zeros(n_new, n_old, dtype=torch.float64)
+    if head == "replace" or "regression" in (parent.task, grown.task):
+        if head != "replace":
+            mapped, new = torch.eye(1, dtype=torch.float64), ~new
+        return mapped, new
+    # The parent's logits, a class each, in terms of its outputs.
+    logits = torch.eye(n_old, dtype=torch.float64) if parent.task == "multiclass" else torch.tensor([[0.0], [1.0]])
+    places = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
+    if grown.task == "binary":
+        if NEW not in places:
+            mapped, new = (logits[places[1]] - logits[places[0]])[None].double(), ~new
+        return mapped, new
+    for row, place in enumerate(places):
+        if place != NEW:
+            mapped[row], new[row] = logits[place].double(), False
+    return mapped, new
+
+
+def grow_weights(
+    parent: TrainedModel,
+    member: int,
+    encoder: Encoder,
+    fresh: Mapping[str, Tensor],
+    head: Layer,
+    options: FineTuningOptions,
+) -> dict[str, Tensor]:
+    """Give a member's weights in the shapes of `fresh`, a network for `encoder` with weights drawn anew.
+
+    Raises:
+        ValueError: a layer has another shape for which no weights can be had.
+    """
+    weights = {}
+    mapped, new = head_map(parent.encoder.target, encoder.target, options.head)
+    for name, drawn in fresh.items():
+        if name not in parent.weights:
+            raise ValueError(f"the parent has no weights '{name}', which a network with its options has")
+        old = parent.weights[name][member]
+        if name in head.parameters:
+            old = _map_rows(old, drawn, mapped, new)
+        if old.shape != drawn.shape:
+            old = _take(name, old, drawn, parent.encoder, encoder)
+        weights[name] = old.to(drawn.dtype).clone()
+    return weights
+
+
+def _map_rows(old: Tensor, drawn: Tensor, mapped: Tensor, new: Tensor) -> Tensor:
+    if len(old) != mapped.shape[1]:  # of a norm in the head
+        return old
+    if old.shape[1:] != drawn.shape[1:] and new.all():
+        return drawn.clone()
+    rows = (mapped @ old.double().flatten(1) if old.ndim > 1 else mapped @ old.double()).to(drawn.dtype)
+    rows = rows.view(len(mapped), *old.shape[1:])
+    if old.shape[1:] == drawn.shape[1:]:
+        rows[new] = drawn[new]
+    return rows
+
+
+def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder) -> Tensor:
+    """Bring weights to the shape of `drawn` along the axis of the features."""
+    sources = feature_sources(parent, grown)
+    if name in CONTINUOUS:
+        coded = parent.code_counts, grown.code_counts
+        plain = [place for place in range(len(parent.feature_names)) if place not in coded[0]]
+        sources = [
+            plain.index(source) if source != NEW else NEW
+            for place, source in enumerate(sources)
+            if place not in coded[1]
+        ]
+    elif name.startswith(EMBEDDING):
+        number = int(name.removeprefix(EMBEDDING).partition(".")[0])
+        pairs = [
+            (before, after)
+            for before, after in zip(parent.columns, grown.columns, strict=True)
+            if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "codes"
+        ]
+        sources = code_sources(*pairs[number])
+    n_before = max(sources, default=0) + 1
+    for axis in range(old.ndim):
+        if drawn.shape[axis] == len(sources) and old.shape[axis] >= n_before and old.shape[axis] != drawn.shape[axis]:
+            taken = _select(old, axis, sources)
+            if taken.shape == drawn.shape:
+                return taken
+    raise ValueError(
+        f"layer {shown(name.rpartition('.')[0])} of the parent has weights of shape {tuple(old.shape)}, and the new "
+        f"rows need {tuple(drawn.shape)}; its network cannot take new levels or classes there, so keep data.columns "
+        f"to the parent's levels, or name the layer that gives the outputs in fine_tuning.head_layer"
+    )
+
+
+def _select(old: Tensor, axis: int, sources: Sequence[int]) -> Tensor:
+    padded = torch.cat([old, torch.zeros_like(old.narrow(axis, 0, 1))], dim=axis)
+    index = torch.tensor([source if source != NEW else old.shape[axis] for source in sources])
+    return padded.index_select(axis, index)

@@ -1,0 +1,150 @@
+"""The layers of a network as people name them, and which of them stay frozen."""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from torchlane.core.options import FreezeOptions
+
+WRAPPER = "network."  # before the names of an image network's layers; may be left out
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module with weights, and what belongs to it: norms and slopes that follow.
+
+    `parameters` and `norms` (batch norms with running statistics) have the names that the whole network
+    gives them.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    norms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Names:
+    """Parameters and batch norms, by name."""
+
+    parameters: frozenset[str] = frozenset()
+    norms: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Names") -> "Names":
+        return Names(self.parameters | other.parameters, self.norms | other.norms)
+
+    def __sub__(self, other: "Names") -> "Names":
+        return Names(self.parameters - other.parameters, self.norms - other.norms)
+
+
+def layers_of(network: nn.Module) -> list[Layer]:
+    """List the layers in the order in which the network was put together.
+
+    What has no matrix of its own, such as a norm, belongs to the layer before it.
+    """
+    layers: list[Layer] = []
+    for name, module in network.named_modules():
+        own = dict(module.named_parameters(prefix=name, recurse=False))
+        norms = (name,) if isinstance(module, _BatchNorm) else ()
+        if not own and not norms:
+            continue
+        if layers and all(parameter.ndim < 2 for parameter in own.values()):
+            before = layers.pop()
+            layers.append(Layer(before.name, (*before.parameters, *own), (*before.norms, *norms)))
+        else:
+            layers.append(Layer(name, tuple(own), norms))
+    return layers
+
+
+def shown(name: str) -> str:
+    """Write a name as people do: without the module that is around an image network."""
+    return name.removeprefix(WRAPPER)
+
+
+def find_head(network: nn.Module, n_outputs: int, named: str | None) -> Layer:
+    """Give the last layer, or the one that is `named`.
+
+    Raises:
+        ValueError: there is no such layer, or it does not have `n_outputs` outputs, so that no class is one of them.
+    """
+    layers = layers_of(network)
+    if named is not None and named not in [shown(layer.name) for layer in layers]:
+        raise ValueError(f"fine_tuning.head_layer '{named}' is no layer; {_listed(layers)}")
+    head = layers[-1] if named is None else next(layer for layer in layers if shown(layer.name) == named)
+    weight = network.get_parameter(head.parameters[0])
+    if weight.ndim < 2 or len(weight) != n_outputs:
+        raise ValueError(
+            f"the head cannot be mapped: layer {shown(head.name)} has weights of shape {tuple(weight.shape)}, and the "
+            f"network {n_outputs} outputs; name the layer that gives them in fine_tuning.head_layer; {_listed(layers)}"
+        )
+    return head
+
+
+def frozen_names(layers: Sequence[Layer], head: Layer, freeze: FreezeOptions) -> Names:
+    """Say which parameters keep their values and which batch norms their statistics.
+
+    Raises:
+        ValueError: a pattern matches nothing, or nothing is left to train.
+    """
+    every = names_of(layers)
+    frozen = Names()
+    for pattern in freeze.layers:
+        frozen |= matching(pattern, layers, "fine_tuning.freeze.layers")
+    if freeze.first > len(layers):
+        raise ValueError(f"fine_tuning.freeze.first {freeze.first} is more than the {len(layers)} {_listed(layers)}")
+    frozen |= names_of(layers[: freeze.first])
+    if freeze.all_but:
+        kept = Names()
+        for pattern in freeze.all_but:
+            kept |= names_of([head]) if pattern == "head" else matching(pattern, layers, "fine_tuning.freeze.all_but")
+        frozen = every - kept
+    if frozen.parameters == every.parameters:
+        raise ValueError(f"fine_tuning.freeze leaves nothing to train; {_listed(layers)}; freeze fewer of them")
+    return frozen
+
+
+def names_of(layers: Sequence[Layer]) -> Names:
+    """Join the names of some layers."""
+    return Names(
+        frozenset(name for layer in layers for name in layer.parameters),
+        frozenset(name for layer in layers for name in layer.norms),
+    )
+
+
+def matching(pattern: str, layers: Sequence[Layer], option: str) -> Names:
+    """Give what a pattern names: whole layers, all in a module, single norms or parameters.
+
+    Raises:
+        ValueError: it names nothing.
+    """
+    found = Names()
+    for layer in layers:
+        if _fits(pattern, _around(layer.name)):
+            found |= names_of([layer])
+            continue
+        found |= Names(
+            frozenset(name for name in layer.parameters if _fits(pattern, _around(name))),
+            frozenset(name for name in layer.norms if _fits(pattern, _around(name))),
+        )
+    if found == Names():
+        raise ValueError(f"{option} '{pattern}' matches nothing; {_listed(layers)}")
+    return found
+
+
+def _around(name: str) -> Iterator[str]:
+    """Give a name as people write it, and those of the modules around it."""
+    parts = shown(name).split(".")
+    return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+
+
+def _fits(pattern: str, names: Iterator[str]) -> bool:
+    if pattern.startswith("re:"):
+        return any(re.fullmatch(pattern.removeprefix("re:"), name) for name in names)
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def _listed(layers: Collection[Layer]) -> str:
+    return f"layers are {', '.join(shown(layer.name) for layer in layers)}"

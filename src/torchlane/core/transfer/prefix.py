@@ -1,0 +1,131 @@
+"""Frozen layers that come first are a function of the row alone, so their outputs are computed once."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.data import TensorDataset
+
+from torchlane.core.adaptation import Adaptation
+from torchlane.core.images import Pixels
+from torchlane.core.members import Member, Weights
+
+BLOCK_ROWS = 1024  # that go through the layers together
+MOST_BYTES = 1 << 30  # of outputs that are kept, all members together
+DOT = "/"  # stands for the dot in the names of a rest, since a name of a module has none
+
+
+def cut_prefix(members: list[Member]) -> list[Member]:
+    """Give members that have only the layers after the frozen ones, and learn from the outputs of those.
+
+    They draw the same random numbers and end with the same weights, within rounding. Members without
+    frozen layers in front, or whose outputs would take more than 1 GiB, stay as they are.
+    """
+    split = [_split(member) for member in members]
+    n_bytes = sum(_bytes_of(member, first) for member, (first, _) in zip(members, split, strict=True) if len(first))
+    if n_bytes > MOST_BYTES:
+        return members
+    return [
+        _cut(member, first, rest) if len(first) else member
+        for member, (first, rest) in zip(members, split, strict=True)
+    ]
+
+
+def restored(weights: Weights, whole: Weights) -> Weights:
+    """Put the weights of a rest back among those of the whole network, in its order."""
+    trained = {name.replace(DOT, "."): tensor for name, tensor in weights.items()}
+    return {name: trained.get(name, tensor) for name, tensor in whole.items()}
+
+
+def _split(member: Member) -> tuple[nn.Sequential, nn.Sequential]:
+    """Part the chain of modules: those that never change and draw nothing, and the rest."""
+    adaptation = member.adaptation
+    assert adaptation is not None
+    if type(member.model) is not nn.Sequential:
+        return nn.Sequential(), nn.Sequential()
+    chain = list(_chain(member.model, ""))
+    trained = {name for group in adaptation.groups for name in group.names}
+    length = 0
+    for number, (name, module) in enumerate(chain):
+        if not _is_still(name, module, trained, adaptation):
+            break
+        if next(module.parameters(), None) is not None:
+            length = number + 1
+            while length < len(chain) - 1 and _is_plain(chain[length][1]):
+                length += 1
+    parts = (chain[:length], chain[length:])
+    first, rest = (
+        nn.Sequential(OrderedDict((name.replace(".", DOT), module) for name, module in part)) for part in parts
+    )
+    return first, rest
+
+
+def _chain(model: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    if type(model) is not nn.Sequential:
+        yield prefix.removesuffix("."), model
+        return
+    for name, module in model.named_children():
+        yield from _chain(module, f"{prefix}{name}.")
+
+
+def _is_still(name: str, module: nn.Module, trained: set[str], adaptation: Adaptation) -> bool:
+    for below, each in module.named_modules(prefix=name):
+        if isinstance(each, _BatchNorm) and adaptation.norms.get(below, 1) is not None:
+            return False
+        if not _is_known(each):
+            return False
+    return not any(own in trained for own, _ in module.named_parameters(prefix=name))
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is None and not isinstance(module, _BatchNorm) and _is_known(module)
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether a module gives the same for a row each time; what others wrote is not looked into."""
+    known = isinstance(module, Pixels) or type(module).__module__.startswith("torch.nn.modules.")
+    return known and not isinstance(module, _DropoutNd) and not getattr(module, "dropout", 0)
+
+
+def _bytes_of(member: Member, first: nn.Sequential) -> int:
+    outputs = _through(first, member.train.tensors[0][:1])
+    return outputs.nbytes * (len(member.train) + len(member.valid))
+
+
+def _cut(member: Member, first: nn.Sequential, rest: nn.Sequential) -> Member:
+    train, valid = (
+        TensorDataset(_through(first, part.tensors[0]), part.tensors[1]) for part in (member.train, member.valid)
+    )
+    adaptation = member.adaptation
+    assert adaptation is not None
+    groups = tuple(
+        replace(group, names=tuple(_within(rest, name) for name in group.names)) for group in adaptation.groups
+    )
+    names = dict(rest.named_modules())
+    norms = {
+        _within(rest, name): first_epoch
+        for name, first_epoch in adaptation.norms.items()
+        if _within(rest, name) in names
+    }
+    return replace(member, model=rest, train=train, valid=valid, adaptation=Adaptation(groups, norms))
+
+
+def _within(rest: nn.Sequential, name: str) -> str:
+    """Give the name that something of the whole network has in the rest."""
+    for key in rest._modules:
+        around = key.replace(DOT, ".")
+        if name == around or name.startswith(f"{around}."):
+            return key + name.removeprefix(around)
+    return name
+
+
+def _through(first: nn.Sequential, features: Tensor) -> Tensor:
+    device = next(first.parameters()).device
+    first.eval()
+    with torch.no_grad():
+        done = [first(block.to(device)).cpu() for block in features.split(BLOCK_ROWS)]
+    return torch.cat(done) if done else features

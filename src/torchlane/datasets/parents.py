@@ -1,0 +1,83 @@
+"""The model that fine-tuning starts from, and the rows that it was trained and tested on."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+from kedro.io import AbstractDataset, DatasetError
+
+from torchlane.core import inference
+from torchlane.core.inference import TrainedModel
+from torchlane.core.rows import ROW
+
+
+class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
+    """A use case's own model, or any model file by path; loading it gives a store that is asked for one.
+
+    Args:
+        filepath: the use case's own model.
+        written: the file that fine-tuning writes, which no parent may be.
+        metadata: for other tools, such as Kedro-Viz.
+    """
+
+    def __init__(self, *, filepath: str, written: str, metadata: dict[str, Any] | None = None):
+        self._path = Path(filepath)
+        self._written = Path(written)
+        self.metadata = metadata
+
+    def load(self) -> "ParentStore":
+        return ParentStore(self._path, self._written)
+
+    def save(self, data: NoReturn) -> None:
+        raise DatasetError(f"a parent is never written, so {self._path} stays as it is")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"model": str(self._path), "written": str(self._written)}
+
+
+class ParentStore:
+    """Model files, with the rows that a pipeline leaves beside them."""
+
+    def __init__(self, own: Path, written: Path):
+        self._own = own
+        self._written = written
+
+    def model(self, path: str | None) -> TrainedModel:
+        """Read the model at `path`, or the use case's own.
+
+        Raises:
+            DatasetError: there is none, it is no whole model file of this format, or the file is the one that
+                fine-tuning writes.
+        """
+        place = self._own if path is None else Path(path)
+        if place.resolve() == self._written.resolve():
+            raise DatasetError(
+                f"fine_tuning.parent {place} is the file that fine-tuning writes, and a parent is never written over; "
+                f"copy it to another place and name that"
+            )
+        if not place.exists():
+            first = "run the use case's pipeline first" if path is None else "train it first"
+            raise DatasetError(
+                f"there is no parent {place} to fine-tune; {first}, or name a model file in fine_tuning.parent"
+            )
+        try:
+            return inference.load(place)
+        except (ValueError, OSError) as error:
+            raise DatasetError(f"the parent cannot be read: {error}") from error
+
+    def rows(self, path: str | None) -> pd.DataFrame | None:
+        """Read the clean rows, with `part`, that a pipeline left under the output root of the model at `path`.
+
+        None where there are none, or where they cannot be read.
+        """
+        place = (self._own if path is None else Path(path)).resolve()
+        use_case, root = place.parent.name, place.parents[2] if len(place.parents) > 2 else place.parent
+        try:
+            clean = pd.read_parquet(root / "02_intermediate" / use_case / "clean_rows.parquet")
+            splits = pd.read_parquet(root / "03_primary" / use_case / "splits.parquet")
+            return splits.merge(clean, on=ROW, how="left")
+        except (OSError, ValueError, KeyError):
+            return None

@@ -1,0 +1,136 @@
+"""The steps of the fine-tuning pipeline: unpack, call core, return."""
+
+from typing import Any, Protocol
+
+import pandas as pd
+from plotly.graph_objects import Figure
+
+from torchlane.core import evaluation, rows, splits, tensors, transfer
+from torchlane.core.checkpoints import CheckpointStore
+from torchlane.core.inference import TrainedModel
+from torchlane.core.options import (
+    DataOptions,
+    EncodingOptions,
+    EvaluationOptions,
+    FineTuningOptions,
+    ModelOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from torchlane.core.transfer import comparison
+from torchlane.figures import comparisons, curves, predictions
+
+
+class ParentStore(Protocol):
+    """Where parents stand; see `torchlane.datasets.parents`."""
+
+    def model(self, path: str | None) -> TrainedModel:
+        """Read a model, or the use case's own."""
+
+    def rows(self, path: str | None) -> pd.DataFrame | None:
+        """Read the rows that it was trained and tested on, where they stand beside it."""
+
+
+def check_new_rows(
+    new_rows: pd.DataFrame, parent: ParentStore, data: DataOptions, fine_tuning: FineTuningOptions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part clean new rows from rejected ones; see `torchlane.core.transfer.check_new_rows`."""
+    return transfer.check_new_rows(new_rows, parent.model(fine_tuning.parent), data, fine_tuning)
+
+
+def split_new_rows(
+    new_clean_rows: pd.DataFrame,
+    new_rejected_rows: pd.DataFrame,
+    parent: ParentStore,
+    data: DataOptions,
+    split: SplitOptions,
+    fine_tuning: FineTuningOptions,
+) -> pd.DataFrame:
+    """Give each new row its part, unless too many were rejected; see `torchlane.core.transfer.split_new_rows`."""
+    rows.check_rejections(new_clean_rows, new_rejected_rows, data)
+    adapted = transfer.data_for(parent.model(fine_tuning.parent), data, fine_tuning)
+    return transfer.split_new_rows(new_clean_rows, adapted, split, fine_tuning)
+
+
+def fine_tune_model(
+    parent: ParentStore,
+    new_clean_rows: pd.DataFrame,
+    new_splits: pd.DataFrame,
+    fine_tuning_checkpoints: CheckpointStore,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    training: TrainingOptions,
+    fine_tuning: FineTuningOptions,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train the parent's members on; see `torchlane.core.transfer.fine_tune`."""
+    model, source = parent.model(fine_tuning.parent), new_clean_rows.attrs["source"]
+    lesson = transfer.make_lesson(model, new_clean_rows, new_splits, data, encoding, training, fine_tuning)
+    (tuned,) = transfer.fine_tune(model, [lesson], data, fine_tuning, fine_tuning_checkpoints, source)
+    return tuned
+
+
+def compare_models(
+    parent: ParentStore,
+    fine_tuned_model: TrainedModel,
+    new_clean_rows: pd.DataFrame,
+    new_splits: pd.DataFrame,
+    comparison_checkpoints: CheckpointStore,
+    data: DataOptions,
+    split: SplitOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    fine_tuning: FineTuningOptions,
+) -> pd.DataFrame:
+    """Score parent, scratch and fine-tuned over several splits; see `torchlane.core.transfer.comparison.compare`."""
+    lines = comparison.compare(
+        parent.model(fine_tuning.parent),
+        fine_tuned_model,
+        new_clean_rows,
+        new_splits,
+        data,
+        split,
+        encoding,
+        model,
+        training,
+        fine_tuning,
+        comparison_checkpoints,
+    )
+    return pd.DataFrame(lines)
+
+
+def evaluate_fine_tuned(
+    parent: ParentStore,
+    fine_tuned_model: TrainedModel,
+    new_clean_rows: pd.DataFrame,
+    new_splits: pd.DataFrame,
+    comparison_scores: pd.DataFrame,
+    fine_tuning: FineTuningOptions,
+    evaluation_options: EvaluationOptions,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Score the parts of the new rows, and say whether it paid and what was forgotten."""
+    parts = {
+        part: tensors.build_tensors(splits.rows_of(part, new_clean_rows, new_splits), fine_tuned_model.encoder)
+        for part in splits.PARTS
+    }
+    metrics, listed = evaluation.evaluate(
+        fine_tuned_model, parts, new_clean_rows, new_splits, evaluation_options.coverage
+    )
+    own, old = parent.model(fine_tuning.parent), parent.rows(fine_tuning.parent)
+    verdict = comparison.judge(own, fine_tuned_model, new_clean_rows, new_splits, comparison_scores, old)
+    return {**metrics, **verdict}, listed
+
+
+def plot_fine_tuned_history(fine_tuned_history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw losses and the primary metric over epochs of fine-tuning."""
+    return curves.plot_history(fine_tuned_history, metrics["data"])
+
+
+def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw how parent, scratch and fine-tuned do on the held-out new rows."""
+    return comparisons.plot_comparison(comparison_scores, metrics)
+
+
+def plot_fine_tuned_predictions(fine_tuned_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw truth against prediction on the held-out new rows."""
+    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"])
