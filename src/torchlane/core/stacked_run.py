@@ -253,7 +253,11 @@ class StackedRun:
 
     def _part_with_finished(self, lines: dict[int, Line]) -> None:
         """Step the schedules, and let the members go that have no epoch left, no patience or no finite loss."""
-        stopped = self._stop(self.epoch, {each: self._kept_line(each) for each in lines}) if self._stop else set()
+        stopped = (
+            self._stop(self.epoch, {each: line_of(self._history_of(each), self._best_epochs[each]) for each in lines})
+            if self._stop
+            else set()
+        )
         remaining = []
         for position, member in enumerate(self._active):
             options, line = self._members[member].options, lines[member]
@@ -276,9 +280,6 @@ class StackedRun:
                 self._stack = stack
         elif self._shared.scheduler is not None:
             self._stack.regroup()
-
-    def _kept_line(self, member: int) -> Line:
-        return line_of([lines[member] for lines in self._lines if member in lines], self._best_epochs[member])
 
     def _outcome(self, position: int, member: int, fault: str) -> Outcome:
         history = self._history_of(member)
