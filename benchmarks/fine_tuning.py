@@ -242,7 +242,11 @@ def zoo(arguments: argparse.Namespace) -> None:
         )
         everything = train([lesson_of(pd.concat([old, new]), old.iloc[:0], options, 1000 * seed)], options)[0]
         tuning = type(options["fine_tuning"]).model_validate(
-            {"seed": 1000 * seed, "epochs": 60, "batch_size": 16, "patience_epochs": None, **arguments.set}
+            {
+                **options["fine_tuning"].model_dump(),
+                **{"seed": 1000 * seed, "epochs": 60, "batch_size": 16, "patience_epochs": None},
+                **arguments.set,
+            }
         )
         all_train = pd.DataFrame({ROW: new[ROW], "part": "train"})
         lesson = transfer.make_lesson(parent, new, all_train, data, options["encoding"], options["training"], tuning)
