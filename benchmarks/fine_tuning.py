@@ -311,7 +311,7 @@ def report(case: str, lines: pd.DataFrame, metrics: list[str]) -> None:
                 if name in table:
                     ahead = table["fine_tuned"] - table[name]
                     half = 1.96 * ahead.std() / np.sqrt(len(ahead))
-                    won = (ahead > 0).sum() if metric.endswith("score") else (ahead < 0).sum()
+                    won = (ahead < 0).sum() if metric.endswith("error") else (ahead > 0).sum()
                     print(f"    fine-tuned - {name}: {ahead.mean():+.4g} ± {half:.2g} (95 %), better in {won}")
         if "seconds" in of_size:
             spent = of_size.groupby("model")["seconds"].mean()
