@@ -242,7 +242,11 @@ def zoo(arguments: argparse.Namespace) -> None:
         )
         everything = train([lesson_of(pd.concat([old, new]), old.iloc[:0], options, 1000 * seed)], options)[0]
         tuning = type(options["fine_tuning"]).model_validate(
-            {"seed": 1000 * seed, "epochs": 60, "batch_size": 16, "patience_epochs": None, **arguments.set}
+            {
+                **options["fine_tuning"].model_dump(),
+                **{"seed": 1000 * seed, "epochs": 60, "batch_size": 16, "patience_epochs": None},
+                **arguments.set,
+            }
         )
         all_train = pd.DataFrame({ROW: new[ROW], "part": "train"})
         lesson = transfer.make_lesson(parent, new, all_train, data, options["encoding"], options["training"], tuning)
@@ -307,7 +311,7 @@ def report(case: str, lines: pd.DataFrame, metrics: list[str]) -> None:
                 if name in table:
                     ahead = table["fine_tuned"] - table[name]
                     half = 1.96 * ahead.std() / np.sqrt(len(ahead))
-                    won = (ahead > 0).sum() if metric.endswith("score") else (ahead < 0).sum()
+                    won = (ahead < 0).sum() if metric.endswith("error") else (ahead > 0).sum()
                     print(f"    fine-tuned - {name}: {ahead.mean():+.4g} ± {half:.2g} (95 %), better in {won}")
         if "seconds" in of_size:
             spent = of_size.groupby("model")["seconds"].mean()

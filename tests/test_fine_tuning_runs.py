@@ -121,3 +121,34 @@ def test_new_rows_that_lack_a_column_of_the_parent_are_refused_with_its_name(roo
     assert done.returncode == 1
     assert "column 'job_title' is missing in " in done.stderr
     assert "and the parent needs it" in done.stderr
+
+
+def test_images_of_new_classes_come_from_a_folder(tmp_path):
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    bundled = load_digits()
+    for number, (image, label) in enumerate(zip(bundled.images[:120], bundled.target[:120], strict=True)):
+        name = "letter" if label == 9 else str(label)  # the parent knows no letter
+        place = tmp_path / "raw/digits_new" / name / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).save(place)
+    quick = "digits.training.epochs=1,digits.fine_tuning.repeats=1,digits.fine_tuning.freeze.first=1"
+    done = run("digits", tmp_path / "out", quick)
+    assert done.returncode == 0, done.stderr
+    conf = shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    parameters = conf / "base/parameters/digits.yml"
+    levels = "levels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"
+    assert levels in parameters.read_text()
+    parameters.write_text(parameters.read_text().replace(levels, levels.replace("9]", "9, letter]")))
+    settings = f"--params=output_root={tmp_path}/out,raw_root={tmp_path}/raw,{quick}"
+    command = ("kedro", "run", "--pipeline=digits.fine_tune", "--env=test", f"--conf-source={conf}", settings)
+    done = run_command(*command)
+    assert done.returncode == 0, done.stderr
+    assert "frozen: convolution_1_1" in done.stderr
+    assert "new classes: letter" in done.stderr
+    tuned = torchlane.load(tmp_path / "out/06_models/digits/fine_tuned_model.safetensors")
+    assert tuned.encoder.target.labels == (*map(str, range(10)), "letter")
+    metrics = read_json(tmp_path / "out/08_reporting/digits/fine_tuned_metrics.json")
+    assert metrics["rows"]["train"] + metrics["rows"]["valid"] + metrics["rows"]["test"] == 120
+    assert metrics["forgetting"]["rows"] > 200

@@ -593,7 +593,7 @@ class FineTuningOptions(Options):
     epochs: int = Field(100, ge=1)
     patience_epochs: int | None = Field(20, ge=1)
     batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}
     freeze: Annotated[FreezeOptions, BeforeValidator(_named_layers)] = Field(
