@@ -226,7 +226,7 @@ def report(use_case: str, results: Path) -> None:
                 f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})",
                 f"{(ahead > 0).sum()} of {len(ahead)}",
             ]
-        print(f"| {method} | {' | '.join([*cells, '', ''][:5])} |".replace("|  |", "| |"))
+        print(f"| {method} | {' | '.join([*cells, '', ''][:6])} |".replace("|  |", "| |"))
     sys.stdout.flush()
 
 
