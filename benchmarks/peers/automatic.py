@@ -6,6 +6,8 @@
 #     "torch==2.13.0",
 #     "torchvision==0.28.0",
 # ]
+# [tool.uv]
+# exclude-newer = "2026-11-25T00:00:00Z" # which fixes all that they bring along
 # ///
 """AutoGluon with its default presets and a limit on its seconds, in an environment of its own."""
 

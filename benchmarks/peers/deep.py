@@ -8,6 +8,8 @@
 #     "scikit-learn==1.9.1",
 #     "torch==2.15.0",
 # ]
+# [tool.uv]
+# exclude-newer = "2026-11-25T00:00:00Z" # which fixes all that they bring along
 # ///
 """RealMLP-TD and TabM-D, pytabkit's networks with tuned defaults, in an environment of their own."""
 
