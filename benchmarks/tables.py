@@ -51,6 +51,7 @@ PACKAGES = {"LightGBM": "lightgbm", "CatBoost": "catboost", "XGBoost": "xgboost-
 FAR = {"RealMLP-TD": "deep.py", "TabM-D": "deep.py", "AutoGluon": "automatic.py"}
 OURS = "torchlane"
 METHODS = (OURS, *NEAR, *FAR)
+KINDS = ("category", "number")
 SECOND = {"regression": "mean_absolute_error", "binary": "cross_entropy_loss", "multiclass": "cross_entropy_loss"}
 
 
@@ -108,9 +109,6 @@ def deal_folds(rows: pd.DataFrame, options: dict[str, Options], arguments: argpa
             if not _is_written(folders[-1], job):
                 write_job(folders[-1], job)
     return folders
-
-
-KINDS = ("category", "number")
 
 
 def _is_written(folder: Path, job: Job) -> bool:
@@ -226,7 +224,7 @@ def report(use_case: str, results: Path) -> None:
                 f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})",
                 f"{(ahead > 0).sum()} of {len(ahead)}",
             ]
-        print(f"| {method} | {' | '.join([*cells, '', ''][:6])} |".replace("|  |", "| |"))
+        print(f"| {' | '.join([method, *cells, '', ''][:7])} |")
     sys.stdout.flush()
 
 
