@@ -36,15 +36,14 @@ def encoding(categories: list[str], numbers: list[str]) -> object:
 
 def linear(job: Job) -> Predict:
     """Ridge or logistic regression with the penalty that is best over five inner folds."""
-    encode = encoding(job.categories, job.numbers)
     if job.task == "regression":
         folds = KFold(INNER_FOLDS, shuffle=True, random_state=job.seed)
-        model, grid, scoring = Ridge(), {"ridge__alpha": RIDGE_PENALTIES}, "r2"
+        model = GridSearchCV(Ridge(), {"alpha": RIDGE_PENALTIES}, scoring="r2", cv=folds)
     else:
         folds = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=job.seed)
-        model, grid = LogisticRegression(max_iter=5000), {"logisticregression__C": INVERSE_PENALTIES}
-        scoring = SCORING[job.task]
-    return _fitted(job, GridSearchCV(make_pipeline(encode, model), grid, scoring=scoring, cv=folds))
+        grid = {"C": INVERSE_PENALTIES}
+        model = GridSearchCV(LogisticRegression(max_iter=5000), grid, scoring=SCORING[job.task], cv=folds)
+    return _fitted(job, make_pipeline(encoding(job.categories, job.numbers), model))
 
 
 def random_forest(job: Job) -> Predict:
