@@ -11,6 +11,7 @@ command goes on. `--set` changes options of the network, as in `tables.py`.
 import argparse
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--use-cases", nargs="+", default=["salaries", "water_potability", "zoo"])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--members", type=int, nargs="+", default=MEMBERS)
     parser.add_argument("--env", default="public")
     parser.add_argument("--set", default="{}", help="options by section, as YAML")
     parser.add_argument("--results", type=Path, default=Path("build/ensembles"))
@@ -52,20 +54,22 @@ def main() -> None:
             path = arguments.results / f"{use_case}-{seed}.json"
             kept = json.loads(path.read_text()) if path.exists() else {}
             if kept.get("settings") != settings:
-                kept = {"settings": settings, "lines": measure(clean, options, seed)}
+                kept = {"settings": settings, "lines": measure(clean, options, seed, arguments.members)}
                 keep(path, kept)
             found += kept["lines"]
         logging.disable(logging.NOTSET)
         report(use_case, pd.DataFrame(found))
 
 
-def measure(clean: pd.DataFrame, options: dict[str, Options], seed: int) -> list[dict[str, float]]:
+def measure(
+    clean: pd.DataFrame, options: dict[str, Options], seed: int, numbers_of_members: Sequence[int]
+) -> list[dict[str, float]]:
     """Train on one split, and score the first members and their calibration on test: a line a number of members."""
     splits = split_rows(clean, options["data"], options["split"].model_copy(update={"seed": seed}))
     parts = {part: rows_of(part, clean, splits) for part in PARTS}
     encoder = fit_encoder(parts["train"], options["data"], options["encoding"])
     tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
-    training = options["training"].model_copy(update={"seed": 1000 * seed, "members": max(MEMBERS)})
+    training = options["training"].model_copy(update={"seed": 1000 * seed, "members": max(numbers_of_members)})
     lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
     model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints())
     valid, test = (model.member_predictions(tensors[part].tensors[0]) for part in ("valid", "test"))
@@ -75,7 +79,7 @@ def measure(clean: pd.DataFrame, options: dict[str, Options], seed: int) -> list
         values = parts[part][encoder.target.name]
         truths[part] = torch.tensor(values.to_numpy(float) if numbers else encoder.target.label_index(values))
     lines = []
-    for members in MEMBERS:
+    for members in numbers_of_members:
         of_valid, of_test = valid[:members].mean(0), test[:members].mean(0)
         line = {"seed": seed, "members": members, **score(model.task, of_test, truths["test"])}
         if numbers:
@@ -94,20 +98,21 @@ def measure(clean: pd.DataFrame, options: dict[str, Options], seed: int) -> list
 def report(use_case: str, lines: pd.DataFrame) -> None:
     """Print the means by members, and each number of members against the default, split by split."""
     primary = next(name for name in lines if name.endswith("_score"))
+    usual = TABLE_MEMBERS if TABLE_MEMBERS in set(lines["members"]) else lines["members"].max()
     n_splits = lines["seed"].nunique()
     print(f"\n{use_case}: mean of {n_splits} splits, ± its standard error\n")
     names = list(lines.columns.drop(["seed", "members"]))
-    print(f"| members | {' | '.join(names)} | {primary} beside that of {TABLE_MEMBERS} |")
+    print(f"| members | {' | '.join(names)} | {primary} beside that of {usual} |")
     print("| --- " * (len(names) + 2) + "|")
-    default = lines[lines["members"] == TABLE_MEMBERS].set_index("seed")[primary]
+    default = lines[lines["members"] == usual].set_index("seed")[primary]
     for members, each in lines.groupby("members"):
         cells = [f"{each[name].mean():.4g} ± {each[name].sem():.2g}" for name in names]
         beside = each.set_index("seed")[primary] - default
         print(f"| {members} | {' | '.join(cells)} | {beside.mean():+.4f} ± {beside.sem():.4f} |", flush=True)
     if "calibrated_cross_entropy_loss" in lines:
-        own = lines[lines["members"] == TABLE_MEMBERS]
+        own = lines[lines["members"] == usual]
         gain = own["cross_entropy_loss"] - own["calibrated_cross_entropy_loss"]
-        print(f"\ncalibration lowers the cross entropy of {TABLE_MEMBERS} members by {gain.mean():.4f}", end="")
+        print(f"\ncalibration lowers the cross entropy of {usual} members by {gain.mean():.4f}", end="")
         print(f" ± {gain.sem():.4f}, in {(gain >= 0).sum()} of {n_splits} splits", flush=True)
 
 
