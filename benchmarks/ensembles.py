@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 import yaml
 
-from classifiers import read_use_case
+from classifiers import read_use_case, settings_of
 from peers.jobs import keep
 from torchlane.core.calibration import Calibration, tempered
 from torchlane.core.checkpoints import NoCheckpoints
@@ -46,9 +46,7 @@ def main() -> None:
     for use_case in arguments.use_cases:
         clean, options = read_use_case(use_case, arguments.env, yaml.safe_load(arguments.set))
         logging.disable(logging.INFO)
-        settings = " ".join(
-            options[section].model_dump_json() for section in ("split", "encoding", "model", "training")
-        )
+        settings = f"{settings_of(options)} {max(arguments.members)}"
         found = []
         for seed in range(arguments.seeds):
             path = arguments.results / f"{use_case}-{seed}.json"
