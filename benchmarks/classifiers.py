@@ -18,15 +18,13 @@ import pandas as pd
 import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from peers.near import encoding
 from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.learning import Lesson, train_model
@@ -77,6 +75,11 @@ def read_use_case(use_case: str, env: str, changes: dict) -> tuple[pd.DataFrame,
     return check_rows(raw_rows, options["data"])[0], options
 
 
+def settings_of(options: dict[str, Options]) -> str:
+    """Say all that a network depends on beside its rows and seed."""
+    return " ".join(options[section].model_dump_json() for section in ("split", "encoding", "model", "training"))
+
+
 def score_fold(outside: pd.DataFrame, test: pd.DataFrame, options: dict, seed: int, inner: bool) -> dict[str, float]:
     """Fit on the rows outside a fold, and score on its rows; with `inner` the network alone, on valid."""
     data, fraction = options["data"], options["split"].valid_fraction
@@ -93,10 +96,13 @@ def score_fold(outside: pd.DataFrame, test: pd.DataFrame, options: dict, seed: i
     if inner:
         return scores
     features = list(data.feature_columns)
+    by_kind = [
+        [name for name, each in data.feature_columns.items() if each.kind == kind] for kind in ("category", "number")
+    ]
     others = {"logistic regression": LogisticRegression(max_iter=5000),
               "random forest": RandomForestClassifier(500, random_state=seed)}  # fmt: skip
     for name, model in others.items():
-        pipeline = make_pipeline(encoding(data), model).fit(outside[features], outside[data.target])
+        pipeline = make_pipeline(encoding(*by_kind), model).fit(outside[features], outside[data.target])
         scores[name] = score(scored[data.target], pipeline.predict_proba(scored[features]), pipeline.classes_)
     return scores
 
@@ -122,18 +128,6 @@ def score(truth: pd.Series, probabilities: np.ndarray, labels: np.ndarray) -> fl
     if len(labels) == 2:
         return roc_auc_score(truth == labels[1], probabilities[:, 1])
     return accuracy_score(truth, labels[probabilities.argmax(1)])
-
-
-def encoding(data: Options) -> object:
-    """One-hot levels, standardised numbers, medians for missing ones with a flag."""
-    columns = data.feature_columns
-    return make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), [name for name, each in columns.items() if each.kind == "category"]),
-        (
-            make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler()),
-            [name for name, each in columns.items() if each.kind == "number"],
-        ),
-    )
 
 
 def report(use_case: str, scores: pd.DataFrame) -> None:

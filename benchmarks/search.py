@@ -111,7 +111,7 @@ def time_search(clean: pd.DataFrame, options: dict, trials: int, repeats: int) -
         "one training of one network": lambda: train(ground, ground.recipe, members=1),
         f"the same {trials} one after another": lambda: one_after_another(ground),
     }
-    search(make_ground(clean, options, 0, trials=2))  # imports
+    search(ground)  # imports
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import os
@@ -585,3 +586,49 @@ def test_job_killed_when_its_output_was_in_place_leaves_none_behind_under_anothe
     entry = place.entry("b.csv")  # each attempt takes another name
     assert (entry["state"], entry["attempts"]) == ("done", 2)
     assert place.files() == [entry["output"]]
+
+
+def test_model_that_is_replaced_while_it_is_read_is_read_again(place, tmp_path, monkeypatch):
+    import torchlane
+    from torchlane.core import inference
+
+    path = tmp_path / "model.safetensors"
+    place.model.save(path)
+    other = dataclasses.replace(place.model, details={"source": "the other one"})
+    plain, calls = inference._digest, []
+
+    def replace_after_the_first_look(path):
+        found = plain(path)
+        if not calls:
+            other.save(path)
+        calls.append(found)
+        return found
+
+    monkeypatch.setattr(inference, "_digest", replace_after_the_first_look)
+    loaded = torchlane.load(path)
+    assert loaded.details["source"] == "the other one"
+    assert loaded.fingerprint == plain(path) != calls[0]
+
+
+def test_model_that_is_replaced_during_a_run_counts_from_the_next_run_on(place, tmp_path, monkeypatch):
+    import torchlane
+
+    path = tmp_path / "model.safetensors"
+    place.model.save(path)
+    first = place.model = torchlane.load(path)
+    place.put("a.csv")
+    place.put("b.csv", place.rows.head(5))
+    plain = SQLLedger.finish
+
+    def train_again(self, *arguments):
+        plain(self, *arguments)
+        dataclasses.replace(first, details={"source": "the next day"}).save(path)
+
+    monkeypatch.setattr(SQLLedger, "finish", train_again)
+    place.score()
+    place.put("c.csv", place.rows.head(7))
+    place.model = torchlane.load(path)
+    place.score()
+    found = {entry["name"]: entry["model"] for entry in place.ledger().entries()}
+    assert found == {"a.csv": first.fingerprint, "b.csv": first.fingerprint, "c.csv": place.model.fingerprint}
+    assert first.fingerprint != place.model.fingerprint

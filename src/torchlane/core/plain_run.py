@@ -64,7 +64,7 @@ class PlainRun:
                 self._fault = fault_of(line, self._has_valid)
                 if self._fault and not self._keep_going:
                     raise ValueError(self._fault)
-                kept = {0: self._history[self._best_epoch - 1]}
+                kept = {0: line_of(self._history, self._best_epoch)}
                 ended = bool(self._fault) or (self._stop is not None and bool(self._stop(self.epoch, kept)))
                 self.last_state = self.state_dict()
                 yield line

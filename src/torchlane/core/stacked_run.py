@@ -253,8 +253,11 @@ class StackedRun:
 
     def _part_with_finished(self, lines: dict[int, Line]) -> None:
         """Step the schedules, and let the members go that have no epoch left, no patience or no finite loss."""
-        kept = {member: self._lines[self._best_epochs[member] - 1][member] for member in lines}
-        stopped = self._stop(self.epoch, kept) if self._stop is not None else set()
+        stopped = (
+            self._stop(self.epoch, {each: line_of(self._history_of(each), self._best_epochs[each]) for each in lines})
+            if self._stop
+            else set()
+        )
         remaining = []
         for position, member in enumerate(self._active):
             options, line = self._members[member].options, lines[member]
