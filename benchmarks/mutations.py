@@ -32,6 +32,7 @@ from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows import ROW
 from torchlane.datasets.rows import RawRowsDataset
+from torchlane.datasets.studies import StudiesDataset
 from torchlane.pipelines.supervised import create_pipeline
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -115,8 +116,10 @@ def run(path: Path) -> tuple[list[Row], int]:
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
     catalog["salaries.raw_rows"] = RawRowsDataset(filepath=str(path))
-    for name in ("checkpoints", "fold_checkpoints"):
-        catalog[f"salaries.{name}"].save(NoCheckpoints())
+    for name in pipeline.inputs():
+        if name.endswith("checkpoints"):
+            catalog[name].save(NoCheckpoints())
+    catalog["salaries.studies"] = StudiesDataset(use_case="salaries", filepath=str(path.with_name("search.sqlite")))
     for name, model in SECTIONS.items():
         if f"params:salaries.{name}" in pipeline.inputs():
             catalog[f"params:salaries.{name}"].save(model.model_validate(sections.get(name, {})))
