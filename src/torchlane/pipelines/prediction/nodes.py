@@ -1,15 +1,12 @@
 """The steps of the prediction pipeline: unpack, call core, return."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torchlane.core import scoring
 from torchlane.core.inference import TrainedModel
 from torchlane.core.options import EvaluationOptions, PredictionOptions
 from torchlane.core.scoring import Inbox, Ledger, PredictionStore
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def score_files(
@@ -29,8 +26,8 @@ def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: Prediction
     return {"limits": prediction.drift.model_dump(), "files": ledger.latest_drift()}
 
 
-def plot_drift(drift: dict[str, Any], scored: dict[str, Any]) -> "Iterator[Figure]":
-    """Draw the drift of the latest files, if there is a new one."""
+def plot_drift(drift: dict[str, Any], scored: dict[str, Any]) -> Iterator[Any]:
+    """Draw the drift of the latest files, if there is a new one; plotly is imported only then."""
     if scored["files"] and drift["files"]:
         from torchlane.figures import drift as figures
 
