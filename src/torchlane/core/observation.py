@@ -17,11 +17,11 @@ from torchlane.core.options import DiagnosisOptions, TrainingOptions
 
 logger = logging.getLogger(__name__)
 
-PROBE_ROWS = 128  # looked at after an epoch
+PROBE_ROWS = 64  # looked at after an epoch
 OVERFIT_ROWS = 32
 OVERFIT_RATE = 0.005  # of Adam
 FITTED_SHARE = 0.05  # of the constant's loss; below it a batch is fitted
-BATCHES_A_PROBE = 60  # a probe costs about two batches, so it has to wait for so many
+BATCHES_A_PROBE = 120  # a probe costs about two batches, so it has to wait for so many
 LIMITS: dict[type[nn.Module], tuple[float, float]] = {
     nn.Sigmoid: (0.0, 1.0),
     nn.Hardsigmoid: (0.0, 1.0),
@@ -45,7 +45,7 @@ class Observer:
     `saturated_share` (outputs within 2 % of a limit). All else is None.
 
     A copy of the network is probed, under a generator of its own, so the training keeps its bits.
-    Where an epoch has fewer than 60 batches, only some epochs are looked at.
+    Where an epoch has fewer than 120 batches, only some epochs are looked at.
     """
 
     def __init__(self, options: DiagnosisOptions):
