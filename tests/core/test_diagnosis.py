@@ -151,7 +151,9 @@ def test_watching_changes_no_bit_of_the_training(toy_tensors):
 
 
 def test_every_layer_is_measured_before_training_and_after_epochs(toy_tensors):
-    report, _ = watch(toy_tensors, {"widths": [16], "activation": "ReLU"}, batch_size=1, epochs=3)  # 70 batches an epoch
+    report, _ = watch(
+        toy_tensors, {"widths": [16], "activation": "ReLU"}, batch_size=1, epochs=3
+    )  # 70 batches an epoch
     lines = report["layers"]
     assert [(line["epoch"], line["layer"]) for line in lines] == [
         (epoch, layer) for epoch in (0, 1, 2) for layer in ("linear_1", "activation_1", "head")
