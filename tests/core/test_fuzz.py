@@ -177,7 +177,7 @@ def test_each_row_is_kept_as_it_stood_or_rejected(table):
 
 
 @fuzz(50)
-def test_rows_that_repeat_each_other_share_one_part(table):
+def test_rows_that_stay_together_share_one_part(table):
     with refused():
         clean, _ = check_rows(table.rows, table.data)
         before = clean.copy(deep=True)

@@ -261,3 +261,10 @@ def test_official_test_rows_stay_out_of_the_folds():
     rows, data = official(["train"] * 40 + ["valid"] * 10 + ["test"] * 10)
     for splits in fold_rows(rows, data, SplitOptions(part_column="part"), 5, 0):
         assert sorted(splits[ROW]) == list(range(1, 51))
+
+
+def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(caplog):
+    rows, data = official(["train"] * 40 + ["test"] * 10)
+    with caplog.at_level(logging.INFO):
+        split_rows(rows, data, SplitOptions(part_column="part"))
+    assert "features: without part, which the split goes by" in caplog.text
