@@ -149,3 +149,42 @@ def test_data_section_that_contradicts_itself_is_refused(read, data, message):
 def test_use_case_that_is_no_block_is_refused(read):
     with pytest.raises(ValueError, match="'prices' in .* must hold sections: data, split"):
         read("prices: 3")
+
+
+GROUPED = """
+prices:
+  data:
+    task: regression
+    target: price
+    columns: {size: {kind: number}, owner: {kind: category}, price: {kind: number}, part: {kind: category}}
+  split: {group_by: [owner], part_column: part}
+"""
+
+
+def test_columns_that_the_split_goes_by_are_no_features(read):
+    _, parameters = read(GROUPED)
+    assert parameters["prices"]["data"]["features"] == ["size"]
+
+
+def test_columns_that_the_split_goes_by_are_features_where_they_are_named(read):
+    _, parameters = read(GROUPED, "prices: {data: {features: [size, owner]}}")
+    assert parameters["prices"]["data"]["features"] == ["size", "owner"]
+
+
+def test_use_case_without_another_feature_is_refused(read):
+    with pytest.raises(
+        ValueError, match="prices.data: no feature is declared beside the target and owner, part, which"
+    ):
+        read(GROUPED.replace("size: {kind: number}, ", ""))
+
+
+def test_part_column_beside_an_image_leaves_the_image_the_only_feature(read):
+    _, parameters = read("""
+prices:
+  data:
+    task: multiclass
+    target: label
+    columns: {image: {kind: image, size: [1, 8, 8]}, label: {kind: category}, part: {kind: category}}
+  split: {part_column: part}
+""")
+    assert parameters["prices"]["data"]["features"] == ["image"]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
-from torchlane.core.options import SECTIONS, ModelOptions
+from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
 from torchlane.core.space import Recipe, is_option
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ class UseCaseConfigLoader(OmegaConfigLoader):
                 raise ValueError(_unknown(f"section of {use_case}", section, SECTIONS, place))
         sections = {section: block.get(section) or {} for section in SECTIONS}
         sections["tuning"] = self._with_fixed(sections["tuning"], use_case)
+        sections["data"] = self._with_features(sections["data"], sections["split"], use_case)
         for section, options in sections.items():
             try:
                 checked = SECTIONS[section].model_validate(options)
@@ -75,6 +76,26 @@ class UseCaseConfigLoader(OmegaConfigLoader):
 
                 trust(checked.module_class)
         return sections
+
+    def _with_features(self, data: Any, split: Any, use_case: str) -> Any:
+        """Name the features where the file does not: all columns but the target and those that the split goes by."""
+        columns = data.get("columns") if isinstance(data, Mapping) else None
+        if not isinstance(columns, Mapping) or data.get("features"):
+            return data
+        try:
+            by = SplitOptions.model_validate(split).columns
+        except ValidationError:
+            return data  # the section itself says what is wrong with it
+        if not set(by) & set(columns):
+            return data
+        features = [name for name in columns if name not in (data.get("target"), *by)]
+        if not features:
+            place = self._place(use_case, "data")
+            raise ValueError(
+                f"{use_case}.data: no feature is declared beside the target and {', '.join(by)}, which the split goes "
+                f"by; declare more columns, or name them in data.features, in {place}"
+            )
+        return {**data, "features": features}
 
     def _with_fixed(self, tuning: Any, use_case: str) -> Any:
         """Keep the search from changing what was set for this run alone."""

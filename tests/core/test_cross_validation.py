@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.cross_validation import cross_validate, summarise_folds
+from torchlane.core.cross_validation import cross_validate, deal_folds, summarise_folds
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import evaluate
 from torchlane.core.learning import Lesson, train_model
@@ -37,10 +37,20 @@ def test_every_row_is_tested_once_a_repeat_and_repeats_differ(toy_rows, toy_data
         for splits in folds:
             assert sorted(splits["row"]) == clean["row"].to_list()
             assert (splits["part"] == "valid").sum() == 7  # 0.15 of 48
-    assert not first[0].equals(second[0])
+    assert [set(splits.loc[splits["part"] == "test", "row"]) for splits in first] != [
+        set(splits.loc[splits["part"] == "test", "row"]) for splits in second
+    ]
+
+
+def test_each_repeat_deals_the_rows_into_other_folds(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+    folds = deal_folds(clean, toy_data, SPLIT, EvaluationOptions(folds=3, repeats=4))
+    tested = {frozenset(splits.loc[splits["part"] == "test", "row"]) for splits in folds}
+    assert len(folds) == len(tested) == 12
 
 
 def test_rows_that_repeat_each_other_share_a_fold(toy_rows, toy_data):
+    toy_data = toy_data.model_copy(update={"features": ("size",)})
     clean, _ = check_rows(pd.concat([toy_rows, toy_rows], ignore_index=True), toy_data)
     for splits in fold_rows(clean, toy_data, SPLIT, 4, 0):
         part_of = splits.set_index("row")["part"]
@@ -92,6 +102,32 @@ def test_interval_of_the_mean_allows_for_shared_training_rows():
     assert summary["r2_score"]["mean"] == pytest.approx(0.55)
     assert summary["r2_score"]["high"] == pytest.approx(0.55 + half_width, rel=1e-5)
     assert "loss" not in summary
+
+
+def test_folds_without_a_metric_do_not_count_for_its_interval():
+    scores = pd.DataFrame(
+        {
+            "repeat": 0,
+            "fold": range(5),
+            "train": [60, 60, 60, 60, 10],
+            "valid": [15, 15, 15, 15, 10],
+            "test": [25, 25, 25, 25, 80],
+            "roc_auc_score": [0.4, 0.5, 0.6, 0.7, np.nan],
+        }
+    )
+    found = summarise_folds(scores)["roc_auc_score"]
+    # by hand: four folds, mean 0.55, s² 0.05 / 3, variance (1/4 + 25/75) s², t of 3 degrees 3.182446
+    assert found["mean"] == pytest.approx(0.55)
+    assert found["high"] - found["mean"] == pytest.approx(3.182446 * (7 / 12 * 0.05 / 3) ** 0.5, rel=1e-6)
+
+
+def test_recipe_of_a_search_is_said_to_have_seen_the_rows_of_the_folds(caplog):
+    scores = pd.DataFrame({"repeat": 0, "fold": [0, 1], "train": 8, "valid": 1, "test": 1, "r2_score": [0.1, 0.2]})
+    assert summarise_folds(scores)["recipe"] == "as given"
+    assert not caplog.records
+    found = summarise_folds(scores, trials=20)["recipe"]
+    assert found == "chosen by a search of 20 trials on rows that the folds test: scores are optimistic"
+    assert found in caplog.text
 
 
 def test_more_folds_than_rows_that_differ_are_refused(toy_rows, toy_data):

@@ -86,6 +86,7 @@ def tables(draw: st.DrawFn) -> Table:
         "valid_fraction": draw(st.sampled_from([0, 0.3])),
         "test_fraction": draw(st.sampled_from([0, 0.2])),
         "stratify": draw(st.booleans()),
+        "repeats": draw(st.sampled_from(["auto", "together", "apart"])),
         "group_by": draw(st.lists(st.sampled_from(list(kinds)), max_size=1)),
     }
     encoding = {
@@ -176,7 +177,7 @@ def test_each_row_is_kept_as_it_stood_or_rejected(table):
 
 
 @fuzz(50)
-def test_rows_that_repeat_each_other_share_one_part(table):
+def test_rows_that_stay_together_share_one_part(table):
     with refused():
         clean, _ = check_rows(table.rows, table.data)
         before = clean.copy(deep=True)
@@ -185,7 +186,8 @@ def test_rows_that_repeat_each_other_share_one_part(table):
         assert split[ROW].to_list() == clean[ROW].to_list()
         assert set(split["part"]) <= set(PARTS)
         parts = split["part"].to_numpy()
-        for names in ([*table.data.feature_columns, TARGET], list(table.split.group_by)):
+        repeats = [[*table.data.feature_columns, TARGET]] if table.split.repeats == "together" else []
+        for names in (*repeats, list(table.split.group_by)):
             keys = clean[names].astype(object).where(clean[names].notna(), None).itertuples(index=False, name=None)
             together: dict = {}
             for key, part in zip(keys, parts, strict=True):

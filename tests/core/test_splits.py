@@ -1,9 +1,15 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from torchlane.core.options import DataOptions, SplitOptions
-from torchlane.core.splits import rows_of, split_rows
+from torchlane.core.options import DataOptions, FineTuningOptions, SplitOptions
+from torchlane.core.rows import ROW
+from torchlane.core.splits import fold_rows, rows_of, split_rows
+from torchlane.core.transfer.fine_tuning import split_new_rows
 
 
 def data(task: str = "regression", **columns: str) -> DataOptions:
@@ -139,3 +145,126 @@ def test_parts_that_cannot_be_kept_are_refused(parts, column, message):
     rows, data = official(parts)
     with pytest.raises(ValueError, match=message):
         split_rows(rows, data, SplitOptions(part_column=column))
+
+
+def passengers(seed: int, n_rows: int = 1400) -> tuple[pd.DataFrame, DataOptions]:
+    """Draw rows of 2 x 3 x 39 combinations, whose label goes with all three columns, with noise."""
+    random = np.random.default_rng(seed)
+    levels = {"sex": 2, "class": 3, "age": 39}
+    rows = pd.DataFrame({name: random.integers(0, n, n_rows) for name, n in levels.items()})
+    effect = sum(random.normal(size=n)[rows[name]] for name, n in levels.items())
+    rows["y"] = np.where(random.random(n_rows) < 1 / (1 + np.exp(-effect)), "yes", "no")
+    rows.insert(0, ROW, np.arange(1, n_rows + 1))
+    columns = {name: {"kind": "number"} for name in levels}
+    return rows, DataOptions.model_validate({"task": "binary", "target": "y", "columns": columns})
+
+
+def how_well_train_tells_test(rows: pd.DataFrame, held_out: np.ndarray, in_train: np.ndarray) -> float:
+    """Give the AUC of the share of the label among the rows of train with the same features."""
+    from sklearn.metrics import roc_auc_score
+
+    names = ["sex", "class", "age"]
+    share = rows[in_train].assign(y=rows["y"] == "yes").groupby(names)["y"].mean().rename("share").reset_index()
+    found = rows[held_out].merge(share, on=names)
+    return roc_auc_score(found["y"] == "yes", found["share"])
+
+
+@pytest.mark.parametrize("how", ["test", "valid", "valid of the official train", "fold", "fine-tuning"])
+def test_held_out_rows_of_few_combinations_are_told_by_train_as_well_as_those_of_a_plain_split(how):
+    ours, plain = [], []
+    for seed in range(8):
+        rows, data = passengers(seed)
+        options = SplitOptions(seed=seed)
+        if how == "fold":
+            splits = fold_rows(rows, data, options, 6, seed)[0].set_index(ROW).loc[rows[ROW]]
+        elif how == "fine-tuning":
+            splits = split_new_rows(rows, data, options, FineTuningOptions(seed=seed))
+        elif how == "valid of the official train":
+            given_parts = rows.assign(part=["train"] * 1200 + ["test"] * 200)
+            splits = split_rows(given_parts, data, options.model_copy(update={"part_column": "part"}))
+        else:
+            splits = split_rows(rows, data, options)
+        held_out = (splits["part"] == ("valid" if "valid" in how else "test")).to_numpy()
+        ours.append(how_well_train_tells_test(rows, held_out, (splits["part"] == "train").to_numpy()))
+        at_random = np.random.default_rng(seed).permutation(held_out)
+        plain.append(how_well_train_tells_test(rows, at_random, ~at_random))
+    assert np.mean(ours) > np.mean(plain) - 0.05  # 0.3 and more below it where repeats stay together
+
+
+def test_copies_and_coincidences_may_be_set_by_hand(caplog):
+    x = [value for value in range(50) for _ in range(4)]
+    rows = table(x, x)
+    with caplog.at_level(logging.INFO):
+        for repeats, n_parts in (("together", 1), ("auto", 1), ("apart", 3)):
+            splits = split_rows(rows, data(), SplitOptions(repeats=repeats))
+            assert splits.groupby(np.array(x))["part"].nunique().max() == n_parts
+    said = [each.message for each in caplog.records if "repeat others" in each.message]
+    assert said == [
+        "split: 150 of 200 rows repeat others: 150 as copies, kept together; 0 by chance, dealt one by one (split.repeats: together)",
+        "split: 150 of 200 rows repeat others: 150 as copies, kept together; 0 by chance, dealt one by one",
+        "split: 150 of 200 rows repeat others: 0 as copies, kept together; 150 by chance, dealt one by one (split.repeats: apart)",
+    ]
+
+
+drawn = settings(max_examples=50, deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@drawn
+@given(seeds, st.integers(20, 400), st.sampled_from([0.1, 0.5, 1]), st.sampled_from(["regression", "binary"]))
+def test_no_copy_of_a_row_sits_in_two_parts_or_folds(seed, n_rows, share, task):
+    random = np.random.default_rng(seed)
+    label = random.normal(size=n_rows) if task == "regression" else random.choice(["a", "b"], n_rows)
+    rows = pd.DataFrame({"x": random.normal(size=n_rows), "z": random.normal(size=n_rows), "y": label})
+    planted = rows.sample(max(1, int(share * n_rows)), random_state=seed)
+    rows = pd.concat([rows, planted]).sample(frac=1, random_state=seed).reset_index(drop=True)
+    rows[ROW] = np.arange(1, len(rows) + 1)
+    splits = [split_rows(rows, data(task, x="number", z="number"), SplitOptions(seed=seed % 100))]
+    splits += fold_rows(rows, data(task, x="number", z="number"), SplitOptions(), 3, seed % 100)
+    for each in splits:
+        part = each.set_index(ROW)["part"].loc[rows[ROW]].to_numpy()
+        assert pd.Series(part).groupby(rows["x"].to_numpy()).nunique().max() == 1
+
+
+@drawn
+@given(seeds, st.integers(200, 600), st.sampled_from(["auto", "together", "apart"]), st.integers(10, 40))
+def test_parts_hold_their_shares_of_rows_and_of_each_class(seed, n_rows, repeats, n_levels):
+    random = np.random.default_rng(seed)
+    x = random.integers(0, n_levels, n_rows).astype(float)
+    y = np.where(random.random(n_rows) < 0.1 + 0.8 * (x % 2), "a", "b")
+    options = SplitOptions(repeats=repeats, valid_fraction=0.2, test_fraction=0.25, seed=seed % 1000)
+    rows = table(x, y)
+    splits = split_rows(rows, data("binary"), options)
+    assert splits[ROW].tolist() == rows[ROW].tolist()
+    largest = rows.groupby(["x", "y"]).size().max() if repeats != "apart" else 1
+    for label in ("a", "b"):
+        parts = splits["part"][y == label]
+        for part, share in (("valid", 0.2), ("test", 0.25)):
+            assert abs((parts == part).sum() - share * len(parts)) <= largest
+
+
+def test_given_parts_that_share_rows_are_announced(caplog):
+    rows, data = official(["train"] * 40 + ["test"] * 10)
+    rows.loc[40, ["x", "y"]] = rows.loc[0, ["x", "y"]]
+    with caplog.at_level(logging.WARNING):
+        split_rows(rows, data, SplitOptions(part_column="part"))
+    assert "split: 2 rows repeat rows of another part, where split.part_column 'part' puts them" in caplog.text
+
+
+def test_part_column_of_numbers_is_refused():
+    rows, data = official(["train", "test"])
+    with pytest.raises(ValueError, match="split.part_column 'x' is declared as a number, and a number says"):
+        split_rows(rows, data, SplitOptions(part_column="x"))
+
+
+def test_official_test_rows_stay_out_of_the_folds():
+    rows, data = official(["train"] * 40 + ["valid"] * 10 + ["test"] * 10)
+    for splits in fold_rows(rows, data, SplitOptions(part_column="part"), 5, 0):
+        assert sorted(splits[ROW]) == list(range(1, 51))
+
+
+def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(caplog):
+    rows, data = official(["train"] * 40 + ["test"] * 10)
+    with caplog.at_level(logging.INFO):
+        split_rows(rows, data, SplitOptions(part_column="part"))
+    assert "features: without part, which the split goes by" in caplog.text

@@ -46,8 +46,7 @@ def cross_validate(
         ValueError: there are fewer rows that differ than folds, or fewer of some class.
     """
     lines: list[dict[str, Any]] = []
-    seeds = [split.seed + repeat for repeat in range(evaluation.repeats if evaluation.folds else 0)]
-    folds = [splits for seed in seeds for splits in fold_rows(clean_rows, data, split, evaluation.folds, seed)]
+    folds = deal_folds(clean_rows, data, split, evaluation)
     for together in _in_portions(folds, clean_rows, data, encoding, training):
         lessons = [lesson for _, lesson, _ in together]
         trained = train_models(lessons, data, model, checkpoints, clean_rows.attrs["source"])
@@ -58,25 +57,51 @@ def cross_validate(
     return pd.DataFrame(lines, columns=None if lines else ["repeat", "fold", *PARTS])
 
 
-def summarise_folds(fold_scores: pd.DataFrame) -> dict[str, Any]:
+def deal_folds(
+    clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, evaluation: EvaluationOptions
+) -> list[pd.DataFrame]:
+    """Give the splits of all folds, repeat after repeat, each repeat dealt with a seed of its own."""
+    if not evaluation.folds:
+        return []
+    folds = [
+        splits
+        for repeat in range(evaluation.repeats)
+        for splits in fold_rows(clean_rows, data, split, evaluation.folds, split.seed + repeat)
+    ]
+    n_rows = len(folds[0])
+    if n_rows < len(clean_rows):
+        logger.info(
+            "folds: cut from %d rows; the other %d are in test, as '%s' gives it, and stay out of them",
+            n_rows, len(clean_rows) - n_rows, split.part_column,
+        )  # fmt: skip
+    return folds
+
+
+def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any]:
     """Give mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
 
     Folds share training rows, so the interval is that of Nadeau and Bengio (2003,
-    doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train).
+    doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). Folds where a metric is
+    not defined do not count for it. `trials` of a search that chose the recipe looked at rows that the
+    folds test, which the log and `recipe` say.
     """
     if fold_scores.empty:
         return {}
-    n_folds = len(fold_scores)
     summary: dict[str, Any] = {
         "folds": int(fold_scores["fold"].max()) + 1,
         "repeats": int(fold_scores["repeat"].max()) + 1,
+        "recipe": "as given",
     }
-    overlap = (fold_scores["test"] / (fold_scores["train"] + fold_scores["valid"])).mean()
+    if trials:
+        summary["recipe"] = f"chosen by a search of {trials} trials on rows that the folds test: scores are optimistic"
+        logger.warning("folds: the recipe was %s", summary["recipe"])
+    overlap = fold_scores["test"] / (fold_scores["train"] + fold_scores["valid"])
     for name in fold_scores.columns.drop(["repeat", "fold", *PARTS]):
         values = fold_scores[name].dropna()
         if len(values) < 2:
             continue
-        half = _t_quantile(len(values) - 1) * math.sqrt((1 / n_folds + overlap) * values.var())
+        variance = (1 / len(values) + overlap[values.index].mean()) * values.var()
+        half = _t_quantile(len(values) - 1) * math.sqrt(variance)
         mean = float(values.mean())
         summary[name] = {
             "mean": mean,

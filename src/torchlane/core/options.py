@@ -67,9 +67,9 @@ class DataOptions(Options):
     """The task, the columns, and what reports say of where the rows come from.
 
     Columns of the raw file that are not declared are ignored. `features` picks and orders the
-    inputs; without it they are all declared columns but the target. `digest` is the SHA-256 that
-    `torchlane.core.rows.rows_digest` gives for the file meant by `source`. A larger share of rejected
-    rows than `max_rejected_fraction` stops the run.
+    inputs; without it they are all declared columns but the target, and in a use case but those that
+    its split goes by. `digest` is the SHA-256 that `torchlane.core.rows.rows_digest` gives for the file
+    meant by `source`. A larger share of rejected rows than `max_rejected_fraction` stops the run.
     """
 
     task: TaskName
@@ -121,16 +121,22 @@ class DataOptions(Options):
 class SplitOptions(Options):
     """Which rows train, which choose, which are only looked at in the end.
 
-    Rows that repeat each other entirely share a part, and so do rows that agree in all columns of
-    `group_by`. `all_rows_in` puts every row into each of the parts it names, and splits nothing.
-    `part_column` names a column that says train, valid or test for each row: these parts are kept,
-    and `valid_fraction` is cut from train where the column says valid nowhere.
+    Rows that repeat each other, target included, may be copies of one row, which stay `together`, or
+    coincidences, which are dealt one by one: `apart`. `auto` tells them by the table, see
+    `torchlane.core.repeats`. Rows that agree in all columns of `group_by` share a part.
+
+    `all_rows_in` puts every row into each of the parts it names, and splits nothing. `part_column`
+    names a column that says train, valid or test for each row: these parts are kept, and
+    `valid_fraction` is cut from train where the column says valid nowhere.
+
+    Columns of `group_by` and `part_column` are no features unless `data.features` names them.
     """
 
     valid_fraction: Fraction = 0.15
     test_fraction: Fraction = 0.15
     seed: int = Field(0, ge=0)
     stratify: bool = True
+    repeats: Literal["auto", "together", "apart"] = "auto"
     group_by: tuple[str, ...] = ()
     all_rows_in: tuple[Part, ...] = ()
     part_column: str | None = None
@@ -144,6 +150,11 @@ class SplitOptions(Options):
         if self.all_rows_in and self.part_column is not None:
             raise ValueError("all_rows_in and part_column exclude each other")
         return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the split goes by."""
+        return (*self.group_by, self.part_column) if self.part_column is not None else self.group_by
 
 
 class EncodingOptions(Options):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from torchlane.core.options import DataOptions, SplitOptions
+from torchlane.core.repeats import find_coincidences, number_combinations
 from torchlane.core.rows import ROW
 
 logger = logging.getLogger(__name__)
@@ -18,25 +19,21 @@ def split_rows(
 ) -> pd.DataFrame:
     """Give each row its part: columns `row` (int64) and `part` (train, valid or test).
 
-    Rows that the model cannot tell apart (same features, same target) share a part, and so do rows
-    that agree in `options.group_by`. For classes each part holds about the same share of each.
+    Copies of a row (same features, same target) share a part, and so do rows that agree in `options.group_by`.
+    Rows that repeat others by chance are dealt one by one; `options.repeats` says which are which. For classes
+    each part holds about the same share of each.
 
     Raises:
-        ValueError: a part that should hold rows holds none.
+        ValueError: a part that should hold rows holds none, or a named column is missing or says something else.
     """
-    rows = clean_rows[ROW]
-    if options.part_column is not None:
-        return _keep_parts(clean_rows, data, options)
-    if options.all_rows_in:
-        return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
-
-    groups = _group_rows(clean_rows, data, options)
-    parts = _cut(_deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed)), options)
-    splits = pd.DataFrame({ROW: rows, "part": parts})
-    _require_rows(splits, options)
     level = logging.DEBUG if quiet else logging.INFO
-    logger.log(level, "split: %s; %d rows repeat others", _counts(splits), len(rows) - len(np.unique(groups)))
-    return splits
+    _log_left_out(data, options, level)
+    if options.part_column is not None:
+        return _keep_parts(clean_rows, data, options, level)
+    if options.all_rows_in:
+        rows = clean_rows[ROW]
+        return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
+    return _split(clean_rows, _group_rows(clean_rows, data, options, level), data, options, level)
 
 
 def fold_rows(
@@ -44,20 +41,23 @@ def fold_rows(
 ) -> list[pd.DataFrame]:
     """Split as `split_rows` does, `folds` times, such that each row stands in test once.
 
-    Valid takes its fraction of the rows outside test.
+    Valid takes its fraction of the rows outside test. Rows that `options.part_column` puts into test are left out.
 
     Raises:
         ValueError: there are fewer rows that differ than folds, or fewer of some class.
     """
-    groups = _group_rows(clean_rows, data, options)
-    strata = _strata(clean_rows, data, options)
+    if options.part_column is not None:
+        clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
+    groups = _group_rows(clean_rows, data, options, logging.DEBUG)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
-    fold = np.minimum(folds - 1, (_deal(groups, strata, np.random.default_rng(seed)) * folds).astype(np.int64))
-    within = options.model_copy(update={"test_fraction": 0.0, "all_rows_in": (), "part_column": None, "seed": seed})
+    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
+    fold = np.minimum(folds - 1, (place * folds).astype(np.int64))
+    within = options.model_copy(update={"test_fraction": 0.0, "seed": seed})
     each = []
     for number in range(folds):
-        held_out = pd.DataFrame({ROW: clean_rows[ROW][fold == number], "part": "test"})
-        splits = split_rows(clean_rows[fold != number].reset_index(drop=True), data, within, quiet=True)
+        rest = fold != number
+        held_out = pd.DataFrame({ROW: clean_rows.loc[~rest, ROW], "part": "test"})
+        splits = _split(clean_rows[rest].reset_index(drop=True), groups[rest], data, within, logging.DEBUG)
         each.append(pd.concat([splits, held_out], ignore_index=True))
     return each
 
@@ -67,24 +67,53 @@ def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.Dat
     return clean_rows.set_index(ROW).loc[splits.loc[splits["part"] == part, ROW]].reset_index()
 
 
-def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.DataFrame:
-    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+def _split(
+    clean_rows: pd.DataFrame, groups: np.ndarray, data: DataOptions, options: SplitOptions, level: int
+) -> pd.DataFrame:
+    """Cut test and valid from rows of which those of a group stay together."""
+    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(place, options)})
+    _require_rows(splits, options)
+    logger.log(level, "split: %s", _counts(splits))
+    return splits
+
+
+def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.Series:
+    """Read the part of each row in `options.part_column`."""
     name = str(options.part_column)
     if name not in clean_rows:
         raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
+    if pd.api.types.is_numeric_dtype(clean_rows[name]):
+        raise ValueError(
+            f"split.part_column '{name}' is declared as a number, and a number says neither {', '.join(PARTS)}; "
+            f"set data.columns.{name}.kind to category, or name another column"
+        )
     parts = clean_rows[name].str.lower()
     unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))
     if unknown:
         raise ValueError(f"split.part_column '{name}' holds {', '.join(unknown)}; it may say {', '.join(PARTS)}")
+    return parts
+
+
+def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> pd.DataFrame:
+    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+    parts = _given_parts(clean_rows, data, options)
     splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
-    if options.valid_fraction and not (splits["part"] == "valid").any():
-        cut = options.model_copy(update={"part_column": None, "test_fraction": 0.0})
-        train_rows = clean_rows[(splits["part"] == "train").to_numpy()]
-        groups = _group_rows(train_rows, data, cut)
+    parted = parts.groupby(number_combinations(clean_rows[_compared(data)])).transform("nunique") > 1
+    if parted.any():
+        logger.warning(
+            "split: %d rows repeat rows of another part, where split.part_column '%s' puts them",
+            parted.sum(), options.part_column,
+        )  # fmt: skip
+    if options.valid_fraction and not (parts == "valid").any():
+        of_train = (parts == "train").to_numpy()
+        train_rows = clean_rows[of_train].reset_index(drop=True)
+        groups = _group_rows(train_rows, data, options, level)
+        cut = options.model_copy(update={"test_fraction": 0.0})
         place = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
-        splits.loc[splits["part"] == "train", "part"] = _cut(place, cut)
+        splits.loc[of_train, "part"] = _cut(place, cut)
     _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
-    logger.info("split: %s; parts as '%s' gives them", _counts(splits), name)
+    logger.log(level, "split: %s; parts as '%s' gives them", _counts(splits), options.part_column)
     return splits
 
 
@@ -99,26 +128,53 @@ def _counts(splits: pd.DataFrame) -> str:
     return ", ".join(f"{part} {(splits['part'] == part).sum()}" for part in PARTS)
 
 
-def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+def _compared(data: DataOptions) -> list[str]:
+    """Name the columns that a row shares with its copy: all that the model sees."""
+    return [*data.feature_columns, data.target]
+
+
+def _log_left_out(data: DataOptions, options: SplitOptions, level: int) -> None:
+    left_out = [name for name in options.columns if name not in _compared(data)]
+    if left_out:
+        logger.log(level, "features: without %s, which the split goes by", ", ".join(left_out))
+
+
+def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> np.ndarray:
     """Number the groups of rows that must stay together: int64 (n_rows,)."""
     for name in options.group_by:
         if name not in clean_rows:
             raise ValueError(
                 f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}"
             )
-    repeats = clean_rows.groupby([*data.feature_columns, data.target], dropna=False, sort=False).ngroup().to_numpy()
+    copies = _number_copies(clean_rows[_compared(data)], options, level)
     if not options.group_by:
-        return repeats
+        return copies
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     # Rows hang together when they share a group of either kind, directly or through other rows.
-    named = clean_rows.groupby(list(options.group_by), dropna=False, sort=False).ngroup().to_numpy()
-    first_named = repeats.max() + 1
-    links = coo_array(
-        (np.ones(len(repeats)), (repeats, first_named + named)), shape=2 * (first_named + named.max() + 1,)
-    )
-    return connected_components(links, directed=False)[1][repeats]
+    named = number_combinations(clean_rows[list(options.group_by)])
+    first_named = copies.max() + 1
+    links = coo_array((np.ones(len(copies)), (copies, first_named + named)), shape=2 * (first_named + named.max() + 1,))
+    return connected_components(links, directed=False)[1][copies]
+
+
+def _number_copies(rows: pd.DataFrame, options: SplitOptions, level: int) -> np.ndarray:
+    """Number the rows, copies alike, and say in the log what repeats are found to be: int64 (n_rows,)."""
+    combination = number_combinations(rows)
+    n_repeats = len(rows) - len(np.unique(combination))
+    if options.repeats == "auto":
+        single = find_coincidences(rows, combination)
+    else:
+        single = np.full(len(rows), options.repeats == "apart")
+    copies = pd.factorize(np.where(single, -1 - np.arange(len(rows)), combination))[0]
+    n_copies = len(rows) - len(np.unique(copies))
+    logger.log(
+        level, "split: %d of %d rows repeat others: %d as copies, kept together; %d by chance, dealt one by one%s",
+        n_repeats, len(rows), n_copies, n_repeats - n_copies,
+        "" if options.repeats == "auto" else f" (split.repeats: {options.repeats})",
+    )  # fmt: skip
+    return copies
 
 
 def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -127,12 +183,12 @@ def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -
     A group counts for the stratum of its first row, and stands where its middle does, so that each part
     cut from the places comes as close to its share as can be.
     """
-    numbers, first_row, sizes = np.unique(groups, return_index=True, return_counts=True)
-    place = np.empty(len(numbers))
+    _, first_row, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    place = np.empty(len(sizes))
     for stratum in np.unique(strata):
         members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
         place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
-    return place[groups]
+    return place[group]
 
 
 def _cut(place: np.ndarray, options: SplitOptions) -> np.ndarray:

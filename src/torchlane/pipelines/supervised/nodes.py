@@ -122,12 +122,14 @@ def evaluate_model(
     clean_rows: pd.DataFrame,
     split: pd.DataFrame,
     fold_scores: pd.DataFrame,
+    chosen_options: dict[str, Any],
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score all parts; see `torchlane.core.evaluation.evaluate`."""
     parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
-    return {**metrics, "cross_validation": cross_validation.summarise_folds(fold_scores)}, test_predictions
+    folds = cross_validation.summarise_folds(fold_scores, chosen_options["trials"])
+    return {**metrics, "cross_validation": folds}, test_predictions
 
 
 def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
