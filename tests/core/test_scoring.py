@@ -292,7 +292,12 @@ def test_claim_given_before_the_clock_was_set_back_does_not_last(place, monkeypa
     ahead.register(file, "c" * 64)
     assert ahead.claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
     monkeypatch.undo()
-    assert place.ledger().claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
+    options = PredictionOptions(lease_seconds=7)
+    assert place.ledger().claim({"c" * 64: ["a.csv"]}, options) is None  # its owner may be alive: from now on it counts
+    for seconds, is_free in ((110, False), (130, True)):
+        shift = timedelta(seconds=seconds)
+        monkeypatch.setattr(SQLLedger, "_now", lambda self, connection, shift=shift: plain(self, connection) + shift)
+        assert (place.ledger().claim({"c" * 64: ["a.csv"]}, options) is not None) is is_free
 
 
 def test_job_that_was_silent_too_long_does_not_put_its_output_in_place(place, monkeypatch, caplog):
