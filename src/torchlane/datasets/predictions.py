@@ -88,7 +88,7 @@ class PredictionFolder:
         paths = map(self.path_of, at_work() if leftovers else ())
         kept = {each.name for path in paths for each in (path, _rejected(path))}
         for leftover in leftovers:
-            if target_name(leftover) not in kept:
+            if target_name(leftover) not in (None, *kept):
                 leftover.unlink(missing_ok=True)
 
     @contextmanager
