@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from torchlane.config import UseCaseConfigLoader
+from torchlane.core.files import replacing
 from torchlane.core.options import SECTIONS
 
 GOOD = """
@@ -34,6 +35,13 @@ def test_sections_left_out_are_there_with_their_defaults(read):
     assert loader.use_cases() == ["prices"]
     assert list(parameters["prices"]) == list(SECTIONS)
     assert parameters["prices"]["training"] == {}
+
+
+def test_parameters_that_are_being_written_are_no_use_case(read):
+    loader, _ = read()
+    with replacing(Path(loader.conf_source) / "base/parameters/houses.yml") as partial:
+        partial.write_text("houses: {}")
+        assert loader.use_cases() == ["prices"]
 
 
 def test_environment_and_params_change_single_options(read):

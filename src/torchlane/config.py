@@ -42,7 +42,8 @@ class UseCaseConfigLoader(OmegaConfigLoader):
 
     def _parameter_files(self) -> Iterable[Path]:
         for env in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
-            yield from (Path(self.conf_source) / env / "parameters").glob("*.yml")
+            folder = Path(self.conf_source) / env / "parameters"
+            yield from (path for path in folder.glob("*.yml") if not path.name.startswith("."))  # still being written
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         settings = [name for name in self["globals"] if not name.startswith("_")]

@@ -1,14 +1,18 @@
 """What happens around a run: one run at a time, nothing stale taken for finished, and where to look in the end."""
 
+import functools
 import json
 import logging
 import threading
+import weakref
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node, Pipeline
+from kedro.runner import AbstractRunner
 
 from torchlane.core import failures
 from torchlane.core.files import replacing
@@ -22,28 +26,35 @@ class RunHooks:
     `.lock` belongs to the run at work. `.unfinished.json` names the datasets that a run meant to
     write and has not written yet: after a kill they may still hold what an earlier run wrote, so
     `--only-missing-outputs` must not take them for finished.
+
+    A process has one of these for all its runs, which may go on side by side. A run is known by its catalog.
     """
 
     def __init__(self) -> None:
-        self._locks: list[FileLock] = []
-        self._unfinished: dict[Path, set[str]] = {}
-        self._writing = threading.Lock()
+        self._ends: dict[int, weakref.finalize[[list[FileLock]], Any]] = {}  # by the catalog's id
+        self._thread = threading.local()
+        self._noting = threading.Lock()
         self._warned: set[str] = set()
 
-    @hook_impl
+    @hook_impl(trylast=True)  # the error of another hook must not leave the lock behind
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        for use_case in _use_cases(pipeline):
-            folder = _model_folder(use_case, catalog)
-            self._lock(use_case, folder)
-            note = folder / ".unfinished.json"
-            left = set(json.loads(note.read_text())) if note.exists() else set()
-            meant = {name for name in pipeline.all_outputs() if name.startswith(f"{use_case}.")}
-            if run_params.get("only_missing_outputs"):
-                for name in meant & left:
-                    catalog[name]._exists = lambda: False
-                meant = {name for name in meant if not catalog[name].exists()}
-            self._unfinished[note] = left | meant
-            self._write(note)
+        locks: list[FileLock] = []
+        self._ends[id(catalog)] = weakref.finalize(catalog, _release, locks)  # at the latest when the catalog is gone
+        try:
+            for use_case in _use_cases(pipeline):
+                locks.append(_lock(use_case, _model_folder(use_case, catalog)))
+            for use_case in _use_cases(pipeline):
+                note = _note(use_case, catalog)
+                left = _read(note)
+                meant = {name for name in pipeline.all_outputs() if name.startswith(f"{use_case}.")}
+                if run_params.get("only_missing_outputs"):
+                    for name in meant & left:
+                        catalog[name]._exists = lambda: False
+                    meant = {name for name in meant if not catalog[name].exists()}
+                _write(note, left | meant)
+        except BaseException:
+            self.end(catalog)
+            raise
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
@@ -64,68 +75,125 @@ class RunHooks:
                 )
 
     @hook_impl
-    def after_dataset_saved(self, dataset_name: str) -> None:
-        with self._writing:
-            for note, names in self._unfinished.items():
-                if dataset_name in names:
-                    names.discard(dataset_name)
-                    self._write(note)
+    def after_node_run(self, node: Node, catalog: Any) -> None:
+        """Remember whose outputs this thread saves next."""
+        use_case = _use_case(node)
+        self._thread.note = _note(use_case, catalog) if use_case else None
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        for note, names in self._unfinished.items():
-            names -= pipeline.all_outputs()  # a parallel runner saves in other processes
-            self._write(note)
-        self._release()
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        if self._thread.note is not None:
+            self._strike_off(self._thread.note, {dataset_name})
+
+    @hook_impl(wrapper=True)  # the lock goes before other hooks may fail, and the exit status comes after them
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> Generator[None, None, None]:
+        try:
+            for use_case in _use_cases(pipeline):  # a parallel runner saves in other processes
+                self._strike_off(_note(use_case, catalog), pipeline.all_outputs())
+        finally:
+            self.end(catalog)
         for use_case in _use_cases(pipeline):
             if f"{use_case}.metrics" in pipeline.all_outputs():
                 folder = _shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
                 logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
-        scorings = sorted(name for name in pipeline.all_outputs() if name.endswith(".scoring"))
-        failures.raise_worst(*(catalog[name].load() for name in scorings))
+        yield
+        scored = sorted(name for name in pipeline.all_outputs() if name.endswith(".scored") and name in catalog)
+        failures.raise_worst(*(catalog[name].load() for name in scored if catalog[name].exists()))
 
     @hook_impl
-    def on_pipeline_error(self) -> None:
-        self._release()
+    def on_pipeline_error(self, catalog: Any) -> None:
+        self.end(catalog)
 
-    def _lock(self, use_case: str, folder: Path) -> None:
+    def end(self, catalog: Any) -> None:
+        """Give the locks of a run back."""
+        end = self._ends.pop(id(catalog), None)
+        if end is not None:
+            end()
+
+    def _strike_off(self, note: Path, written: Collection[str]) -> None:
+        with self._noting:
+            left = _read(note)
+            if not left.isdisjoint(written):
+                _write(note, left.difference(written))
+
+
+def _ending(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `AbstractRunner.run`: Kedro tells hooks of an `Exception` alone, not of Ctrl-C in a notebook."""
+
+    @functools.wraps(run)
+    def run_to_the_end(
+        runner: AbstractRunner, pipeline: Pipeline, catalog: Any, hook_manager: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / ".lock")
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            self._release()
-            raise ValueError(
-                f"another run of {use_case} is writing to {_shown(folder)} and the like; "
-                f"wait until it ends, or write elsewhere with --params=output_root=…"
-            ) from error
-        except OSError as error:
-            raise ValueError(
-                f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a folder that can"
-            ) from error
-        self._locks.append(lock)
+            return run(runner, pipeline, catalog, hook_manager, *args, **kwargs)
+        except Exception:
+            raise
+        except BaseException:
+            for hooks in hook_manager.get_plugins() if hook_manager else ():
+                if isinstance(hooks, RunHooks):
+                    hooks.end(catalog)
+            raise
 
-    def _release(self) -> None:
-        for lock in self._locks:
-            lock.release()
-        self._locks, self._unfinished = [], {}
+    run_to_the_end.plain = run  # type: ignore[attr-defined]
+    return run_to_the_end
 
-    def _write(self, note: Path) -> None:
-        names = sorted(self._unfinished[note])
-        if not names:
-            note.unlink(missing_ok=True)
-            return
-        with replacing(note) as partial:
-            partial.write_text(json.dumps(names))
+
+# %reload_kedro imports this module once more
+AbstractRunner.run = _ending(getattr(AbstractRunner.run, "plain", AbstractRunner.run))  # type: ignore[method-assign]
+
+
+def _lock(use_case: str, folder: Path) -> FileLock:
+    lock = FileLock(folder / ".lock", thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ValueError(
+            f"another run of {use_case} is writing to {_shown(folder)} and the like; "
+            f"wait until it ends, or write elsewhere with --params=output_root=…"
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a folder that can"
+        ) from error
+    return lock
+
+
+def _release(locks: list[FileLock]) -> None:
+    for lock in locks:
+        lock.release()
+
+
+def _read(note: Path) -> set[str]:
+    try:
+        return set(json.loads(note.read_text()))
+    except FileNotFoundError:
+        return set()
+
+
+def _write(note: Path, names: Collection[str]) -> None:
+    if not names:
+        note.unlink(missing_ok=True)
+        return
+    with replacing(note) as partial:
+        partial.write_text(json.dumps(sorted(names)))
 
 
 def _use_cases(pipeline: Pipeline) -> list[str]:
-    """Name the use cases that a run trains; scoring needs no lock but the claims in its ledger."""
-    return sorted({node.namespace for node in pipeline.nodes if node.namespace and "predict" not in node.tags})
+    return sorted({use_case for node in pipeline.nodes if (use_case := _use_case(node))})
+
+
+def _use_case(node: Node) -> str | None:
+    """Name the use case whose lock a node needs; scoring needs none but the claims in its ledger."""
+    return None if "predict" in node.tags else node.namespace
 
 
 def _model_folder(use_case: str, catalog: Any) -> Path:
     return catalog[f"{use_case}.model"].path.parent
+
+
+def _note(use_case: str, catalog: Any) -> Path:
+    return _model_folder(use_case, catalog) / ".unfinished.json"
 
 
 def _shown(folder: Path) -> Path:

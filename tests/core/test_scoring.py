@@ -292,7 +292,12 @@ def test_claim_given_before_the_clock_was_set_back_does_not_last(place, monkeypa
     ahead.register(file, "c" * 64)
     assert ahead.claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
     monkeypatch.undo()
-    assert place.ledger().claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
+    options = PredictionOptions(lease_seconds=7)
+    assert place.ledger().claim({"c" * 64: ["a.csv"]}, options) is None  # its owner may be alive: from now on it counts
+    for seconds, is_free in ((110, False), (130, True)):
+        shift = timedelta(seconds=seconds)
+        monkeypatch.setattr(SQLLedger, "_now", lambda self, connection, shift=shift: plain(self, connection) + shift)
+        assert (place.ledger().claim({"c" * 64: ["a.csv"]}, options) is not None) is is_free
 
 
 def test_job_that_was_silent_too_long_does_not_put_its_output_in_place(place, monkeypatch, caplog):
@@ -403,10 +408,10 @@ def test_leftovers_of_a_killed_job_are_removed(place):
     place.put("a.csv")
     place.score()
     output = place.entry("a.csv")["output"]
-    place.store.path_of(output).with_name(f".partial-1-abcd-{output}").write_text("half")
-    place.store.path_of(output).with_name(".partial-1-abcd-b.rejected.csv").write_text("half")
+    place.store.path_of(output).with_name(f".partial-0123456789ab-1-9-0123abcd-{output}").write_text("half")
+    place.store.path_of(output).with_name(".partial-0123456789ab-1-9-0123abcd-b.rejected.csv").write_text("half")
     place.store.sweep(lambda: {"b.csv"})
-    assert place.files() == [".partial-1-abcd-b.rejected.csv", output]
+    assert place.files() == [".partial-0123456789ab-1-9-0123abcd-b.rejected.csv", output]
     place.score()
     assert place.files() == [output]
 
@@ -482,14 +487,14 @@ def test_file_that_is_gone_when_its_turn_comes_waits_to_come_back(place, monkeyp
 def test_leftovers_are_looked_for_before_the_claims_so_that_no_file_just_begun_is_removed(place):
     folder = place.folder / "predictions"
     folder.mkdir()
-    (folder / ".partial-1-abcd-a.csv").write_text("half")
+    (folder / ".partial-0123456789ab-1-9-0123abcd-a.csv").write_text("half")
 
     def claims():
-        (folder / ".partial-1-abcd-b.csv").write_text("just begun")
+        (folder / ".partial-0123456789ab-1-9-0123abcd-b.csv").write_text("just begun")
         return set()
 
     place.store.sweep(claims)
-    assert place.files() == [".partial-1-abcd-b.csv"]
+    assert place.files() == [".partial-0123456789ab-1-9-0123abcd-b.csv"]
 
 
 def test_new_files_come_before_those_that_are_tried_again(place):

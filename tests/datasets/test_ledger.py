@@ -1,8 +1,17 @@
+import sqlite3
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kedro.io import DatasetError
 
-from torchlane.core.scoring import InboxFile
-from torchlane.datasets.ledger import LedgerDataset
+from torchlane.core.options import PredictionOptions
+from torchlane.core.scoring import Claim, InboxFile, Result
+from torchlane.datasets.ledger import LedgerDataset, SQLLedger
 
 
 def test_password_of_the_ledger_is_not_shown():
@@ -39,3 +48,135 @@ def test_path_with_characters_that_mean_something_in_a_url_is_taken_as_it_is(tmp
 def test_ledger_has_one_place(tmp_path):
     with pytest.raises(DatasetError, match="either path or url"):
         LedgerDataset(use_case="x", path=str(tmp_path / "a"), url="sqlite:///b")
+
+
+class Jobs:
+    """Jobs of different leases at one ledger, by one clock that may be set back."""
+
+    def __init__(self, folder: Path, leases: list[float], n_files: int):
+        self.now = datetime(2026, 1, 1)
+        self.leases = leases
+        self.present = {f"{number:064}": [f"{number}.csv"] for number in range(n_files)}
+        self.ledgers = [self.open(folder) for _ in leases]
+        for checksum, (name,) in self.present.items():
+            self.ledgers[0].register(InboxFile(name, 1, 0.0, "stamp"), checksum)
+        self.claims: list[Claim | None] = [None] * len(leases)
+        self.silent = [0.0] * len(leases)  # seconds since the last sign of life, by a clock that is right
+        self.published: list[str] = []
+        self.folder = folder
+
+    def open(self, folder: Path) -> SQLLedger:
+        ledger = SQLLedger(f"sqlite:///{folder}/ledger.sqlite", "toy")
+        ledger._now = lambda connection: self.now  # type: ignore[method-assign]
+        return ledger
+
+    def options(self, job: int) -> PredictionOptions:
+        return PredictionOptions(lease_seconds=self.leases[job], max_attempts=1000)
+
+    def claim(self, job: int) -> None:
+        """Claim a file, if the job has none; what another job holds must not be alive."""
+        if self.claims[job] is not None:
+            return
+        claim = self.ledgers[job].claim(self.present, self.options(job))
+        for other, held in enumerate(self.claims):
+            if claim is not None and held is not None and held.key == claim.key:
+                assert self.silent[other] > self.leases[other], "a live claim is taken"
+                self.claims[other] = None
+                self.ledgers[other].fail(held, "too late")
+                assert not self.ledgers[other].renew(held)
+        self.claims[job], self.silent[job] = claim, 0.0
+
+    def finish(self, job: int) -> None:
+        claim = self.claims[job]
+        if claim is not None:
+            result = Result(1, 1, 0, "model", "output", 1.0)
+            self.ledgers[job].finish(claim, result, lambda: self.published.append(claim.checksum))
+            self.claims[job] = None
+
+    def renew(self, job: int) -> None:
+        claim = self.claims[job]
+        if claim is not None:
+            assert self.ledgers[job].renew(claim), "a claim that nobody took is lost"
+            self.silent[job] = 0.0
+
+    def kill(self, job: int) -> None:
+        """A job that is killed is silent from now on; another one takes its place."""
+        held = self.claims[job]
+        self.ledgers[job], self.claims[job] = self.open(self.folder), None
+        if held is not None:
+            self.leases.append(self.leases[job])
+            self.ledgers.append(self.ledgers[job])
+            self.claims.append(held)
+            self.silent.append(self.silent[job])
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.silent = [each + seconds for each in self.silent]
+
+    def set_back(self, seconds: float) -> None:
+        self.now -= timedelta(seconds=seconds)
+
+    def end(self) -> None:
+        """After the longest lease, and once more where the clock was set back, every file can be done: once."""
+        for _ in range(2):
+            self.ledgers[0].claim({}, self.options(0))  # a look shortens what cannot be
+            self.wait(max(self.leases) + 1)
+        ledger = self.open(self.folder)
+        while (claim := ledger.claim(self.present, self.options(0))) is not None:
+            ledger.finish(claim, Result(1, 1, 0, "model", "o", 1.0), lambda c=claim: self.published.append(c.checksum))
+        assert sorted(self.published) == sorted(self.present)
+
+
+LEASES = st.lists(st.sampled_from([1.0, 10.0, 120.0, 3600.0]), min_size=2, max_size=3)
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["claim", "claim", "renew", "finish", "kill"]), st.integers(0, 1)),
+    st.tuples(st.just("wait"), st.sampled_from([0.1, 0.9, 5.0, 20.0, 100.0, 130.0, 4000.0])),
+    st.tuples(st.just("set_back"), st.sampled_from([0.01, 1.0, 60.0, 1e5, 1e8])),
+)
+
+
+def check_jobs(leases: list[float], n_files: int, steps: list[tuple[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = Jobs(Path(folder), list(leases), n_files)
+        for name, argument in steps:
+            getattr(jobs, name)(argument)
+        jobs.end()
+
+
+@settings(max_examples=25, deadline=None)
+@given(leases=LEASES, n_files=st.integers(1, 3), steps=st.lists(STEPS, min_size=3, max_size=25))
+def test_live_claim_is_never_taken_and_a_dead_one_is_after_its_own_lease(leases, n_files, steps):
+    check_jobs(leases, n_files, steps)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(leases=LEASES, n_files=st.integers(1, 3), steps=st.lists(STEPS, min_size=3, max_size=40))
+def test_live_claim_is_never_taken_and_a_dead_one_is_after_its_own_lease_in_the_long_run(leases, n_files, steps):
+    check_jobs(leases, n_files, steps)
+
+
+@pytest.mark.parametrize(("own", "others"), [(3600, 1), (1, 3600), (120, 60)])
+def test_each_job_honours_the_lease_of_the_one_that_claimed(tmp_path, own, others):
+    jobs = Jobs(tmp_path, [own, others], 1)
+    jobs.claim(0)
+    for _ in range(9):
+        jobs.wait(0.1 * own)
+        jobs.claim(1)
+        assert jobs.claims[1] is None
+    jobs.wait(0.2 * own)
+    jobs.claim(1)
+    assert jobs.claims[1] is not None
+
+
+def test_ledger_of_an_earlier_version_is_taken_up(tmp_path):
+    jobs = Jobs(tmp_path, [100, 50], 2)
+    jobs.claim(0)
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
+        database.execute("ALTER TABLE contents DROP COLUMN lease_seconds")
+    jobs.ledgers = [jobs.open(tmp_path) for _ in range(2)]
+    assert [entry["lease_seconds"] for entry in jobs.ledgers[1].entries()] == [None, None]
+    jobs.claim(1)
+    assert jobs.claims[1] is not None and jobs.claims[1].name == "1.csv"  # the other one is claimed still
+    jobs.ledgers.append(jobs.open(tmp_path))  # and there is nothing left to add
+    jobs.end()

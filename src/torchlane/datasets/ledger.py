@@ -38,6 +38,7 @@ CONTENTS = sql.Table(
     sql.Column("attempts", sql.Integer, nullable=False),
     sql.Column("owner", sql.Text),  # the job that has or had it last
     sql.Column("lease_until", sql.DateTime),
+    sql.Column("lease_seconds", sql.Float),  # the owner's own; absent in ledgers of earlier versions
     sql.Column("rows_read", sql.BigInteger),
     sql.Column("rows_scored", sql.BigInteger),
     sql.Column("rows_rejected", sql.BigInteger),
@@ -205,24 +206,26 @@ class SQLLedger:
         """Claim the content that was tried least and arrived first of those present, if one is free.
 
         Free is what waits, what failed fewer than `max_attempts` times, but not in this run, and
-        what a job claimed whose lease has ended. A lease that ends later than a new one would was
-        given before the clock was set back, and has ended too. Each attempt takes another name, where a
-        content has several: its ending may be what is wrong.
+        what a job claimed whose own lease, not that of this job, has ended. Each attempt takes another
+        name, where a content has several: its ending may be what is wrong.
         """
         lease = timedelta(seconds=options.lease_seconds)
         with self._transaction() as connection:
             now = self._now(connection)
-            dead = (CONTENTS.c.lease_until < now) | (CONTENTS.c.lease_until > now + lease)
+            self._shorten_leases(connection, now, options.lease_seconds)
             free = (
                 (CONTENTS.c.use_case == self._use_case)
                 & (sql.func.coalesce(CONTENTS.c.owner, "") != self.job)
                 & (
                     (CONTENTS.c.state == "waiting")
                     | ((CONTENTS.c.state == "failed") & (CONTENTS.c.attempts < options.max_attempts))
-                    | ((CONTENTS.c.state == "claimed") & dead)
+                    | ((CONTENTS.c.state == "claimed") & (CONTENTS.c.lease_until < now))
                 )
             )
-            columns = (CONTENTS.c[name] for name in ("key", "checksum", "first_name", "state", "attempts", "owner"))
+            columns = (
+                CONTENTS.c[name]
+                for name in ("key", "checksum", "first_name", "state", "attempts", "owner", "lease_until")
+            )
             query = sql.select(*columns).where(free).order_by(CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
             for row in connection.execute(query):
                 if row.checksum not in present:
@@ -234,6 +237,7 @@ class SQLLedger:
                     & (CONTENTS.c.state == row.state)
                     & (CONTENTS.c.attempts == row.attempts)
                     & (sql.func.coalesce(CONTENTS.c.owner, "") == (row.owner or ""))
+                    & (CONTENTS.c.lease_until.is_not_distinct_from(row.lease_until))
                 )
                 if row.state == "claimed" and row.attempts >= options.max_attempts:
                     error = f"the job died {row.attempts} times while it scored this file"
@@ -248,6 +252,7 @@ class SQLLedger:
                     attempts=row.attempts + 1,
                     started=now,
                     lease_until=now + lease,
+                    lease_seconds=options.lease_seconds,
                 )
                 if claimed:
                     self._lease = lease
@@ -360,6 +365,21 @@ class SQLLedger:
                 pass
         connection.execute(sql.update(FILES).where(mine).values(**facts))
 
+    def _shorten_leases(self, connection: sql.Connection, now: datetime, default_seconds: float) -> None:
+        """Let leases that were given before the clock was set back run from now on.
+
+        They end later than their owner could have made them end by this clock. It may be alive: then it
+        renews its lease within a third of it.
+        """
+        claimed = (CONTENTS.c.use_case == self._use_case) & (CONTENTS.c.state == "claimed")
+        columns = (CONTENTS.c.key, CONTENTS.c.owner, CONTENTS.c.lease_until, CONTENTS.c.lease_seconds)
+        for row in connection.execute(sql.select(*columns).where(claimed)).all():
+            seconds = default_seconds if row.lease_seconds is None else row.lease_seconds
+            latest = now + timedelta(seconds=seconds)
+            if row.lease_until > latest:
+                same = (CONTENTS.c.owner == row.owner) & (CONTENTS.c.lease_until == row.lease_until)
+                self._update(connection, claimed & (CONTENTS.c.key == row.key) & same, lease_until=latest)
+
     def _own(self, claim: Claim) -> sql.ColumnElement[bool]:
         return (CONTENTS.c.key == claim.key) & (CONTENTS.c.state == "claimed") & (CONTENTS.c.owner == self.job)
 
@@ -384,11 +404,17 @@ class SQLLedger:
 
     def _create_tables(self) -> None:
         try:
-            with self._transaction() as connection:
-                TABLES.create_all(connection)
-        except CouldNotStartError:
-            with self._transaction() as connection:  # another job may have made them in the meantime
-                TABLES.create_all(connection)
+            self._create_missing()
+        except CouldNotStartError:  # another job may have made them in the meantime
+            self._create_missing()
+
+    def _create_missing(self) -> None:
+        with self._transaction() as connection:
+            TABLES.create_all(connection)
+            known = {column["name"] for column in sql.inspect(connection).get_columns(CONTENTS.name)}
+            if "lease_seconds" not in known:  # a ledger of an earlier version
+                kind = CONTENTS.c.lease_seconds.type.compile(connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {CONTENTS.name} ADD COLUMN lease_seconds {kind}")
 
 
 def _leave_transactions_to_us(connection: Any, _: object) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 from pyarrow import csv as arrow_csv
 
-from torchlane.core.files import replacing
+from torchlane.core.files import replacing, target_name
 
 MOST_BYTES = 150  # of an input's name in that of its predictions; file systems allow 255
 
@@ -88,7 +88,7 @@ class PredictionFolder:
         paths = map(self.path_of, at_work() if leftovers else ())
         kept = {each.name for path in paths for each in (path, _rejected(path))}
         for leftover in leftovers:
-            if leftover.name.split("-", 3)[-1] not in kept:
+            if target_name(leftover) not in (None, *kept):
                 leftover.unlink(missing_ok=True)
 
     @contextmanager

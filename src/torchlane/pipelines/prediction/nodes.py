@@ -1,5 +1,7 @@
 """The steps of the prediction pipeline: unpack, call core, return."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +18,10 @@ def score_files(
     model: TrainedModel,
     prediction: PredictionOptions,
     evaluation: EvaluationOptions,
-) -> dict[str, Any]:
-    """Score what waits in the inbox; see `torchlane.core.scoring.score_inbox`."""
-    return scoring.score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score what waits in the inbox, for the report and for this run's own exit status; see `score_inbox`."""
+    scored = scoring.score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
+    return scored, scored
 
 
 def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: PredictionOptions) -> dict[str, Any]:
@@ -26,12 +29,14 @@ def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: Prediction
     return {"limits": prediction.drift.model_dump(), "files": ledger.latest_drift()}
 
 
-def plot_drift(drift: dict[str, Any], scored: dict[str, Any]) -> Iterator[Any]:
-    """Draw the drift of the latest files, if there is a new one; plotly is imported only then."""
-    if scored["files"] and drift["files"]:
+def plot_drift(drift: dict[str, Any], ledger: Ledger) -> Iterator[Any]:
+    """Draw the drift of the latest files, if that is new to all jobs; plotly is imported only then."""
+    identity = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
+    if drift["files"] and ledger.note("drift") != identity:
         from torchlane.figures import drift as figures
 
         yield figures.plot_drift(drift)
+        ledger.write_note("drift", identity)  # the figure is saved by now
 
 
 def score_outcomes(

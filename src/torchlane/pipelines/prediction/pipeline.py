@@ -12,7 +12,7 @@ def create_pipeline(use_case: str) -> Pipeline:
             Node(
                 nodes.score_files,
                 inputs=["inbox", "ledger", "predictions", "model", "params:prediction", "params:evaluation"],
-                outputs="scoring",
+                outputs=["scoring", "scored"],  # the latter in memory: the file may be another job's a moment later
                 name="score_files",
                 tags="predict",
             ),
@@ -25,7 +25,7 @@ def create_pipeline(use_case: str) -> Pipeline:
             ),
             Node(
                 nodes.plot_drift,
-                inputs=["drift", "scoring"],
+                inputs=["drift", "ledger"],
                 outputs="drift_by_file_figure",
                 name="plot_drift",
                 tags="predict",
