@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +20,11 @@ import torch
 import yaml
 
 from classifiers import read_use_case, settings_of
+from intervals import train
 from peers.jobs import keep
-from torchlane.core.calibration import Calibration, tempered
-from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import score
-from torchlane.core.learning import TABLE_MEMBERS, Lesson, train_model
+from torchlane.core.learning import TABLE_MEMBERS, Lesson
 from torchlane.core.options import Options
 from torchlane.core.splits import PARTS, rows_of, split_rows
 from torchlane.core.tensors import build_tensors
@@ -69,25 +69,24 @@ def measure(
     tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
     training = options["training"].model_copy(update={"seed": 1000 * seed, "members": max(numbers_of_members)})
     lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
-    model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints())
-    valid, test = (model.member_predictions(tensors[part].tensors[0]) for part in ("valid", "test"))
+    ((model, held_out),) = train([lesson], options)
+    features = tensors["test"].tensors[0]
+    of_members = model.member_predictions(features)
+    values = parts["test"][encoder.target.name]
     numbers = encoder.target.task == "regression"
-    truths = {}
-    for part in ("valid", "test"):
-        values = parts[part][encoder.target.name]
-        truths[part] = torch.tensor(values.to_numpy(float) if numbers else encoder.target.label_index(values))
+    truth = torch.tensor(values.to_numpy(float) if numbers else encoder.target.label_index(values))
     lines = []
     for members in numbers_of_members:
-        of_valid, of_test = valid[:members].mean(0), test[:members].mean(0)
-        line = {"seed": seed, "members": members, **score(model.task, of_test, truths["test"])}
+        first = replace(model, weights={name: each[:members] for name, each in model.weights.items()})
+        first = first.calibrated(tensors["valid"], held_out[:members])
+        line = {"seed": seed, "members": members, **score(model.task, of_members[:members].mean(0), truth)}
         if numbers:
-            half = Calibration.of_values(of_valid, truths["valid"]).half_width(ASKED)
-            line["coverage"] = ((of_test - truths["test"]).abs() <= half).double().mean().item()
-            line["interval_width"] = 2 * half
+            table = first.describe_predictions(features, ASKED)
+            line["coverage"] = float(values.reset_index(drop=True).between(table["low"], table["high"]).mean())
+            line["interval_width"] = float((table["high"] - table["low"]).mean())
         else:
-            calibration = Calibration.of_probabilities(of_valid, truths["valid"]) if len(valid[0]) else Calibration()
-            line["temperature"] = calibration.temperature
-            calibrated = score(model.task, tempered(of_test, calibration.temperature), truths["test"])
+            line["temperature"] = first.calibration.temperature
+            calibrated = score(model.task, first.joint_prediction(of_members[:members]), truth)
             line["calibrated_cross_entropy_loss"] = calibrated["cross_entropy_loss"]
         lines.append(line)
     return lines

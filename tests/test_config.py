@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from torchlane.config import UseCaseConfigLoader
 from torchlane.core.files import replacing
@@ -101,12 +102,55 @@ def test_output_root_may_be_set_for_a_run(read):
             "  tuning: {space: {model.width: {low: 9, high: 3}}}",
             r"prices.tuning.space: model.width: low 9 must be below high 3.*; set it in .*prices.yml",
         ),
-        ("  encoding: [1]", r"prices.encoding: input should be a valid dictionary"),
+        ("  encoding: [1]", r"'prices.encoding' in .*prices.yml must hold options by name, not \[1\]; there are cat"),
+        ("  diagnosis: false", r"'prices.diagnosis' in .* not False; to switch it off set diagnosis: {enabled: false}"),
+        ("  tuning: 0", r"'prices.tuning' in .* not 0; to switch it off set tuning: {trials: 0}; there are trials"),
+        ("  evaluation: {coverage: 90}", r"prices.evaluation.coverage: .* not 90; did you mean 0.9\?; set it in"),
+        ("  model: {activation: GLU}", r"prices.model.activation: activation 'GLU' needs arguments or mixes numbers"),
     ],
 )
 def test_fault_in_yaml_is_said_with_rule_value_and_place(read, line, message):
     with pytest.raises(ValueError, match=message):
         read(GOOD + line)
+
+
+@pytest.mark.parametrize("section", list(SECTIONS))
+@pytest.mark.parametrize(
+    ("in_params", "value"),
+    [
+        *((False, value) for value in ("false", "0", "[]", "''", "true", "3")),
+        (True, "false"),
+        (True, "0"),
+        (True, "''"),
+    ],
+)
+def test_section_that_is_no_block_is_refused(read, section, value, in_params):
+    written = f"  {section}: {value}" if section == "data" else f"{GOOD.split('prices:')[1]}  {section}: {value}"
+    runtime = {"prices": {section: yaml.safe_load(value)}} if in_params else None
+    with pytest.raises(ValueError, match=f"'prices.{section}' in .* must hold options by name, not ") as caught:
+        read(GOOD if in_params else f"prices:\n{written}", runtime=runtime)
+    assert "\n" not in str(caught.value)
+
+
+def test_section_that_is_null_has_its_defaults(read):
+    _, parameters = read(GOOD + "  tuning:\n  diagnosis: null")
+    assert parameters["prices"]["tuning"] == parameters["prices"]["diagnosis"] == {}
+
+
+@pytest.mark.parametrize("value", [False, 0, [], ""])
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        (section, name)
+        for section, options in SECTIONS.items()
+        for name, field in options.model_fields.items()
+        if "Options" in str(field.annotation)
+    ],
+)
+def test_block_within_a_section_is_refused_where_it_is_none(section, name, value):
+    if (name, value) != ("freeze", []):  # no layer
+        with pytest.raises(ValueError, match=rf"(?m)^{name}"):
+            SECTIONS[section].model_validate({name: value})
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(root):
     ]
     assert (root / "06_models/salaries/model.safetensors").read_bytes() == parent
     assert "frozen: linear_1" in done.stderr
-    assert "fine-tuned - scratch: r2_score" in done.stderr
+    assert "fine-tuned ahead of scratch: r2_score by" in done.stderr
     assert "on the parent's own 91 test rows" in done.stderr
     metrics = read_json(root / "08_reporting/salaries/fine_tuned_metrics.json")
     own = torchlane.load(root / "06_models/salaries/model.safetensors")

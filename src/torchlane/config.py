@@ -1,7 +1,7 @@
 """Configuration: which use cases there are, and what they may set."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
@@ -60,11 +60,13 @@ class UseCaseConfigLoader(OmegaConfigLoader):
     def _checked_block(self, use_case: str, block: Any) -> dict[str, Any]:
         if not isinstance(block, Mapping):
             raise ValueError(f"'{use_case}' in {self._place(use_case)} must hold sections: {', '.join(SECTIONS)}")
-        for section in block:
+        for section, options in block.items():
             if section not in SECTIONS:
                 place = self._place(use_case, section)
                 raise ValueError(_unknown(f"section of {use_case}", section, SECTIONS, place))
-        sections = {section: block.get(section) or {} for section in SECTIONS}
+            if options is not None and not isinstance(options, Mapping):
+                raise ValueError(_no_section(use_case, section, options, self._place(use_case, section)))
+        sections = {section: {} if block.get(section) is None else block[section] for section in SECTIONS}
         sections["tuning"] = self._with_fixed(sections["tuning"], use_case)
         sections["data"] = self._with_features(sections["data"], sections["split"], use_case)
         for section, options in sections.items():
@@ -78,9 +80,9 @@ class UseCaseConfigLoader(OmegaConfigLoader):
                 trust(checked.module_class)
         return sections
 
-    def _with_features(self, data: Any, split: Any, use_case: str) -> Any:
+    def _with_features(self, data: Mapping[str, Any], split: Any, use_case: str) -> Mapping[str, Any]:
         """Name the features where the file does not: all columns but the target and those that the split goes by."""
-        columns = data.get("columns") if isinstance(data, Mapping) else None
+        columns = data.get("columns")
         if not isinstance(columns, Mapping) or data.get("features"):
             return data
         try:
@@ -98,14 +100,15 @@ class UseCaseConfigLoader(OmegaConfigLoader):
             )
         return {**data, "features": features}
 
-    def _with_fixed(self, tuning: Any, use_case: str) -> Any:
+    def _with_fixed(self, tuning: Mapping[str, Any], use_case: str) -> Mapping[str, Any]:
         """Keep the search from changing what was set for this run alone."""
         given = self.runtime_params.get(use_case)
-        if not isinstance(tuning, Mapping) or not isinstance(given, Mapping):
+        known = tuning.get("fixed", ())
+        if not isinstance(given, Mapping) or not isinstance(known, Sequence) or isinstance(known, str):
             return tuning
         names = [name for section in Recipe.model_fields for name in _leaves(section, given.get(section))]
         fixed = [name for name in names if is_option(name)]
-        return {**tuning, "fixed": [*(tuning.get("fixed") or ()), *fixed]} if fixed else tuning
+        return {**tuning, "fixed": [*known, *fixed]} if fixed else tuning
 
     def _explain(self, error: ValidationError, use_case: str, section: str) -> str:
         """Say the first fault of an options model in one line."""
@@ -129,6 +132,13 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         files = [str(path) for path in self._parameter_files() if path.stem == keys[0]]
         here = f"{Path.cwd()}/"
         return " or ".join(path.removeprefix(here) for path in files) or f"{self.conf_source}/*/parameters"
+
+
+def _no_section(use_case: str, section: str, value: Any, place: str) -> str:
+    off = {"diagnosis": "enabled: false", "tuning": "trials: 0", "evaluation": "folds: 0"}.get(section)
+    switch = f"; to switch it off set {section}: {{{off}}}" if off else ""
+    names = ", ".join(field.alias or name for name, field in SECTIONS[section].model_fields.items())
+    return f"'{use_case}.{section}' in {place} must hold options by name, not {value!r}{switch}; there are {names}"
 
 
 def _leaves(place: str, given: Any) -> list[str]:

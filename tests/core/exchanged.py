@@ -69,7 +69,7 @@ def drawn_model(
                 tensor.uniform_(0.5, 2)
         states.append(state)
     weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-    numbers = {"n_rows": 9, "residuals": (10.0, 3000.0), "ranks": (1, 9)}
+    numbers = {"n_rows": 9, "residuals": (10.0, 3000.0), "ranks": (1, 9), "spread_weight": 1e-4}
     calibration = numbers if data.task == "regression" else {"n_rows": 3, "temperature": 1.7}
     details = {"source": "drawn rows", "metrics": {"valid": 1.0}, "profile": {}}
     training = TrainingOptions(members=members)

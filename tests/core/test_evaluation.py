@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn import metrics as reference
 
+from torchlane.core.calibration import Calibration
 from torchlane.core.encoders import TargetEncoder
 from torchlane.core.evaluation import evaluate, score
-from torchlane.core.options import SplitOptions
+from torchlane.core.options import ColumnOptions, SplitOptions
 from torchlane.core.rows import check_rows
 from torchlane.core.splits import rows_of, split_rows
 from torchlane.core.tasks import TASKS
@@ -119,6 +122,27 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
         assert metrics["test"]["accuracy_score"] == pytest.approx(
             (predictions["truth"] == predictions["prediction"]).mean()
         )
+
+
+def test_calibration_tells_the_share_covered_and_the_mean_width(toy_rows, toy_data):
+    columns = {**toy_data.columns, "price": ColumnOptions(kind="number", minimum=0)}
+    model = train_on(toy_rows, toy_data.model_copy(update={"columns": columns}), epochs=3)
+    calibration = Calibration(n_rows=9, residuals=(2000.0,), ranks=(9,), spread_weight=0.001)
+    model = replace(model, calibration=calibration)
+    clean, _ = check_rows(toy_rows, toy_data)
+    splits = split_rows(clean, toy_data, SplitOptions())
+    tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
+    metrics, predictions = evaluate(model, tensors, clean, splits)
+    widths = predictions["high"] - predictions["low"]
+    assert widths.nunique() > 2 and (predictions["low"] >= 0).all()
+    covered = (predictions["truth"] >= predictions["low"]) & (predictions["truth"] <= predictions["high"])
+    assert metrics["calibration"] == {
+        "coverage_asked": 0.9,
+        "coverage": covered.mean(),
+        "interval_width": pytest.approx(widths.mean()),
+    }
+    unknown, _ = evaluate(replace(model, calibration=Calibration(n_rows=1)), tensors, clean, splits)
+    assert unknown["calibration"]["interval_width"] is None
 
 
 def test_parts_without_rows_have_no_scores(toy_rows, toy_data):

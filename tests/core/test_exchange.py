@@ -23,6 +23,7 @@ from torchlane.core.exchange import export_model, exporting, import_weights
 from torchlane.core.exchange.interface import describe_interface
 from torchlane.core.inference import TrainedModel
 from torchlane.core.models import named
+from torchlane.core.options import ColumnOptions
 from torchlane.core.rows import apply_rules
 
 from .exchanged import image_model, image_rows, table_model, table_rows
@@ -76,7 +77,7 @@ def run_onnx(path: Path, features: np.ndarray) -> np.ndarray:
 def run_program(path: Path, features: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.export.load(path).module()(torch.from_numpy(features)).numpy()
+        return torch.export.load(path).module()(torch.from_numpy(features))[0].numpy()
 
 
 @pytest.mark.parametrize(("ending", "run"), [(".onnx", run_onnx), (".pt2", run_program)])
@@ -136,7 +137,12 @@ def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray
 
 @pytest.mark.parametrize("categories", ["one_hot", "codes"])
 def test_interface_suffices_to_feed_the_program(categories, tmp_path):
-    model = table_model(categories=categories, widths=[8])
+    import onnxruntime
+
+    model = table_model(categories=categories, widths=[8], members=3)
+    bound = float(model.predict(rows_for(model))["low"].median())
+    declared = {**model.data.columns, "price": ColumnOptions(kind="number", minimum=bound)}
+    model = replace(model, data=model.data.model_copy(update={"columns": declared}))
     done = export_model(model, tmp_path / "model.onnx")
     interface = json.loads(done.interface.read_text())
     rows = rows_for(model)
@@ -144,10 +150,35 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     np.testing.assert_allclose(features, encoded(model, rows), atol=1e-6)
     assert [each["name"] for each in interface["features"]] == list(model.encoder.feature_names)
     table = model.predict(rows)
-    found = run_onnx(done.path, features)
+    found, spread = onnxruntime.InferenceSession(done.path).run(["prediction", "spread"], {"features": features})
     np.testing.assert_allclose(found, table["prediction"], atol=1, rtol=0)
-    np.testing.assert_allclose(found + interface["interval"]["half_width"], table["high"], atol=1, rtol=0)
+    np.testing.assert_allclose(spread, table["spread"], atol=1, rtol=0)
+    interval = interface["interval"]
+    width = interval["half_width"] * (1 + interval["spread_weight"] * spread)
+    np.testing.assert_allclose(np.clip(found + width, interval["minimum"], None), table["high"], atol=1, rtol=0)
+    np.testing.assert_allclose(np.clip(found - width, interval["minimum"], None), table["low"], atol=1, rtol=0)
+    assert 0 < (table["low"] == bound).mean() < 1 and (table["high"] - table["low"]).nunique() > 10
     assert interface["output"]["meaning"] == "price, in the units of the raw file"
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".pt2"])
+def test_program_gives_the_mean_over_members_with_the_temperature_applied(ending, tmp_path):
+    model = table_model("kind", widths=[4], members=3)
+    temperature = model.calibration.temperature
+    path = export_model(model, tmp_path / f"model{ending}").path
+    features = encoded(model, rows_for(model))
+    mean = model.member_predictions(torch.from_numpy(features)).mean(0).numpy()
+    expected = mean ** (1 / temperature) / (mean ** (1 / temperature)).sum(1, keepdims=True)
+    found = run_onnx(path, features) if ending == ".onnx" else run_program(path, features)
+    assert abs(expected - mean).max() > 0.01
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_one_member_has_no_interval_since_valid_has_spoken_of_all(tmp_path):
+    model = table_model(widths=[4], members=2)
+    alone = json.loads(export_model(model, tmp_path / "model.pt", member=0).interface.read_text())
+    whole = json.loads(export_model(model, tmp_path / "model.pt").interface.read_text())
+    assert alone["interval"] is None and whole["interval"]["half_width"] == 3000.0
 
 
 def test_interval_that_is_not_known_is_left_out():
@@ -190,21 +221,26 @@ def test_same_model_gives_the_same_file_which_names_no_file_of_this_machine(endi
     assert not any(b".py" in each or str(tmp_path).encode() in each for each in contents)
 
 
-def test_file_whose_predictions_differ_is_not_kept_and_the_older_one_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "damage",
+    [lambda given: (given[0] * 1.001, given[1]), lambda given: (given[0], given[1] * 1.001)],
+    ids=["prediction", "spread"],
+)
+def test_file_whose_predictions_differ_is_not_kept_and_the_older_one_stays(tmp_path, monkeypatch, damage):
     (tmp_path / "model.pt2").write_text("older")
     forward = exporting.Predictor.forward
-    monkeypatch.setattr(exporting.Predictor, "forward", lambda self, features: forward(self, features) * 1.001)
+    monkeypatch.setattr(exporting.Predictor, "forward", lambda self, features: damage(forward(self, features)))
     with pytest.raises(ValueError, match=r"model.pt2 was not kept: its predictions differ .* by up to \d"):
-        export_model(table_model(widths=[4]), tmp_path / "model.pt2")
+        export_model(table_model(widths=[4], members=2), tmp_path / "model.pt2")
     assert [each.name for each in tmp_path.iterdir()] == ["model.pt2"]
     assert (tmp_path / "model.pt2").read_text() == "older"
 
 
 def test_program_that_has_not_learned_the_number_of_rows_is_not_kept(tmp_path, monkeypatch):
     forward = exporting.Predictor.forward
-    monkeypatch.setattr(exporting.Predictor, "forward", lambda self, features: forward(self, features)[:1].expand(1))
+    monkeypatch.setattr(exporting.Predictor, "forward", lambda self, features: (forward(self, features)[0][:1],))
     with pytest.raises(ValueError, match="was not kept: .* by up to inf"):
-        export_model(table_model(widths=[4]), tmp_path / "model.pt2")
+        export_model(table_model("pair", widths=[4]), tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
 
 

@@ -4,16 +4,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import torchlane
 from torchlane.core.calibration import Calibration
 from torchlane.core.checkpoints import NoCheckpoints
+from torchlane.core.chunks import Chunk, ChunkScorer
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.inference import TrainedModel, build_network
 from torchlane.core.learning import Lesson, train_model
-from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import (
+    ColumnOptions,
+    DataOptions,
+    EncodingOptions,
+    EvaluationOptions,
+    ModelOptions,
+    TrainingOptions,
+)
 from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
 
@@ -85,6 +96,66 @@ def test_a_row_is_predicted_to_the_same_bits_in_any_company(model, toy_rows, cou
     pd.testing.assert_frame_equal(model.predict(some), whole.loc[some.index], check_exact=True)
     many = pd.concat([toy_rows] * 11).sample(frac=1, random_state=2)
     pd.testing.assert_frame_equal(model.predict(many), whole.loc[many.index], check_exact=True)
+
+
+def test_spread_and_interval_of_a_row_have_the_same_bits_in_any_company(toy_rows, toy_data):
+    model = train_on(toy_rows, toy_data, members=16, epochs=2)
+    model = replace(model, calibration=model.calibration.model_copy(update={"spread_weight": 0.01}))
+    whole = model.predict(toy_rows)
+    assert (whole["high"] - whole["low"]).nunique() > 30
+
+    @given(st.lists(st.integers(0, 59), min_size=1, max_size=300))
+    @settings(max_examples=30, deadline=None)
+    def check(places):
+        pd.testing.assert_frame_equal(model.predict(toy_rows.iloc[places]), whole.iloc[places], check_exact=True)
+
+    check()
+
+
+@pytest.mark.parametrize("bounds", [{"minimum": 1000.0}, {"maximum": 9000.0}, {"minimum": 1000.0, "maximum": 9000.0}])
+@pytest.mark.parametrize("width", [3000.0, np.inf])
+def test_interval_stays_within_the_bounds_that_are_declared_for_the_target(model, toy_rows, bounds, width):
+    calibration = Calibration(n_rows=9, residuals=(width,), ranks=(9,))
+    free = replace(model, calibration=calibration)
+    declared = {**model.data.columns, "price": ColumnOptions(kind="number", **bounds)}
+    bound = replace(free, data=model.data.model_copy(update={"columns": declared}))
+    before, after = free.predict(toy_rows), bound.predict(toy_rows)
+    for end in ("low", "high"):
+        assert after[end].tolist() == before[end].clip(bounds.get("minimum"), bounds.get("maximum")).tolist()
+    assert (after["prediction"] == before["prediction"]).all() and not after.equals(before)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "meant"), [(99, "0.99"), (90.5, "0.905"), (1, ""), (0, ""), (-0.5, ""), (100, ""), (np.nan, "")]
+)
+def test_coverage_that_is_no_share_is_refused(model, classifier, toy_rows, coverage, meant):
+    features = torch.from_numpy(model.encoder.encode_features(check_rows(toy_rows, model.data)[0]))
+    for ask in (
+        lambda: model.predict(toy_rows, coverage),
+        lambda: classifier.predict(toy_rows, coverage=coverage),
+        lambda: model.describe_predictions(features, coverage),
+        lambda: ChunkScorer(model, coverage=coverage),
+        lambda: EvaluationOptions(coverage=coverage),
+    ):
+        with pytest.raises(ValueError, match=f"between 0 and 1, not {coverage:g}|finite number") as caught:
+            ask()
+        assert str(caught.value).partition("; did you mean ")[2].partition("?")[0] == meant
+
+
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_joined_probabilities_are_the_mean_over_members_with_the_temperature_applied(classifier, toy_rows, temperature):
+    model = replace(classifier, calibration=Calibration(temperature=temperature))
+    features = torch.from_numpy(model.encoder.encode_features(check_rows(toy_rows, model.data)[0]))
+    each = model.member_predictions(features)
+    mean = each.mean(0).numpy()
+    expected = mean ** (1 / temperature) / (mean ** (1 / temperature)).sum(1, keepdims=True)
+    assert abs(expected - mean).max() > 0.01
+    np.testing.assert_allclose(model.join_members(each), expected, rtol=1e-9)
+    np.testing.assert_allclose(model.joint_prediction(each), expected, rtol=1e-9)
+    columns = ["probability_cheap", "probability_dear"]
+    np.testing.assert_allclose(model.predict(toy_rows)[columns], expected, rtol=1e-9)
+    scored = ChunkScorer(model).score(Chunk(np.arange(60), pa.Table.from_pandas(toy_rows, preserve_index=False)))
+    np.testing.assert_allclose(scored.predictions.to_pandas()[columns], expected, rtol=1e-9)
 
 
 def test_probabilities_of_a_row_have_the_same_bits_in_any_company(classifier):
@@ -167,7 +238,7 @@ def test_other_safetensors_file_and_no_file_are_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-2"):
+    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-3"):
         torchlane.load(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"there is no model file .*none.safetensors"):
         torchlane.load(tmp_path / "none.safetensors")

@@ -1,9 +1,18 @@
+import math
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import activation
+from torch.utils.data import TensorDataset
 
-from torchlane.core.models import build_model, describe_capacity
-from torchlane.core.options import ModelOptions
+from torchlane.core.checkpoints import NoCheckpoints
+from torchlane.core.encoders import TargetEncoder
+from torchlane.core.members import make_members
+from torchlane.core.models import activations, build_model, describe_capacity
+from torchlane.core.objectives import Objective
+from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.training import fit
 
 
 @pytest.mark.parametrize(
@@ -33,10 +42,43 @@ def test_activations_of_torch_are_known_by_name(name):
     assert model(torch.zeros(4, 3)).shape == (4, 2)
 
 
-@pytest.mark.parametrize("name", ["Linear", "relu", "os.system", "MultiheadAttention"])
+@pytest.mark.parametrize("name", ["Linear", "relu", "os.system", ""])
 def test_what_is_no_activation_is_refused(name):
-    with pytest.raises(ValueError, match=f"activation '{name}' is not one of torch.nn: "):
+    with pytest.raises(ValueError, match=f"activation '{name}' is not one of torch.nn; there are ReLU, "):
         ModelOptions(activation=name)
+
+
+@pytest.mark.parametrize("name", activation.__all__)
+def test_activation_is_taken_where_networks_can_be_built_and_trained_with_it_and_refused_else(name):
+    try:
+        options = ModelOptions(widths=(6,), activation=name)
+    except ValueError as error:
+        assert "needs arguments or mixes numbers; there are ReLU, " in str(error) and f" {name}," not in str(error)
+        assert name in ("Threshold", "GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
+        return
+    image = options.model_copy(update={"kind": "cnn"})
+    for kind, shape in ((options, (3,)), (image, (1, 8, 8))):
+        outputs = build_model(kind, shape, 2)(torch.randn(5, *shape))
+        outputs.sum().backward()
+        assert outputs.shape == (5, 2) and outputs.isfinite().all()
+    train = TensorDataset(torch.randn(20, 3), torch.randn(20, 1))
+    objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
+    training = TrainingOptions(members=2, epochs=2)
+    members = make_members(lambda: build_model(options, 3, 1), train, train, objective, training, torch.device("cpu"))
+    assert all(math.isfinite(each["kept"]["valid_loss"]) for each in fit(members, NoCheckpoints()))
+
+
+def test_trying_an_activation_leaves_the_random_numbers_alone_also_while_a_network_is_built_without_numbers():
+    activations._works.cache_clear()
+    torch.manual_seed(0)
+    expected = torch.randn(3)
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        assert build_model(ModelOptions(widths=(2,), activation="PReLU"), 3, 1).activation_1.weight.is_meta
+    torch.manual_seed(0)
+    for name in activation.__all__:
+        activations._works(name)
+    assert torch.equal(torch.randn(3), expected)
 
 
 @pytest.mark.parametrize(

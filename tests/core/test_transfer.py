@@ -405,6 +405,26 @@ def test_comparison_scores_the_three_on_the_same_held_out_rows():
     assert set(summary["ahead"]) == {"parent", "scratch"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "parent", "scratch", "fine_tuned"),
+    [
+        ("r2_score", [0.5, 0.6, 0.4], [0.9, 0.2, 0.8], [0.7, 0.5, 0.6]),
+        ("mean_absolute_error", [-0.5, -0.6, -0.4], [-0.9, -0.2, -0.8], [-0.7, -0.5, -0.6]),
+        ("cross_entropy_loss", [1.5, 1.4, 1.6], [1.1, 1.8, 1.2], [1.3, 1.5, 1.4]),
+    ],
+)
+def test_fine_tuning_is_ahead_where_its_score_is_higher_or_its_error_lower(metric, parent, scratch, fine_tuned):
+    by_model = {"parent": parent, "scratch": scratch, "fine_tuned": fine_tuned}
+    lines = [
+        {"repeat": repeat, "model": name, metric: value}
+        for name, values in by_model.items()
+        for repeat, value in enumerate(values)
+    ]
+    ahead = comparison.summarise(pd.DataFrame(lines), metric)["ahead"]
+    assert ahead["parent"]["mean"] == pytest.approx(0.1) and ahead["parent"]["won"] == 2
+    assert ahead["scratch"]["mean"] == pytest.approx(-0.1 / 3) and ahead["scratch"]["won"] == 1
+
+
 def test_what_was_forgotten_is_measured_on_the_parents_own_test_rows():
     parent = train_parent(make_rows(), REGRESSION)
     tuned = tune(parent, make_rows(places="ab"), REGRESSION)

@@ -19,6 +19,7 @@ from torchlane.core import drift
 from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.failures import CouldNotStartError
 from torchlane.core.inference import COVERAGE, TrainedModel
+from torchlane.core.options import require_coverage
 from torchlane.core.rows import ROW, read_column
 
 MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
@@ -66,6 +67,7 @@ class ChunkScorer:
 
     Raises:
         CouldNotStartError: the model takes images, which no chunk holds.
+        ValueError: `coverage` is no share.
     """
 
     def __init__(self, model: TrainedModel, keys: Iterable[str] = (), coverage: float = COVERAGE):
@@ -76,7 +78,7 @@ class ChunkScorer:
             )
         self.model = model
         self.keys = tuple(keys)
-        self._coverage = coverage
+        self._coverage = require_coverage(coverage)
         self.profile = drift.Profile.of(model)
         self._columns = model.data.feature_columns
 

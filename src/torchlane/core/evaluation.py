@@ -90,15 +90,18 @@ def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
 
 
 def _judge_calibration(model: TrainedModel, predictions: pd.DataFrame, coverage: float) -> Scores:
-    """The share of test that the intervals cover and their width in raw units, or the temperature of probabilities."""
+    """The share of test that the intervals cover and their mean width in raw units, or a temperature."""
     if model.encoder.target.task != "regression":
         return {"temperature": model.calibration.temperature}
-    half_width = model.calibration.half_width(coverage)
-    if half_width is None or predictions.empty:
+    if "low" not in predictions or predictions.empty:
         return {}
     covered = predictions["truth"].between(predictions["low"], predictions["high"])
-    width = 2 * half_width if math.isfinite(half_width) else None
-    return {"coverage_asked": coverage, "coverage": float(covered.mean()), "interval_width": width}
+    width = float((predictions["high"] - predictions["low"]).mean())
+    return {
+        "coverage_asked": coverage,
+        "coverage": float(covered.mean()),
+        "interval_width": width if math.isfinite(width) else None,
+    }
 
 
 def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:

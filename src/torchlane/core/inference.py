@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,12 +24,18 @@ from torchlane.core.files import replacing
 from torchlane.core.images import Pixels
 from torchlane.core.models import build_model, named
 from torchlane.core.models.building import FOREIGN
-from torchlane.core.options import AugmentationOptions, DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import (
+    AugmentationOptions,
+    DataOptions,
+    ModelOptions,
+    TrainingOptions,
+    require_coverage,
+)
 from torchlane.core.rows import ROW, apply_rules
 from torchlane.core.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks import TASKS, Task
 
-FORMAT = "torchlane-model-2"
+FORMAT = "torchlane-model-3"
 COVERAGE = 0.9  # of intervals
 BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
 
@@ -100,16 +107,28 @@ class TrainedModel:
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
-    def calibrated(self, valid: TensorDataset) -> "TrainedModel":
-        """Learn from encoded rows that trained no weight; from none of them, nothing."""
+    def spread(self, of_members: Tensor) -> Tensor:
+        """Say how far apart the members' values (members, n_rows) are: their standard deviation (n_rows,)."""
+        return _by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
+
+    def calibrated(self, valid: TensorDataset, held_out: Tensor) -> "TrainedModel":
+        """Learn from encoded rows that trained no weight; from none of them, nothing.
+
+        `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut` has them, where
+        the target is a number.
+        """
         if not len(valid):
             return self
         features, targets = valid.tensors
-        prediction = self.member_predictions(features).mean(0)
-        if self.encoder.target.task == "regression":
-            calibration = Calibration.of_values(prediction, self.encoder.target.decode(targets.flatten()))
+        target = self.encoder.target
+        if target.task == "regression":
+            of_members = target.decode(held_out)
+            truth = target.decode(targets.flatten())
+            calibration = Calibration.of_values(of_members.mean(0), self.spread(of_members), truth)
         else:
-            calibration = Calibration.of_probabilities(prediction, targets.flatten().long())
+            calibration = Calibration.of_probabilities(
+                self.member_predictions(features).mean(0), targets.flatten().long()
+            )
         return replace(self, calibration=calibration)
 
     def predict(self, rows: pd.DataFrame, coverage: float = COVERAGE) -> pd.DataFrame:
@@ -117,11 +136,12 @@ class TrainedModel:
 
         The result has the index of `rows` and the column `prediction`: a value in the units of the
         raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
-        interval that covers the truth of that share of new rows, or a label, of the type it had there
-        (text, int64 or bool), with a column `probability_<label>` each.
+        interval that covers the truth of that share of new rows, within the bounds that are declared for
+        the target, or a label, of the type it had there (text, int64 or bool), with a column
+        `probability_<label>` each.
 
         Raises:
-            ValueError: a column is missing, or a row breaks a rule of its column.
+            ValueError: a column is missing, a row breaks a rule of its column, or `coverage` is no share.
         """
         clean, rejected = apply_rules(rows, self.data.feature_columns, self.data.missing_values)
         if len(rejected):
@@ -135,12 +155,19 @@ class TrainedModel:
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
+        require_coverage(coverage)
         each = self.member_predictions(features)
         joint = self.joint_prediction(each).numpy()
         if self.encoder.target.task == "regression":
-            table = pd.DataFrame({"prediction": joint, "spread": each.numpy().std(0)})
+            spread = self.spread(each).numpy()
+            table = pd.DataFrame({"prediction": joint, "spread": spread})
             half_width = self.calibration.half_width(coverage)
-            return table if half_width is None else table.assign(low=joint - half_width, high=joint + half_width)
+            if half_width is None:
+                return table
+            half_widths = half_width * (1 + self.calibration.spread_weight * spread)
+            column = self.data.target_column
+            ends = {"low": joint - half_widths, "high": joint + half_widths}
+            return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
         probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}

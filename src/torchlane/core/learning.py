@@ -18,7 +18,7 @@ from torchlane.core import drift
 from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder
-from torchlane.core.inference import TrainedModel, build_network
+from torchlane.core.inference import FORMAT, TrainedModel, build_network
 from torchlane.core.members import Member, Outcome, make_members
 from torchlane.core.models import describe_capacity
 from torchlane.core.objectives import Objective
@@ -129,7 +129,8 @@ def conclude(
         "device": str(choose_device(lesson.training.device)),
         "threads": lesson.training.threads or torch.get_num_threads(),
     }
-    trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details).calibrated(lesson.valid)
+    trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
+    trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))
     unseen = lesson.valid if len(lesson.valid) else lesson.train
     predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
     details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
@@ -152,4 +153,4 @@ def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
         }
         for lesson in lessons
     ]
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, named], sort_keys=True).encode()).hexdigest()

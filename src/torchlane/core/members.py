@@ -39,13 +39,15 @@ class Member:
 class Outcome(TypedDict):
     """What training leaves of a member: plain containers, so that a checkpoint can hold it.
 
-    `weights` is a `state_dict` on the CPU, of the epoch whose line of `history` is `kept`. `error` says
-    why a member failed, else it is empty.
+    `weights` is a `state_dict` on the CPU, of the epoch whose line of `history` is `kept`. `held_out` are
+    its outputs for the rows of valid, float64 (n_rows,), as `HeldOut` has them; none where the target is no
+    number. `error` says why a member failed, else it is empty.
     """
 
     weights: Weights
     history: list[Line]
     kept: Line
+    held_out: Tensor
     error: str
 
 

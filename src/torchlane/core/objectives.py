@@ -40,6 +40,12 @@ class Objective:
         """The criterion on outputs (n_rows, width) and encoded targets, summed up in float64."""
         return float(self.criterion(outputs.double(), targets.double() if targets.is_floating_point() else targets))
 
+    def row_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The criterion for each row of a regression: (members, n_rows, 1) both, to float64 (members, n_rows)."""
+        assert self._row_criterion is not None
+        losses: Tensor = self._row_criterion(outputs.double(), targets.double()).squeeze(-1)
+        return losses
+
     def scores(self, outputs: Tensor, targets: Tensor) -> list[float]:
         """The primary metric of outputs (members, n_rows, width) and their targets; NaN where it is not defined."""
         scores: list[float] = self.task.primary(outputs, targets).tolist()

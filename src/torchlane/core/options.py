@@ -7,7 +7,7 @@ Nothing here imports torch until a name of a torch class has to be checked.
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Part = Literal["train", "valid", "test"]
 TaskName = Literal["regression", "binary", "multiclass"]
@@ -36,6 +36,20 @@ class Options(BaseModel):
     """Frozen, with no key that is not declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def require_coverage(coverage: float) -> float:
+    """Let a share of new rows through that intervals can be made to cover.
+
+    Raises:
+        ValueError: it is not between 0 and 1.
+    """
+    if not 0 < coverage < 1:
+        hint = f"; did you mean {coverage / 100:g}?" if 1 < coverage < 100 else ""
+        raise ValueError(
+            f"coverage is the share of new rows within an interval, between 0 and 1, not {coverage:g}{hint}"
+        )
+    return coverage
 
 
 class ColumnOptions(Options):
@@ -190,7 +204,7 @@ class ModelOptions(Options):
     `mlp`, a perceptron, takes tables and images, `cnn` and `rnn` (over the rows of an image) take
     images, `transformer` (over the features of a table) takes tables. `widths` are those of the hidden
     layers, of the stages of a cnn (`depth` convolutions each), or of the recurrent layers (of
-    `cell`s). `activation` is a class of torch.nn, or null for nothing between the layers.
+    `cell`s). `activation` is a class of torch.nn that works on each number by itself, or null for none.
     `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
     `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
     `weights` starts a model of torchvision from published ones, `DEFAULT` or another name there: of the
@@ -261,7 +275,7 @@ class LossOptions(Options):
     the share of the truth that cross entropy spreads over all labels.
     """
 
-    name: str | None = None
+    name: Annotated[str, Field(min_length=1)] | None = None
     class_weights: Literal["balanced"] | dict[Level, Annotated[float, Field(gt=0)]] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
@@ -468,7 +482,7 @@ class EvaluationOptions(Options):
     splits, `repeats` times over, so that every row is tested; 0 leaves that out.
     """
 
-    coverage: float = Field(0.9, gt=0, lt=1)
+    coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
     folds: int = Field(0, ge=0)
     repeats: int = Field(1, ge=1)
 
@@ -563,6 +577,8 @@ class FreezeOptions(Options):
 
 
 def _check_pattern(pattern: str) -> None:
+    if not pattern:
+        raise ValueError("'' names no layer; leave it out")
     if pattern.startswith("re:"):
         try:
             re.compile(pattern.removeprefix("re:"))

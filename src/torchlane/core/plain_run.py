@@ -12,6 +12,7 @@ from torchlane.core import interruption
 from torchlane.core.batches import Batches
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
+from torchlane.core.held_out import HeldOut
 from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
 from torchlane.core.optimizers import Schedule
 from torchlane.core.stepping import Stepper, process_settings
@@ -43,6 +44,7 @@ class PlainRun:
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))
         self._best: Weights | None = None
         self._best_epoch = 0
+        self._held_out = HeldOut([member])
         self.epoch = 0
         self._history: list[Line] = []
         self._fault = ""
@@ -76,7 +78,8 @@ class PlainRun:
         """What became of the member: the weights of the lowest validation loss, or the last without validation."""
         weights = _copy_weights(self._model) if self._best is None else self._best
         kept = line_of(self._history, self._best_epoch)
-        return [Outcome(weights=weights, history=self._history, kept=kept, error=self._fault)]
+        held_out = self._held_out.rows_of(0)
+        return [Outcome(weights=weights, history=self._history, kept=kept, held_out=held_out, error=self._fault)]
 
     def _out_of_patience(self) -> bool:
         patience = self._options.patience_epochs
@@ -149,6 +152,7 @@ class PlainRun:
             outputs = torch.cat([self._model(rows) for rows in self._valid_features.split(VALID_ROWS)])
             line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
             line[f"valid_{metric}"] = self._objective.scores(outputs[None], self._valid_targets[None])[0]
+            self._held_out.update([0], self._objective, outputs[None], self._valid_targets[None])
         if self._best is None or line["valid_loss"] < line_of(self._history, self._best_epoch)["valid_loss"]:
             self._best, self._best_epoch = _copy_weights(self._model), self.epoch
 
@@ -161,6 +165,7 @@ class PlainRun:
             "random": self._random.snapshot(),
             "best": self._best,
             "best_epoch": self._best_epoch,
+            "held_out": self._held_out.state_dict(),
             "epoch": self.epoch,
             "history": list(self._history),
         }
@@ -172,6 +177,7 @@ class PlainRun:
         self._schedule.load_state_dict(state["schedule"])
         self._random.state = state["random"]
         self._best, self._best_epoch = state["best"], state["best_epoch"]
+        self._held_out.load_state_dict(state["held_out"])
         self.epoch, self._history = state["epoch"], state["history"]
 
 

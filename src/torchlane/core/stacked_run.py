@@ -15,6 +15,7 @@ from torchlane.core.adaptation import ParameterGroup
 from torchlane.core.batches import draw_order
 from torchlane.core.checkpoints import State
 from torchlane.core.devices import place
+from torchlane.core.held_out import HeldOut
 from torchlane.core.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
 from torchlane.core.objectives import Objective
 from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
@@ -65,6 +66,7 @@ class StackedRun:
         self._best = self._stack.copy_networks()
         self._best_epochs = [0] * len(members)
         self._best_losses = [math.inf] * len(members)
+        self._held_out = HeldOut(members)
         self._starts: dict[int, Line] = {}  # epoch 0 of members that have learned before
         self._lines: list[dict[int, Line]] = []  # an epoch each, by member
         self._outcomes: dict[int, Outcome] = {}
@@ -233,6 +235,7 @@ class StackedRun:
             each.objective.loss(of_member, of_rows)
             for each, of_member, of_rows in zip(members, outputs, targets, strict=True)
         ]
+        self._held_out.update([self._active[position] for position in positions], member.objective, outputs, targets)
         return losses, member.objective.scores(outputs, targets)
 
     def _note_best(self, member: int, line: Line, has_valid: bool) -> bool:
@@ -284,7 +287,8 @@ class StackedRun:
     def _outcome(self, position: int, member: int, fault: str) -> Outcome:
         history = self._history_of(member)
         weights = self._weights_of(member, {name: best[position] for name, best in self._best.items()})
-        return Outcome(weights=weights, history=history, kept=line_of(history, self._best_epochs[member]), error=fault)
+        kept, held_out = line_of(history, self._best_epochs[member]), self._held_out.rows_of(member)
+        return Outcome(weights=weights, history=history, kept=kept, held_out=held_out, error=fault)
 
     def _history_of(self, member: int) -> list[Line]:
         before = [self._starts[member]] if member in self._starts else []
@@ -319,6 +323,7 @@ class StackedRun:
             "best": dict(self._best),
             "best_epochs": list(self._best_epochs),
             "best_losses": list(self._best_losses),
+            "held_out": self._held_out.state_dict(),
             "lines": list(self._lines),
             "starts": dict(self._starts),
             "outcomes": dict(self._outcomes),
@@ -333,6 +338,7 @@ class StackedRun:
         self._best = {name: tensor.to(device) for name, tensor in state["best"].items()}
         self._best_epochs, self._lines, self._outcomes = state["best_epochs"], state["lines"], state["outcomes"]
         self._best_losses, self._starts = state["best_losses"], state["starts"]
+        self._held_out.load_state_dict(state["held_out"])
         for each, of_member in zip(self._settings, state["settings"], strict=True):
             each.load_state_dict(of_member)
         for random, of_member in zip(self._random, state["random"], strict=True):

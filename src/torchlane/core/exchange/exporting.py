@@ -18,8 +18,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.calibration import Calibration
 from torchlane.core.encoders import CategoryEncoder, Encoder
-from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_name
+from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_names
 from torchlane.core.files import replacing
 from torchlane.core.images import BRIGHTEST, ImageEncoder
 from torchlane.core.inference import TrainedModel
@@ -55,7 +56,8 @@ class Export:
 class Predictor(nn.Module):
     """All members of a model and what joins them, as one network.
 
-    Shape: encoded features (n_rows, …) to float64 values (n_rows,), or probabilities (n_rows, n_labels).
+    Shape: encoded features (n_rows, …) to float64 values and their spread, both (n_rows,), or probabilities
+    (n_rows, n_labels).
     """
 
     def __init__(self, model: TrainedModel):
@@ -65,9 +67,11 @@ class Predictor(nn.Module):
         self._target = model.encoder.target
         self._join = model.join_members
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         outputs = torch.stack([member(features) for member in self.members])  # (members, n_rows, width)
-        return self._join(self._of_members(outputs, self._target))
+        of_members = self._of_members(outputs, self._target)
+        joint = self._join(of_members)
+        return (joint, of_members.std(0, correction=0)) if self._target.task == "regression" else (joint,)
 
 
 def export_model(model: TrainedModel, path: str | Path, to: str | None = None, member: int | None = None) -> Export:
@@ -76,8 +80,9 @@ def export_model(model: TrainedModel, path: str | Path, to: str | None = None, m
     `state_dict` is what `torch.save` makes of the weights: with one member, or the one given, the
     `state_dict` of its network, which has the names that its own class gives them; else all of them, with
     the member axis in front. `onnx` and `torch_export` take encoded features, any number of rows, and
-    give what `predict` gives. Before the file takes its place it is read back and compared with the
-    model on drawn rows. The JSON says how to encode rows; it is part of the programs, too.
+    give what `predict` gives: values and their spread, or probabilities. Before the file takes its place it
+    is read back and compared with the model on drawn rows. The JSON says how to encode rows; it is part of
+    the programs, too.
 
     Raises:
         ValueError: there is no such format, ending or member, the packages for ONNX are not there, the
@@ -96,9 +101,11 @@ def export_model(model: TrainedModel, path: str | Path, to: str | None = None, m
     with replacing(path) as partial, _quietly():
         write(model, partial, interface)
         difference = max(
-            _difference(run(model, partial, some), expected[: len(some)]) for some in (features, features[:1])
+            _difference(given, wanted[: len(some)])
+            for some in (features, features[:1])
+            for given, wanted in zip(run(model, partial, some), expected, strict=True)
         )
-        allowed = TOLERANCE * _scale(model, expected)
+        allowed = TOLERANCE * _scale(model, expected[0])
         if not difference <= allowed:
             raise ValueError(
                 f"{path} was not kept: its predictions differ from those of the model by up to {difference:.3g}, "
@@ -152,7 +159,8 @@ def _format(path: Path, to: str | None) -> str:
 def _only(model: TrainedModel, member: int) -> TrainedModel:
     if not 0 <= member < model.n_members:
         raise ValueError(f"there is no member {member}; the model has {model.n_members}, counted from 0")
-    return replace(model, weights={name: stacked[member : member + 1] for name, stacked in model.weights.items()})
+    weights = {name: stacked[member : member + 1] for name, stacked in model.weights.items()}
+    return replace(model, weights=weights, calibration=Calibration())  # valid has spoken of all of them
 
 
 def _require_onnx() -> None:
@@ -164,8 +172,10 @@ def _require_onnx() -> None:
         )
 
 
-def _predict(model: TrainedModel, features: Tensor) -> Tensor:
-    return model.joint_prediction(model.member_predictions(features))
+def _predict(model: TrainedModel, features: Tensor) -> tuple[Tensor, ...]:
+    of_members = model.member_predictions(features)
+    joint = model.joint_prediction(of_members)
+    return (joint, model.spread(of_members)) if model.encoder.target.task == "regression" else (joint,)
 
 
 def _scale(model: TrainedModel, expected: Tensor) -> float:
@@ -191,7 +201,7 @@ def _write_state_dict(model: TrainedModel, path: Path, interface: dict[str, Any]
     path.write_bytes(buffer.getvalue())
 
 
-def _run_state_dict(model: TrainedModel, path: Path, features: Tensor) -> Tensor:
+def _run_state_dict(model: TrainedModel, path: Path, features: Tensor) -> tuple[Tensor, ...]:
     saved, alone = read_state_dict(path), model.n_members == 1
     read = {name: saved[plain][None] if alone else saved[plain] for name, plain in plain_names(model).items()}
     return _predict(replace(model, weights={**model.weights, **read}), features)
@@ -226,12 +236,12 @@ def _write_torch_export(model: TrainedModel, path: Path, interface: dict[str, An
     path.write_bytes(buffer.getvalue())
 
 
-def _run_torch_export(model: TrainedModel, path: Path, features: Tensor) -> Tensor:
+def _run_torch_export(model: TrainedModel, path: Path, features: Tensor) -> tuple[Tensor, ...]:
     del model
     require_no_pickle(path)
     with torch.inference_mode():
-        prediction: Tensor = torch.export.load(path).module()(features)
-    return prediction
+        found: tuple[Tensor, ...] = torch.export.load(path).module()(features)
+    return found
 
 
 def require_no_pickle(path: Path) -> None:
@@ -260,7 +270,7 @@ def _write_onnx(model: TrainedModel, path: Path, interface: dict[str, Any]) -> N
         _program(model),
         (),
         input_names=[INPUT],
-        output_names=[output_name(model)],
+        output_names=output_names(model),
         dynamic_shapes={INPUT: {0: ROWS}},
         external_data=False,
         verbose=False,
@@ -270,18 +280,16 @@ def _write_onnx(model: TrainedModel, path: Path, interface: dict[str, Any]) -> N
     program.save(path, external_data=False)
 
 
-def _run_onnx(model: TrainedModel, path: Path, features: Tensor) -> Tensor:
+def _run_onnx(model: TrainedModel, path: Path, features: Tensor) -> tuple[Tensor, ...]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (prediction,) = session.run([output_name(model)], {INPUT: features.numpy()})
-    return torch.from_numpy(prediction)
+    return tuple(torch.from_numpy(each) for each in session.run(output_names(model), {INPUT: features.numpy()}))
 
 
-WRITERS: Mapping[
-    str,
-    tuple[Callable[[TrainedModel, Path, dict[str, Any]], None], Callable[[TrainedModel, Path, Tensor], Tensor]],
-] = {
+Writer = Callable[[TrainedModel, Path, dict[str, Any]], None]
+Runner = Callable[[TrainedModel, Path, Tensor], tuple[Tensor, ...]]
+WRITERS: Mapping[str, tuple[Writer, Runner]] = {
     "state_dict": (_write_state_dict, _run_state_dict),
     "onnx": (_write_onnx, _run_onnx),
     "torch_export": (_write_torch_export, _run_torch_export),

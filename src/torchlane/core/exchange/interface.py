@@ -12,13 +12,14 @@ from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.models.named import SCALE
 from torchlane.core.rows import MISSING_NUMBERS
 
-FORMAT = "torchlane-interface-1"
+FORMAT = "torchlane-interface-2"
 INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
     "true and false as True and False. A cell that is empty or one of missing_values is missing; a number also where "
     f"it is {', '.join(MISSING_NUMBERS)}, in any case."
 )
+INTERVAL = "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum"
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
 QUANTILE = (
     "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
@@ -34,8 +35,6 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
     """
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"
-    half_width = model.calibration.half_width(COVERAGE) if numeric else None
-    known = half_width is not None and math.isfinite(half_width)
     return {
         "format": FORMAT,
         "task": target.task,
@@ -47,13 +46,14 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             "shape": ["rows", *shape],
         },
         "output": {
-            "name": output_name(model),
+            "name": output_names(model)[0],
             "dtype": "float64",
             "shape": ["rows"] if numeric else ["rows", len(target.labels)],
             "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
             "labels": target.restore(target.labels).tolist(),
         },
-        "interval": {"coverage": COVERAGE, "half_width": half_width} if known else None,
+        "spread": {"name": output_names(model)[1], "dtype": "float64", "shape": ["rows"]} if numeric else None,
+        "interval": _interval(model) if numeric else None,
         "preparation": PREPARATION,
         "missing_values": list(model.data.missing_values),
         "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
@@ -66,9 +66,24 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
     }
 
 
-def output_name(model: TrainedModel) -> str:
-    """Name the one output: `prediction`, or `probabilities`."""
-    return "prediction" if model.encoder.target.task == "regression" else "probabilities"
+def output_names(model: TrainedModel) -> list[str]:
+    """Name what a program gives: a prediction and its spread, or probabilities."""
+    return ["prediction", "spread"] if model.encoder.target.task == "regression" else ["probabilities"]
+
+
+def _interval(model: TrainedModel) -> dict[str, Any] | None:
+    """Say how an interval is made of a prediction and its spread, where valid has enough rows for one."""
+    half_width, column = model.calibration.half_width(COVERAGE), model.data.target_column
+    if half_width is None or not math.isfinite(half_width):
+        return None
+    return {
+        "coverage": COVERAGE,
+        "half_width": half_width,
+        "spread_weight": model.calibration.spread_weight,
+        "minimum": column.minimum,
+        "maximum": column.maximum,
+        "ends": INTERVAL,
+    }
 
 
 def _pixels(model: TrainedModel) -> dict[str, list[float]] | None:

@@ -105,7 +105,8 @@ def _by_labels(probabilities: Tensor, own: TargetEncoder, target: TargetEncoder)
 def summarise(table: pd.DataFrame, primary: str) -> dict[str, Any]:
     """Give each contender's mean and standard deviation over repeats, and how far the fine-tuned one is ahead.
 
-    `ahead` is of the primary metric, repeat by repeat: mean, standard deviation and the repeats won.
+    `ahead` is of the primary metric, repeat by repeat: mean, standard deviation and the repeats won; an
+    error or a loss is ahead where it is lower.
     """
     metrics = [str(name) for name in table.columns.drop(["repeat", "model"])]
     summary: dict[str, Any] = {"primary_metric": primary, "repeats": int(table["repeat"].max()) + 1, "models": {}}
@@ -115,9 +116,10 @@ def summarise(table: pd.DataFrame, primary: str) -> dict[str, Any]:
     if primary not in table:
         return {**summary, "ahead": {}}
     by_repeat = table.pivot(index="repeat", columns="model", values=primary).astype("float64")
+    sign = 1 if primary.endswith("_score") else -1
     ahead = {}
     for name in CONTENDERS[:2]:
-        difference = (by_repeat["fine_tuned"] - by_repeat[name]).dropna()
+        difference = sign * (by_repeat["fine_tuned"] - by_repeat[name]).dropna()
         if len(difference):
             ahead[name] = {**_mean_and_spread(difference), "won": int((difference > 0).sum())}
     return {**summary, "ahead": ahead}
@@ -187,7 +189,7 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
         )
     for name, ahead in summary["ahead"].items():
         logger.info(
-            "fine-tuned - %s: %s %+.4g ± %.2g, ahead in %d of %d",
+            "fine-tuned ahead of %s: %s by %+.4g ± %.2g, in %d of %d",
             name, primary, ahead["mean"], ahead["spread"], ahead["won"], summary["repeats"],
         )  # fmt: skip
     if "reason" in forgetting:
