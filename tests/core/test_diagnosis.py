@@ -181,6 +181,36 @@ def test_gradient_norm_is_that_of_the_fixed_batch(toy_tensors):
     assert report["layers"][0]["gradient_norm"] == pytest.approx(float(model.head.weight.grad.norm()), rel=1e-5)
 
 
+class Dropping(nn.Module):
+    """Dropout in every way that a network may have it."""
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.cells = nn.LSTM(1, 4, num_layers=2, dropout=rate, batch_first=True)
+        self.attention = nn.MultiheadAttention(4, 2, dropout=rate, batch_first=True)
+        self.dropout, self.alpha, self.head = nn.Dropout(rate), nn.AlphaDropout(rate), nn.Linear(4, 1)
+
+    def forward(self, features):
+        steps, _ = self.cells(features[..., None])
+        attended, _ = self.attention(steps, steps, steps)
+        return self.head(self.alpha(self.dropout(attended.mean(1))))
+
+
+def test_the_probe_and_the_batch_learned_by_heart_have_no_dropout(toy_tensors):
+    def look(build, rate: float):
+        torch.manual_seed(0)
+        observer = Observer(DiagnosisOptions(overfit_steps=20))
+        observer.begin(build(rate), toy_tensors[0], Objective.of(NUMBER), TrainingOptions())
+        return observer.start_loss, observer.overfit, observer.lines
+
+    def perceptron(rate: float) -> nn.Module:
+        layers = [nn.Linear(3, 8), nn.ReLU(), nn.Dropout(rate), nn.Linear(8, 1)]
+        return nn.Sequential(*layers)
+
+    for build in (Dropping, perceptron):
+        assert look(build, 0.8) == look(build, 0.0)
+
+
 def test_findings_stand_in_the_title_of_the_figure(toy_tensors):
     report, _ = watch(toy_tensors, {"widths": [8], "activation": "ReLU"}, learning_rate=1e-6)
     figure = plot_layers(report, "toy rows")

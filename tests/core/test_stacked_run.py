@@ -1,4 +1,7 @@
 import copy
+import itertools
+from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from torchlane.core.members import Member, Outcome, make_members
 from torchlane.core.models import build_model
 from torchlane.core.objectives import Objective
 from torchlane.core.options import ModelOptions, TrainingOptions
-from torchlane.core.training import fit
+from torchlane.core.training import fit, group_alike
 
 CPU = torch.device("cpu")
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -158,6 +161,25 @@ def test_each_member_follows_its_own_schedule(scheduler):
         assert distance(outcome, alone) < 1e-8
 
 
+BY_BATCH = [
+    {"name": "OneCycleLR", "step": "batch"},
+    {"name": "CosineAnnealingLR", "step": "batch"},
+    {"name": "CyclicLR", "step": "batch", "arguments": {"base_lr": 1e-4, "max_lr": 0.02, "step_size_up": 3}},
+]
+
+
+@pytest.mark.parametrize("scheduler", BY_BATCH, ids=lambda each: each["name"])
+@pytest.mark.parametrize("optimizer", ["SGD with momentum", "AdamW"])
+def test_schedules_by_batch_part_members_that_begin_with_the_same_rate(scheduler, optimizer):
+    changes = {"scheduler": scheduler, "learning_rate": 0.01, "optimizer": OPTIMIZERS[optimizer]}
+    members = [
+        member(seed, MODEL, make_parts(seed, n_rows, torch.float64), epochs=epochs, **changes)
+        for seed, (n_rows, epochs) in enumerate([(150, 3), (150, 6), (90, 3)])
+    ]
+    for one, outcome in zip(members, train(*members), strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-8
+
+
 class Residual(nn.Module):
     """A network that is no plain sequence, with batch norm and dropout."""
 
@@ -200,6 +222,139 @@ def test_other_networks_are_stacked_through_functional_calls(network, caplog):
     for one, outcome in zip(members, together, strict=True):
         (alone,) = train(one)
         assert distance(outcome, alone) < 1e-8
+
+
+class Crossed(nn.Module):
+    """Dropout layers that are not called in the order in which they are made, and one that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare, self.late, self.early = nn.Dropout(0.9), nn.Dropout(0.1), nn.Dropout(0.6)
+        self.hidden, self.head = nn.Linear(13, 6), nn.Linear(6, 1)
+
+    def forward(self, features):
+        return self.head(self.late(torch.tanh(self.hidden(self.early(features)))))
+
+
+class Partly(nn.Module):
+    """A layer that is frozen, and one that is used twice under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen, self.hidden, self.head = nn.Linear(13, 13), nn.Linear(13, 13), nn.Linear(13, 1)
+        self.frozen.requires_grad_(False)
+        self.again = nn.Linear(13, 13)
+        self.again.weight = self.hidden.weight
+
+    def forward(self, features):
+        return self.head(torch.tanh(self.again(torch.tanh(self.hidden(self.frozen(features))))))
+
+
+class Heads(nn.Module):
+    """Dropout on a tensor that has heads beside the rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(12, 1)
+
+    def forward(self, features):
+        by_head = self.dropout(features[:, :12].reshape(len(features) * 3, 4))
+        return self.head(by_head.reshape(len(features), 12))
+
+
+@pytest.mark.parametrize("network", [Crossed, Partly, Heads])
+def test_unusual_networks_are_stacked_and_give_what_they_give_alone(network, caplog):
+    members = with_network(network, range(3))
+    with caplog.at_level("INFO"):
+        together = train(*members)
+    assert "one after another" not in caplog.text
+    for one, outcome in zip(members, together, strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-8
+
+
+class Transposed(nn.Module):
+    """Dropout on a tensor that does not lie in memory in the order of its dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(12, 1)
+
+    def forward(self, features):
+        return self.head(self.dropout(features[:, :12].reshape(-1, 3, 4).transpose(1, 2)).flatten(1))
+
+
+class Half(nn.Module):
+    """Parameters of two types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(13, 1)
+
+    def double(self):
+        super().double()
+        self.scale = nn.Parameter(torch.ones(1))
+        return self
+
+    def forward(self, features):
+        return self.head(features * self.scale)
+
+
+class Doubled(nn.Dropout):
+    def forward(self, features):
+        return 2 * features
+
+
+class WithDoubled(nn.Module):
+    """A layer derived from dropout that does something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.doubled, self.head = Doubled(0.5), nn.Linear(13, 1)
+
+    def forward(self, features):
+        return self.head(self.doubled(features))
+
+
+@pytest.mark.parametrize("network", [Transposed, Half, WithDoubled])
+def test_networks_give_what_they_give_alone_whether_stacked_or_not(network):
+    members = with_network(network, range(2))
+    for one, outcome in zip(members, train(*members), strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-8
+
+
+def test_dropout_in_different_places_is_stacked():
+    def build(*rates: float) -> nn.Module:
+        layers = [
+            nn.Linear(13, 6),
+            nn.Tanh(),
+            nn.Dropout(rates[0]),
+            nn.Linear(6, 4),
+            nn.Dropout(rates[1]),
+            nn.Linear(4, 1),
+        ]
+        return nn.Sequential(*(layer for layer in layers if getattr(layer, "p", 1)))
+
+    members = []
+    for seed, rates in enumerate([(0.5, 0.0), (0.0, 0.0), (0.0, 0.3)]):
+        one = with_network(lambda rates=rates: build(*rates), range(seed, seed + 1))[0]
+        members.append(one)
+    assert group_alike([with_names(one) for one in members]) == [[0, 1, 2]]
+    for one, outcome in zip(members, train(*map(with_names, members)), strict=True):
+        (alone,) = train(with_names(one))
+        assert distance(outcome, alone) < 1e-8
+
+
+def with_names(one: Member) -> Member:
+    """Name the layers that have weights, since positions differ with the dropout."""
+    number = itertools.count()
+    layers = [
+        (f"{type(layer).__name__.lower()}_{next(number)}", layer)
+        for layer in one.model
+        if type(layer) is not nn.Dropout
+    ]
+    names = {layer: name for name, layer in layers}
+    named = OrderedDict((names.get(layer, f"dropout_{place}"), layer) for place, layer in enumerate(one.model))
+    return replace(one, model=nn.Sequential(named))
 
 
 class OfImages(nn.Module):

@@ -1,8 +1,11 @@
 import copy
+import itertools
 import math
 import os
 import signal
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +115,17 @@ def test_history_has_a_line_an_epoch_with_losses_metric_rate_and_seconds(toy_ten
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert (history["train_loss_spread"] > 0).all()
     assert (history["learning_rate"] == 1e-3).all()
+
+
+def test_seconds_of_members_add_up_and_are_each_ones_own(toy_tensors, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    for stacked, share in ((True, 0.5), (False, 1.0)):
+        chosen = options(members=2, stacked=stacked, epochs=2)
+        members = make_members(lambda: build_model(MODEL, 3, 1), *toy_tensors, Objective.of(TARGET), chosen, CPU)
+        outcomes = fit(members, NoCheckpoints())
+        assert [line["seconds"] for outcome in outcomes for line in outcome["history"]] == [share] * 4
+        assert mean_history(outcomes)["seconds"].tolist() == [2 * share] * 2
 
 
 def test_loss_falls_on_what_can_be_learned(toy_tensors):
@@ -226,6 +240,43 @@ def test_a_training_cut_off_ends_with_the_bits_of_one_that_was_not(toy_tensors, 
         assert all(torch.equal(one[key], tensor) for key, tensor in other.items())
     assert resumed.history.drop(columns="seconds").equals(expected.history.drop(columns="seconds"))
     assert resumed.metrics == expected.metrics
+
+
+class Losing(Memory):
+    """Dies in the save after so many others; what that one was to write is written, as where a kill comes behind it."""
+
+    def save(self, state):
+        self.state = copy.deepcopy(state)
+        if self._left == 0:
+            raise KeyboardInterrupt
+        self._left = None if self._left is None else self._left - 1
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+@pytest.mark.parametrize("saves", range(8))
+def test_members_that_were_stopped_or_failed_stay_so_after_a_kill(toy_tensors, stacked, saves):
+    chosen = options(members=2, stacked=stacked, checkpoint_minutes=0, epochs=8, optimizer={"name": "SGD"})
+
+    def members():
+        made = make_members(lambda: build_model(MODEL, 3, 1), *toy_tensors, Objective.of(TARGET), chosen, CPU)
+        made[1].options = chosen.model_copy(update={"learning_rate": 1e30})
+        return made
+
+    def stop(epoch, kept):
+        return set(kept) if epoch == 2 else set()
+
+    def run(checkpoints):
+        return fit(members(), checkpoints, stop=stop, keep_going=True)
+
+    expected, checkpoints = run(Memory()), Losing(saves)
+    with suppress(KeyboardInterrupt):
+        run(checkpoints)
+    checkpoints._left = None
+    for one, other in zip(run(checkpoints), expected, strict=True):
+        assert len(one["history"]) == len(other["history"]) <= 2
+        assert one["error"] == other["error"]
+        torch.testing.assert_close(one["weights"], other["weights"], rtol=0, atol=0, equal_nan=True)
+    assert len(expected[0]["history"]) == 2 and expected[1]["error"]
 
 
 def test_checkpoints_come_every_so_many_epochs(toy_tensors):

@@ -1,8 +1,7 @@
 """What of a network trains, from when on and how fast, where it has learned before."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -33,9 +32,9 @@ class Adaptation:
     norms: Mapping[str, int | None]
 
     @property
-    def structure(self) -> Any:
+    def structure(self) -> "Adaptation":
         """What members of one stack have in common; rates and pull are each one's own."""
-        return tuple((group.names, group.first_epoch) for group in self.groups), tuple(self.norms.items())
+        return replace(self, groups=tuple(replace(group, rate=1.0, pull=0.0) for group in self.groups))
 
     def still_norms(self, epoch: int) -> frozenset[str]:
         """The batch norms that only look things up in this epoch."""

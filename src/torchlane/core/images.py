@@ -104,14 +104,19 @@ class Pixels(nn.Module):
 
     def __init__(self, encoder: ImageEncoder):
         super().__init__()
-        self._scale = None if encoder.encoding == "unit" else (encoder.means, encoder.deviations)
+        unit = encoder.encoding == "unit"
+        self.means: Tensor | None
+        self.deviations: Tensor | None
+        for name, values in (("means", encoder.means), ("deviations", encoder.deviations)):
+            # On the CPU, also where a network is built without storage; the encoder holds them, not the weights.
+            scale = None if unit else torch.tensor(values, device="cpu")[:, None, None]
+            self.register_buffer(name, scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         scaled = images.float() / BRIGHTEST
-        if self._scale is None:
+        if self.means is None or self.deviations is None:
             return scaled
-        means, deviations = (torch.tensor(each, device=scaled.device)[:, None, None] for each in self._scale)
-        return (scaled - means) / deviations
+        return (scaled - self.means) / self.deviations
 
 
 def _bytes_of(cell: Any, size: Size) -> bytes | None:

@@ -15,7 +15,7 @@ from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
 
 Weights = dict[str, Tensor]
-Line = dict[str, float]  # of the history of one member: an epoch
+Line = dict[str, float]  # of the history of one member: an epoch; `seconds` are its share where it is stacked
 Stop = Callable[[int, dict[int, Line]], set[int]]  # from the epoch and the lines that members would keep: who stops
 
 

@@ -182,6 +182,8 @@ def _quiet_copy(model: nn.Module) -> nn.Module:
     for module in probe.modules():
         if isinstance(module, (Augmentation, nn.modules.dropout._DropoutNd)):
             module.eval()
+        elif isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
+            module.dropout = 0.0  # of their own, beside that of layers
     return probe
 
 

@@ -48,6 +48,7 @@ class PlainRun:
         self.epoch = 0
         self._history: list[Line] = []
         self._fault = ""
+        self._stopped = False
         self.last_state: State = {}
 
     def epochs(self) -> Iterator[Line]:
@@ -60,14 +61,13 @@ class PlainRun:
             if self._has_learned and self._has_valid and not self._history:
                 self._look_at_start()
             self.last_state = self.state_dict()
-            ended = False
-            while not (ended or self.epoch >= self._options.epochs or self._out_of_patience()):
+            while not self._has_ended():
                 line = self._train_epoch()
                 self._fault = fault_of(line, self._has_valid)
                 if self._fault and not self._keep_going:
                     raise ValueError(self._fault)
                 kept = {0: line_of(self._history, self._best_epoch)}
-                ended = bool(self._fault) or (self._stop is not None and bool(self._stop(self.epoch, kept)))
+                self._stopped = not self._fault and self._stop is not None and bool(self._stop(self.epoch, kept))
                 self.last_state = self.state_dict()
                 yield line
 
@@ -81,9 +81,10 @@ class PlainRun:
         held_out = self._held_out.rows_of(0)
         return [Outcome(weights=weights, history=self._history, kept=kept, held_out=held_out, error=self._fault)]
 
-    def _out_of_patience(self) -> bool:
+    def _has_ended(self) -> bool:
         patience = self._options.patience_epochs
-        return patience is not None and self._has_valid and self.epoch - self._best_epoch >= patience
+        out_of_patience = patience is not None and self._has_valid and self.epoch - self._best_epoch >= patience
+        return bool(self._fault) or self._stopped or out_of_patience or self.epoch >= self._options.epochs
 
     @property
     def _has_valid(self) -> bool:
@@ -168,6 +169,8 @@ class PlainRun:
             "held_out": self._held_out.state_dict(),
             "epoch": self.epoch,
             "history": list(self._history),
+            "fault": self._fault,
+            "stopped": self._stopped,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -179,6 +182,7 @@ class PlainRun:
         self._best, self._best_epoch = state["best"], state["best_epoch"]
         self._held_out.load_state_dict(state["held_out"])
         self.epoch, self._history = state["epoch"], state["history"]
+        self._fault, self._stopped = state["fault"], state["stopped"]
 
 
 def _copy_weights(model: nn.Module) -> Weights:

@@ -21,7 +21,6 @@ from torchlane.core.objectives import Objective
 from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps
 from torchlane.core.stacking import (
     Program,
-    dropout_rates,
     pad_columns,
     pieces_of,
     stack_members,
@@ -48,7 +47,7 @@ class StackedRun:
         self._program = program
         self._stop = stop
         self._keep_going = keep_going
-        self._shared = members[0].options  # as far as `training.stack_key` makes them agree
+        self._shared = members[0].options  # but for what `training.OWN` names
         self._rows = _JoinedRows(members, program)
         self._random = [_MemberRandom(member, program) for member in members]
         self._groups = _groups_of(members[0], program)
@@ -131,8 +130,9 @@ class StackedRun:
                     improved.append(position)
         self._keep_best(improved)
         self._lines.append(lines)
+        seconds = time.perf_counter() - started
         for line in lines.values():
-            line["seconds"] = time.perf_counter() - started
+            line["seconds"] = seconds / len(lines)
         return lines
 
     def _look_at_start(self) -> None:
@@ -502,7 +502,7 @@ class _MemberRandom:
 
     def __init__(self, member: Member, program: Program):
         self._n_rows = len(member.train)
-        self.keep = [1 - rate for rate in dropout_rates(member.model, program)]
+        self.keep = [1 - rate for rate in program.dropout_rates(member.model)]
         self._generators = {kind: Generator(kind) for kind in member.random.state}
         self.load_state_dict(member.random.state)
 
@@ -542,9 +542,10 @@ def _bernoulli_is_uniform(dtype: torch.dtype) -> bool:
 
 
 def _groups_of(member: Member, program: Program) -> Sequence[ParameterGroup]:
-    """The groups of a member's adaptation; without one, all parameters are one."""
+    """The groups of a member's adaptation; without one, all parameters that take gradients are one."""
     if member.adaptation is None:
-        return [ParameterGroup(tuple(slot.name for slot in program.slots))]
+        trained = dict(member.model.named_parameters())
+        return [ParameterGroup(tuple(slot.name for slot in program.slots if trained[slot.name].requires_grad))]
     return member.adaptation.groups
 
 

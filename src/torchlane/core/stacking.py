@@ -8,8 +8,8 @@ all rows are padded to whole blocks of `BLOCK` numbers with zeros, which trainin
 
 import copy
 import math
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
+
+from torchlane.core.describing import describe_network
 
 BLOCK = 32  # numbers: what the widest vector units take at once
 STEADY_BLOCK = 64  # numbers: no vector unit takes more at once
@@ -87,6 +89,9 @@ class Program(Protocol):
         changes running statistics in `buffers` in place; with None it is evaluation.
         """
 
+    def dropout_rates(self, model: nn.Module) -> list[float]:
+        """The rates of one of the networks, a mask each; 0 where it has no dropout."""
+
 
 def make_program(models: Sequence[nn.Module], features: Tensor) -> Program:
     """Find the program of networks whose `structure_of` agrees; `features` (n_rows, …) serve to try it out.
@@ -99,19 +104,21 @@ def make_program(models: Sequence[nn.Module], features: Tensor) -> Program:
     return FunctionalProgram(models[0], features)
 
 
-def structure_of(model: nn.Module) -> str:
-    """Describe what networks of one stack have in common.
+def structure_of(model: nn.Module, features: Tensor) -> Hashable:
+    """Describe what networks of one stack have in common, and the `features` (n_rows, …) that they take.
 
-    Dropout rates may differ, and for perceptrons also the number of features, and whether there is
-    dropout at all.
+    Parameters, buffers and dropout rates may differ, and for perceptrons also the number of features,
+    and where there is dropout.
     """
     if not _is_perceptron(model):
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        return re.sub(r"Dropout\(p=[^,)]*", "Dropout(", f"{model} {shapes}")
-    layers = [str(layer) for layer in model.children() if not isinstance(layer, nn.Dropout)]
-    if type(next(model.children())) is nn.Linear:
-        layers[0] = layers[0].partition(", ")[2]
-    return " ".join(layers)
+        return describe_network(model), features.dtype, tuple(features.shape[1:])
+    layers = OrderedDict((name, layer) for name, layer in model.named_children() if type(layer) is not nn.Dropout)
+    name, first = next(iter(layers.items()))
+    assert isinstance(first, nn.Linear)
+    layers[name] = first = copy.copy(first)
+    first.in_features = 0
+    first._parameters = {**first._parameters, "weight": nn.Parameter(first.weight[:, :0], first.weight.requires_grad)}
+    return describe_network(nn.Sequential(layers)), features.dtype
 
 
 def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -155,8 +162,10 @@ def pieces_of(program: Program, names: Collection[str], n_numbers: int) -> list[
 def unstack_member(program: Program, model: nn.Module, numbers: Tensor, buffers: Tensors) -> dict[str, Tensor]:
     """Give one member's `state_dict` without the padding, from its numbers (n_numbers,) and buffers; on the CPU."""
     stacked = {name: view[0] for name, view in views_of(program, numbers[None]).items()} | dict(buffers)
+    first_names = _first_names(model)
     return {
-        name: _corner(stacked[name], tensor.shape).detach().cpu().clone() for name, tensor in model.state_dict().items()
+        name: _corner(stacked[first_names[name]], tensor.shape).detach().cpu().clone()
+        for name, tensor in model.state_dict().items()
     }
 
 
@@ -177,15 +186,16 @@ def stacked_forward(models: Sequence[nn.Module], features: Tensor) -> Callable[[
     return forward
 
 
+def _first_names(model: nn.Module) -> dict[str, str]:
+    """Map each name of a parameter or buffer to the first that it has, where layers share it."""
+    named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    first: dict[Tensor, str] = {}
+    return {name: first.setdefault(tensor, name) for name, tensor in named}
+
+
 def pad_columns(features: Tensor, n_columns: int | None) -> Tensor:
     """Pad features (n_rows, n_features) with zeros to `n_columns`, where that is not None."""
     return features if n_columns is None else _widened(features, n_columns)
-
-
-def dropout_rates(model: nn.Module, program: Program) -> list[float]:
-    """The rates of a network's dropout layers, as many as the program has."""
-    rates = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
-    return rates or [0.0] * len(program.noise_shapes)
 
 
 def steadily(function: Callable[..., Tensor], *values: Tensor) -> Tensor:
@@ -206,14 +216,14 @@ class PerceptronProgram:
     """`nn.Sequential` of linear layers, batch norms, activations and dropout, the first one (but dropout) linear."""
 
     def __init__(self, models: Sequence[nn.Module]):
-        deepest = max(models, key=lambda model: len(list(model.children())))  # a rate of 0 has no layer
-        self._layers = list(deepest.named_children())
+        self._places = sorted(set().union(*map(_dropout_places, models)))  # a rate of 0 has no layer
+        self._layers = _with_dropout(models[0], self._places)
         self._filling: dict[str, Tensor] = {}  # masks (n_columns,) where an activation makes something of 0
         self.slots: list[Slot] = []
         self.noise_shapes: list[tuple[int, ...]] = []
         self.still_norms: frozenset[str] = frozenset()
         self.n_columns: int | None = _padded(max(_n_features(model) for model in models))
-        self._width, columns = _n_features(deepest), self.n_columns
+        self._width, columns = _n_features(models[0]), self.n_columns
         for name, layer in self._layers:
             if isinstance(layer, nn.Linear):
                 self._width, n_in, columns = layer.out_features, columns, _padded(layer.out_features)
@@ -256,6 +266,10 @@ class PerceptronProgram:
                     features = features * self._filling[name].to(features)
         return features[..., : self._width]
 
+    def dropout_rates(self, model: nn.Module) -> list[float]:
+        rates = _dropout_places(model)
+        return [rates.get(place, 0.0) for place in self._places]
+
 
 class FunctionalProgram:
     """Any network that `vmap` takes: no random layers but `nn.Dropout`, no recurrent kernels."""
@@ -268,10 +282,12 @@ class FunctionalProgram:
             start = _padded(self.slots[-1].end) if self.slots else 0
             self.slots.append(Slot(name, tuple(parameter.shape), start))
         self.noise_shapes: list[tuple[int, ...]] = []
-        self._noise_names: list[str] = []
+        self._dropouts: list[str] = []  # the layers' names, a mask each
         self._template = copy.deepcopy(model)
+        if len({(parameter.dtype, parameter.device) for parameter in model.parameters()}) > 1:
+            raise NotStackableError("the parameters are of several types, or on several devices")
         for name, layer in model.named_modules():
-            if isinstance(layer, nn.Dropout):
+            if type(layer) is nn.Dropout:
                 self._template.set_submodule(name, _GivenNoise())
         self._watch_dropout(features)
         self._try_out(model, features)
@@ -285,25 +301,49 @@ class FunctionalProgram:
             outputs: Tensor = functional_call(self._template, tensors, (features,))
             return outputs
 
-        masks = {} if noise is None else dict(zip(self._noise_names, noise, strict=True))
+        masks = {} if noise is None else dict(zip((f"{name}.noise" for name in self._dropouts), noise, strict=True))
         return vmap(of_member)({**parameters, **buffers, **masks}, features)
 
+    def dropout_rates(self, model: nn.Module) -> list[float]:
+        layers = dict(model.named_modules())
+        return [layers[name].p for name in self._dropouts]
+
     def _watch_dropout(self, features: Tensor) -> None:
-        """Learn in which order a network asks for masks, and of which shapes."""
-        names = {layer: name for name, layer in self._template.named_modules() if isinstance(layer, _GivenNoise)}
+        """Learn in which order a network asks for masks, and of which shapes.
+
+        Raises:
+            NotStackableError: a mask is used twice, or is no block of numbers a row, in the order of the rows.
+        """
+        few, more = features, torch.cat([features, features[:1]])
+        seen = self._asked_for(few), self._asked_for(more)
+        for (name, shape), (_, longer) in zip(*seen, strict=True):
+            if name in self._dropouts:
+                raise NotStackableError("a dropout layer is used twice in one pass")
+            blocks = shape[0] // len(few)  # such as heads, which attention lays beside the rows
+            if (shape[0], *longer) != (blocks * len(few), blocks * len(more), *shape[1:]):
+                raise NotStackableError(f"dropout '{name}' acts on a tensor whose first dimension is not the rows")
+            self._dropouts.append(name)
+            self.noise_shapes.append((blocks, *shape[1:]))
+
+    def _asked_for(self, features: Tensor) -> list[tuple[str, tuple[int, ...]]]:
+        """The dropout layers in the order of their use in one pass, with the shapes that they act on."""
+        layers = [(layer, name) for name, layer in self._template.named_modules() if isinstance(layer, _GivenNoise)]
+        names: dict[nn.Module, str] = dict(layers)
+        asked: list[tuple[str, tuple[int, ...]]] = []
 
         def note(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            assert isinstance(layer, _GivenNoise)
-            self._noise_names.append(f"{names[layer]}.noise")
-            self.noise_shapes.append(tuple(arguments[0].shape[1:]))
+            if not arguments[0].is_contiguous():  # masks are drawn in the order of memory
+                raise NotStackableError(f"dropout '{names[layer]}' acts on a transposed tensor")
+            asked.append((names[layer], tuple(arguments[0].shape)))
 
         handles = [layer.register_forward_pre_hook(note) for layer in names]
-        with torch.no_grad():
-            self._template.eval()(features)
-        for handle in handles:
-            handle.remove()
-        if len(set(self._noise_names)) < len(self._noise_names):
-            raise NotStackableError("a dropout layer is used twice in one pass")
+        try:
+            with torch.no_grad():
+                self._template.eval()(features)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return asked
 
     def _try_out(self, model: nn.Module, features: Tensor) -> None:
         numbers, buffers = stack_members(self, [model, model])
@@ -325,7 +365,7 @@ class _GivenNoise(nn.Module):
         self.register_buffer("noise", torch.empty(0), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return features * self.noise if self.training else features
+        return features * self.noise.reshape(features.shape) if self.training else features
 
 
 def _is_perceptron(model: nn.Module) -> bool:
@@ -334,6 +374,28 @@ def _is_perceptron(model: nn.Module) -> bool:
     cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
     first = next((layer for layer in layers if type(layer) is not nn.Dropout), None)
     return type(first) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
+
+
+def _dropout_places(model: nn.Module) -> dict[tuple[int, int], float]:
+    """The rates of a perceptron's dropout, by how many other layers stand before it, and which dropout it is there."""
+    rates: dict[tuple[int, int], float] = {}
+    others = 0
+    for place, layer in enumerate(model.children()):
+        if isinstance(layer, nn.Dropout):
+            rates[others, place - others - sum(before < others for before, _ in rates)] = layer.p
+        else:
+            others += 1
+    return rates
+
+
+def _with_dropout(model: nn.Module, places: list[tuple[int, int]]) -> list[tuple[str, nn.Module]]:
+    """Name a perceptron's layers, with dropout in those places and no other."""
+    others = [(name, layer) for name, layer in model.named_children() if not isinstance(layer, nn.Dropout)]
+    layers: list[tuple[str, nn.Module]] = []
+    for number in range(len(others) + 1):
+        layers += [("", nn.Dropout()) for before, _ in places if before == number]
+        layers += others[number : number + 1]
+    return layers
 
 
 def _n_features(model: nn.Module) -> int:

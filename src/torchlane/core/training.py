@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from torchlane.core import interruption
 from torchlane.core.checkpoints import Checkpoints, State
+from torchlane.core.describing import describe
 from torchlane.core.members import Line, Member, Outcome, Stop
 from torchlane.core.observation import Observer
 from torchlane.core.options import TrainingOptions
@@ -23,7 +24,12 @@ from torchlane.core.stacking import NotStackableError, Program, make_program, st
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 20  # per run at most, where there is no terminal for a progress bar
+ONE_AFTER_ANOTHER = "training: %d members one after another, since they cannot be stacked: %s"
 TRIAL_ROWS = 2  # that a network is tried with before it is stacked
+OWN: Mapping[str, Any] = {  # options of a member of a stack; in all others members of one stack agree
+    **dict.fromkeys(("members", "seed", "epochs", "patience_epochs", "learning_rate"), True),
+    "optimizer": {"arguments"},  # as far as `can_step_together` lets them in
+}
 
 
 class Run(Protocol):
@@ -106,11 +112,12 @@ def mean_history(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """Join the members' lines: a row an epoch, the mean over the members still training.
 
     The columns are `epoch`, losses and primary metric of train and valid (train's while the weights
-    move), `learning_rate`, `seconds`, and `…_spread`, the standard deviation over members.
+    move), `learning_rate`, `seconds` of all members, and `…_spread`, the standard deviation over members.
     """
     lines = pd.concat([pd.DataFrame(outcome["history"]) for outcome in outcomes])
     by_epoch = lines.groupby("epoch")
     mean, spread = by_epoch.mean(), by_epoch.std(ddof=0)
+    mean["seconds"] = by_epoch["seconds"].sum()
     curves = [name for name in mean if name not in ("learning_rate", "seconds")]
     return mean.join(spread[curves].add_suffix("_spread")).reset_index()
 
@@ -122,11 +129,8 @@ def mean_metrics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 def group_alike(members: Sequence[Member]) -> list[list[int]]:
-    """Put members together, by their indices, that could be one stack; one that is never stacked stays alone."""
-    alike: dict[Any, list[int]] = {}
-    for index, member in enumerate(members):
-        alike.setdefault(index if _why_alone(member.options) else _key(member), []).append(index)
-    return list(alike.values())
+    """Put members together, by their indices, that train as one stack; one that is not stacked stays alone."""
+    return [indices for indices, _ in _plan(members)]
 
 
 def _plan(members: Sequence[Member]) -> list[tuple[list[int], Program | None]]:
@@ -134,8 +138,13 @@ def _plan(members: Sequence[Member]) -> list[tuple[list[int], Program | None]]:
     reasons = [_why_alone(member.options) for member in members]
     if len(members) > 1 and any(reasons):
         logger.info("training: members one after another: %s", next(filter(None, reasons)))
+    alike: dict[Hashable, list[int]] = {}
+    for index, (member, reason) in enumerate(zip(members, reasons, strict=True)):
+        alike.setdefault(index if reason else _key(member), []).append(index)
+    if len(alike) == len(members) > 1 and not any(reasons):
+        logger.info(ONE_AFTER_ANOTHER, len(members), "no two networks are known to be alike")
     groups: list[tuple[list[int], Program | None]] = []
-    for indices in group_alike(members):
+    for indices in alike.values():
         program = _find_program([members[index] for index in indices])
         groups += [(indices, program)] if program is not None else [([index], None) for index in indices]
     return groups
@@ -153,17 +162,14 @@ def _why_alone(options: TrainingOptions) -> str:
     return ""
 
 
-def _key(member: Member) -> tuple[Any, ...]:
-    """What members of one stack share; all else is each one's own."""
-    options, criterion = member.options, member.objective.criterion
-    parameter = next(member.model.parameters())
+def _key(member: Member) -> Hashable:
+    """What members of one stack share: all that is not known to be each one's own."""
+    objective, adaptation = member.objective, member.adaptation
     return (
-        structure_of(member.model),
-        (parameter.dtype, parameter.device, str(criterion)),
-        tuple((name, tuple(weights.tolist())) for name, weights in criterion.named_buffers()),
-        (options.batch_size, options.clip_norm, options.threads, options.matmul_precision),
-        (options.optimizer.name, str(options.scheduler)),
-        None if member.adaptation is None else member.adaptation.structure,
+        structure_of(member.model, member.train.tensors[0]),
+        describe([objective.target.task, objective.criterion]),
+        describe(member.options.model_dump(exclude=OWN)),
+        describe(None if adaptation is None else adaptation.structure),
     )
 
 
@@ -175,7 +181,7 @@ def _find_program(members: list[Member]) -> Program | None:
     try:
         return make_program([member.model for member in members], features)
     except NotStackableError as reason:
-        logger.info("training: %d members one after another, since they cannot be stacked: %s", len(members), reason)
+        logger.info(ONE_AFTER_ANOTHER, len(members), reason)
         return None
 
 

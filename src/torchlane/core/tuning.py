@@ -334,7 +334,7 @@ class _Search:
         return self._encoded[key]
 
     def _train(self, stack: list[_Candidate]) -> None:
-        """Train the trials of one stack, and write down what became of each."""
+        """Train the trials of one stack, or one alone, and write down what became of each."""
         told = {trial.number: trial for trial in self._trials() if trial.state.is_finished()}
         numbers = [each.number for each in stack]
         if all(number in told for number in numbers):
@@ -345,12 +345,11 @@ class _Search:
         identity = _digest([self._identity, self._store.worker, numbers])
         stop = _Halving(self._ground, owners, others) if self._ground.options.prune_epochs else None
         outcomes = fit(members, self._checkpoints.of_run(identity), stop=stop, keep_going=True, quiet=True)
-        shares = _shares_of_seconds(outcomes)
         records = []
         for each in stack:
-            own = [place for place, owner in enumerate(owners) if owner == each.number]
-            record = self._record([outcomes[place] for place in own], each.members[0].options)
-            record["seconds"] = round(sum(shares[place] for place in own), 3)
+            own = [outcome for outcome, owner in zip(outcomes, owners, strict=True) if owner == each.number]
+            record = self._record(own, each.members[0].options)
+            record["seconds"] = round(sum(line["seconds"] for outcome in own for line in outcome["history"]), 3)
             records.append(record)
             self._tell(each.trial, record)
         self._log_stack(numbers, records)
@@ -406,8 +405,9 @@ class _Search:
     def _log_stack(self, numbers: list[int], records: list[dict[str, Any]]) -> None:
         values = [record["value"] for record in records if record["value"] is not None]
         logger.info(
-            "search: %s in one stack: best valid %s %s, %d given up, %d failed, %.1f s",
+            "search: %s%s: best valid %s %s, %d given up, %d failed, %.1f s",
             _counted(numbers),
+            " in one stack" if len(numbers) > 1 else "",
             self._ground.metric,
             _shown(min(values, key=self._ground.better) if values else None),
             sum(record["pruned"] for record in records),
@@ -467,18 +467,6 @@ def _was_given_up(outcome: Outcome, training: TrainingOptions) -> bool:
     patience = training.patience_epochs
     waited = last - int(outcome["kept"]["epoch"])
     return not outcome["error"] and last < training.epochs and (patience is None or waited < patience)
-
-
-def _shares_of_seconds(outcomes: Sequence[Outcome]) -> list[float]:
-    """Divide the time of each epoch among the members that trained in it."""
-    training = [sum(len(outcome["history"]) > epoch for outcome in outcomes) for epoch in range(_longest(outcomes))]
-    return [
-        sum(line["seconds"] / training[epoch] for epoch, line in enumerate(outcome["history"])) for outcome in outcomes
-    ]
-
-
-def _longest(outcomes: Sequence[Outcome]) -> int:
-    return max(len(outcome["history"]) for outcome in outcomes)
 
 
 def _mean(values: Sequence[float]) -> float:
