@@ -29,13 +29,14 @@ from torchlane.core.checkpoints import NoCheckpoints
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import evaluate
+from torchlane.core.given import held_values
 from torchlane.core.inference import build_network
 from torchlane.core.learning import Lesson, train_model
 from torchlane.core.members import make_members
 from torchlane.core.objectives import Objective
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows import check_rows
-from torchlane.core.space import Recipe, as_drawn, read_values, resolve_space
+from torchlane.core.space import Recipe, read_values, resolve_space
 from torchlane.core.splits import PARTS, rows_of, split_rows
 from torchlane.core.tensors import build_tensors
 from torchlane.core.training import fit
@@ -66,8 +67,7 @@ def search(ground: Ground) -> Recipe:
     with tempfile.TemporaryDirectory() as folder:
         studies = SQLStudies("salaries", Path(folder) / "search.sqlite")
         chosen, _, _ = choose_options(ground, studies, NoCheckpoints())
-    changes = {section: chosen[section] for section in Recipe.model_fields}
-    return Recipe.model_validate(_merged(ground.recipe.model_dump(mode="json"), changes))
+    return ground.recipe.changed(chosen["values"])
 
 
 def train(ground: Ground, recipe: Recipe, members: int | None = None) -> dict[str, float]:
@@ -90,7 +90,9 @@ def one_after_another(ground: Ground) -> None:
     space = resolve_space(ground.options, ground.recipe, ground.data)
     study = optuna.create_study(direction=ground.direction)
     parts = [rows_of(part, ground.clean_rows, ground.splits) for part in ("train", "valid")]
-    for trial in ask(study, space, ground.options, as_drawn(ground.recipe, space), [], ground.options.trials):
+    for trial in ask(
+        study, space, ground.options, held_values(ground.recipe, space, ground.data), [], ground.options.trials
+    ):
         recipe = ground.recipe.changed(read_values(trial.params, space))
         encoder = fit_encoder(parts[0], ground.data, recipe.encoding)
         tensors = [build_tensors(rows, encoder) for rows in parts]
@@ -141,16 +143,6 @@ def judge_search(clean: pd.DataFrame, options: dict, seeds: int, **tuning: objec
     ahead = scores["chosen"] - scores["given"]
     half = 1.96 * ahead.std() / np.sqrt(len(ahead))
     print(f"chosen - given: {ahead.mean():+.4f} ± {half:.4f} (95 %), ahead in {(ahead > 0).sum()} of {len(ahead)}")
-
-
-def _merged(tree: dict, changes: dict) -> dict:
-    return {
-        **tree,
-        **{
-            key: _merged(tree[key], value) if isinstance(value, dict) and isinstance(tree.get(key), dict) else value
-            for key, value in changes.items()
-        },
-    }
 
 
 def main() -> None:

@@ -66,6 +66,13 @@ def test_search_leaves_alone_what_params_set(read):
     }
 
 
+def test_params_fix_the_option_that_holds_what_they_set(read):
+    _, parameters = read(
+        runtime={"prices": {"training": {"loss": {"class_weights": {"dear": 2}}, "clip_norm": None, "epochs": 3}}}
+    )
+    assert parameters["prices"]["tuning"]["fixed"] == ["training.loss.class_weights", "training.clip_norm"]
+
+
 def test_output_root_may_be_set_for_a_run(read):
     _, parameters = read(runtime={"output_root": "/tmp/x"})
     assert parameters["output_root"] == "/tmp/x"

@@ -57,11 +57,6 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
     assert trained.training.learning_rate == 0.0123
     assert trained.model == model.model
 
-    # Without trials the options are those given.
-    assert run_kedro().returncode == 0
-    assert torchlane.load(models / "model.safetensors").training.learning_rate == 0.001
-    assert pd.read_csv(reports / "leaderboard.csv").empty
-
 
 def test_stages_after_a_search_fit_together(run_kedro, tmp_path):
     params = "salaries.tuning.trials=2,salaries.tuning.sampler=grid,salaries.tuning.epochs=1"

@@ -106,8 +106,8 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         known = tuning.get("fixed", ())
         if not isinstance(given, Mapping) or not isinstance(known, Sequence) or isinstance(known, str):
             return tuning
-        names = [name for section in Recipe.model_fields for name in _leaves(section, given.get(section))]
-        fixed = [name for name in names if is_option(name)]
+        leaves = [name for section in Recipe.model_fields for name in _leaves(section, given.get(section, {}))]
+        fixed = [*dict.fromkeys(filter(None, map(_option_at, leaves)))]
         return {**tuning, "fixed": [*known, *fixed]} if fixed else tuning
 
     def _explain(self, error: ValidationError, use_case: str, section: str) -> str:
@@ -143,8 +143,15 @@ def _no_section(use_case: str, section: str, value: Any, place: str) -> str:
 
 def _leaves(place: str, given: Any) -> list[str]:
     if not isinstance(given, Mapping):
-        return [] if given is None else [place]
+        return [place]
     return [name for key, each in given.items() for name in _leaves(f"{place}.{key}", each)]
+
+
+def _option_at(place: str) -> str:
+    """Name the option that holds what stands at a place; empty where a search cannot change it."""
+    while place and not is_option(place):
+        place = place.rpartition(".")[0]
+    return place
 
 
 def _fields_at(model: Any, location: Iterable[int | str]) -> list[str]:

@@ -2,10 +2,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 
+from torchlane.core.given import held_values
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions, TuningOptions
 from torchlane.core.space import (
     Recipe,
-    as_drawn,
     distributions_of,
     grid_size,
     grid_values,
@@ -138,7 +138,7 @@ def test_width_and_depth_make_widths():
     }
 
 
-def test_what_optuna_draws_comes_back_as_the_options_take_it():
+def test_what_optuna_draws_comes_back_as_the_options_take_it(toy_data):
     space = tuning(
         {
             "model.widths": {"choices": [[64, 64], [8]]},
@@ -154,7 +154,7 @@ def test_what_optuna_draws_comes_back_as_the_options_take_it():
         "training.batch_size": IntDistribution(16, 64, log=True),
     }
     given = recipe(model={"activation": None, "dropout": 0.25})
-    drawn = as_drawn(given, space)
+    drawn = held_values(given, space, toy_data)
     assert drawn == {
         "model.widths": "[64, 64]",
         "model.activation": "null",

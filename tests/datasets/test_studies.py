@@ -95,3 +95,28 @@ def test_no_table_of_a_study_holds_pickles(tmp_path):
     columns = [column for table in BaseModel.metadata.tables.values() for column in table.columns]
     assert len(columns) > 30
     assert not [column for column in columns if isinstance(column.type, (sql.PickleType, sql.LargeBinary))]
+
+
+def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
+    paths = {name: tmp_path / f"{name}.txt" for name in ("chosen_options", "leaderboard", "importances")}
+    dataset = StudiesDataset(
+        use_case="toy",
+        filepath=str(tmp_path / "search.sqlite"),
+        found={name: str(path) for name, path in paths.items()},
+    )
+    assert dataset.load().found() is None
+    paths["chosen_options"].write_text('{"trials": 0, "values": {}}')
+    assert dataset.load().found() is None
+    text = 'trial,state,error,a,b\n0,complete,,0.1000,"[8, 8]"\n1,fail,"a ""b"", c",1e-05,NA\n'
+    paths["leaderboard"].write_text(text)
+    paths["importances"].write_text('{"a": 0.25}')
+    paths["chosen_options"].write_text('{"trials": 2, "values": {"a": 0.1}}')
+    chosen, leaderboard, importances = dataset.load().found()
+    assert (chosen["trials"], importances) == (2, {"a": 0.25})
+    assert leaderboard.to_csv(index=False) == text
+    paths["leaderboard"].unlink()
+    assert dataset.load().found()[1].empty
+    assert "leaderboard.txt is gone; the same search, made again, finds its trials done and writes it" in caplog.text
+    paths["chosen_options"].write_text('{"trials": 2')
+    with pytest.raises(ValueError, match=r"chosen_options.txt cannot be read: .*; delete it, or search again"):
+        dataset.load().found()

@@ -24,6 +24,9 @@ class NoStudies:
     def open(self, storage: str | None, identity: dict[str, str], direction: str) -> optuna.Study:
         return optuna.create_study(direction=direction)
 
+    def found(self) -> None:
+        return None
+
 
 class Kept(MemoryDataset):
     """Data in memory that a runner does not drop when the last node has read them."""
@@ -106,7 +109,7 @@ def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
 
 def test_search_reaches_encoder_model_and_report(toy_rows):
     space = {"encoding.numbers": {"choices": ["min_max"]}, "model.widths": {"choices": [[24]]}}
-    tuning = {"trials": 1, "space": space, "epochs": 2}
+    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid"}
     catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
     model = catalog["toy.model"].load()
     assert model.encoder == catalog["toy.encoder"].load()
@@ -116,18 +119,14 @@ def test_search_reaches_encoder_model_and_report(toy_rows):
     tensors = catalog["toy.train_tensors"].load().tensors[0]
     assert (tensors[:, 0].min(), tensors[:, 0].max()) == (0, 1)
     chosen = catalog["toy.chosen_options"].load()
-    assert {name: chosen[name] for name in ("encoding", "model", "training")} == {
-        "encoding": {"numbers": "min_max"},
-        "model": {"widths": [24]},
-        "training": {},
-    }
+    assert chosen["values"] == {"encoding.numbers": "min_max", "model.widths": [24]}
     assert catalog["toy.leaderboard"].load()["trial"].tolist() == [0]
     assert "1 trials" in catalog["toy.search_figure"].load().layout.title.text
 
 
 def test_without_a_search_nothing_is_chosen(toy_rows):
     catalog = run(toy_rows, "regression", "price")
-    assert catalog["toy.chosen_options"].load() == {"trials": 0, "encoding": {}, "model": {}, "training": {}}
+    assert catalog["toy.chosen_options"].load() == {"trials": 0, "values": {}}
     assert catalog["toy.leaderboard"].load().empty
     assert "no search" in catalog["toy.search_figure"].load().layout.annotations[0].text
 

@@ -3,30 +3,24 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from pandas.util import hash_pandas_object
 
 from torchlane.core.options import DataOptions, TuningOptions
-from torchlane.core.space import Recipe, Space, is_fixed, put_option
+from torchlane.core.space import Recipe, Space, fault_of, is_fixed, write_value
 from torchlane.core.splits import rows_of
 
 logger = logging.getLogger(__name__)
 
 Chosen = dict[str, Any]
+AGAIN = "search again with tuning.trials above 0"
 
 
 def no_change() -> Chosen:
     """Say that nothing was searched."""
-    return {"trials": 0, "encoding": {}, "model": {}, "training": {}}
-
-
-def describe_choice(before: Recipe, after: Recipe) -> Chosen:
-    """Give what differs between two recipes, by section."""
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    return {section: _differences(old[section], new[section]) for section in new}
+    return {"trials": 0, "values": {}}
 
 
 def apply_chosen(
@@ -37,26 +31,59 @@ def apply_chosen(
     recipe: Recipe,
     options: TuningOptions,
 ) -> Recipe:
-    """Apply what was chosen, unless rows or space have changed since; what is fixed stays as given."""
-    changes = {section: chosen.get(section, {}) for section in Recipe.model_fields}
-    if not any(changes.values()):
+    """Change the recipe as the chosen trial did, unless rows or space are others; what is fixed stays as given.
+
+    Raises:
+        ValueError: what was chosen and what is given now do not go together.
+    """
+    if not chosen["trials"]:
         return recipe
-    if chosen["data_fingerprint"] != data_fingerprint(clean_rows, splits, data):
-        logger.warning("the chosen options belong to other data and are left out; run the stage tune again")
+    fault = misfit(chosen, clean_rows, splits, data) or _other_space(chosen, recipe, options.space)
+    if fault:
+        logger.warning("options: what the search chose is left out, since %s; %s", fault, AGAIN)
         return recipe
-    if chosen["space_fingerprint"] != space_fingerprint(options.space, recipe):
-        logger.warning("the chosen options belong to another tuning.space and are left out; run the stage tune again")
-        return recipe
-    kept: dict[str, Any] = recipe.model_dump(mode="json")
-    taken = []
-    for name, value in _leaves("", changes):
+    taken = {}
+    for name, value in chosen["values"].items():
         if is_fixed(name, options.fixed):
             logger.info("options: %s stays %s as given, though the search chose %s", name, recipe.value(name), value)
-            continue
-        put_option(kept, name, value)
-        taken.append(f"{name} {value}")
-    logger.info("options: as the search chose them: %s", ", ".join(taken) or "none")
-    return Recipe.model_validate(kept)
+        else:
+            taken[name] = value
+    try:
+        changed = recipe.changed(taken)
+    except ValueError as error:
+        raise ValueError(
+            f"what the search chose does not go with the options as given: {fault_of(error)}; take those back, "
+            f"search again, or delete chosen_options.json"
+        ) from error
+    shown = ", ".join(f"{name} {write_value(value)}" for name, value in taken.items())
+    logger.info("options: as the search chose them: %s", shown or "none")
+    return changed
+
+
+def misfit(chosen: Chosen, clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
+    """Say why what was chosen is void; empty where it holds for these rows."""
+    if "values" not in chosen:
+        return "an earlier version wrote it"
+    if chosen["data_fingerprint"] != data_fingerprint(clean_rows, splits, data):
+        return "rows or splits have changed since"
+    return ""
+
+
+def _other_space(chosen: Chosen, recipe: Recipe, space: Space) -> str:
+    """Say in what the space is another than the one searched; a run that states none takes any."""
+    for name, value in chosen["found_for"].items():
+        if recipe.value(name) != value:
+            return f"it was found for {name} {value}, not {recipe.value(name)}"
+    if space and space_fingerprint(space) != chosen["space_fingerprint"]:
+        return "tuning.space has changed since"
+    return ""
+
+
+def found_for(recipe: Recipe, space: Space) -> dict[str, str]:
+    """Name what gives a space its meaning and is not searched itself: network and optimizer."""
+    names = ("model.kind", "model.name", "model.module_class", "training.optimizer.name")
+    stated = {name: recipe.value(name) for name in names if not is_fixed(name, tuple(space))}
+    return {name: value for name, value in stated.items() if value is not None}
 
 
 def data_fingerprint(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
@@ -70,32 +97,7 @@ def data_fingerprint(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataO
     return digest.hexdigest()
 
 
-def space_fingerprint(space: Space, recipe: Recipe) -> str:
-    """Give the SHA-256 of a space as stated, and of what gives it its meaning: network and optimizer."""
-    named = {
-        "space": {name: each.model_dump(mode="json") for name, each in space.items()},
-        "kind": [recipe.model.kind, recipe.model.name, recipe.model.module_class],
-        "optimizer": recipe.training.optimizer.name,
-    }
+def space_fingerprint(space: Space) -> str:
+    """Give the SHA-256 of a space as stated."""
+    named = {name: each.model_dump(mode="json") for name, each in space.items()}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, dict):
-            inner = _differences(before if isinstance(before, dict) else {}, value)
-            if inner:
-                found[key] = inner
-        elif value != before:
-            found[key] = value
-    return found
-
-
-def _leaves(place: str, tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    leaves: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        name = f"{place}.{key}" if place else key
-        leaves += _leaves(name, value) if isinstance(value, dict) else [(name, value)]
-    return leaves

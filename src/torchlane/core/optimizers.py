@@ -70,6 +70,27 @@ def make_optimizer(
     return optimizer
 
 
+def optimizer_defaults(options: OptimizerOptions) -> dict[str, Any]:
+    """Give the arguments that the optimizer has where they are not set."""
+    return defaults_of(_optimizers()[options.name])
+
+
+def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
+    """Give the arguments that the scheduler has where they are not set, but for those that follow from the training."""
+    filled = _with_defaults(options.name, options.arguments, steps=1, rates=[1.0])
+    return {name: value for name, value in defaults_of(_schedulers()[options.name]).items() if name not in filled}
+
+
+def defaults_of(made: Any) -> dict[str, Any]:
+    """Give the defaults in the signature of a class.
+
+    >>> defaults_of(torch.optim.SGD)["momentum"]
+    0
+    """
+    parameters = inspect.signature(made).parameters.items()
+    return {name: each.default for name, each in parameters if each.default is not inspect.Parameter.empty}
+
+
 class Schedule:
     """A scheduler that knows when to step: after each batch, or after each epoch.
 

@@ -420,12 +420,12 @@ Dimension = RangeOptions | ChoicesOptions
 
 
 class TuningOptions(Options):
-    """The search for better options; with no trials the options pass through unchanged.
+    """The search for better options; with no trials what the last search chose is taken, if it fits.
 
     `space` says what is searched: names of options with their section, dotted or nested, each with
     `low` and `high` (`log`, `step`) or `choices`; empty is the space that fits the model, see
     `torchlane.core.space`. Options named in `fixed` stay as they are; those set with `--params` always do.
-    The first trial takes the options as given, as far as the space holds them.
+    The first trial takes the options as given, also where the space does not hold them, and is never given up.
 
     `random` draws all trials at once and `grid` takes every combination (`grid_points` values of a range
     without a step), `tpe` asks for `round_trials` at a time and learns from those before. `round_trials`

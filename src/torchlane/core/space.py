@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -26,6 +27,8 @@ from torchlane.core.options import (
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+
+logger = logging.getLogger(__name__)
 
 Space = Mapping[str, Dimension]
 Values = Mapping[str, Any]  # by the name of an option, as the option takes them
@@ -65,7 +68,7 @@ class Recipe(Options):
             ValueError: one of them does not take its value, or the network has no such option.
         """
         sections = self.model_dump()
-        for name, value in values.items():
+        for name, value in sorted(values.items()):  # a group before what stands in it
             if name == WIDTH or (name == DEPTH and self.model.kind in LAYERED):
                 continue
             put_option(sections, name, value)
@@ -73,15 +76,17 @@ class Recipe(Options):
             sections["model"]["widths"] = self._layers(values)
         return Recipe.model_validate(sections)
 
-    def value(self, name: str) -> Any:
-        """Give an option as it stands; None where it is not set."""
+    def value(self, name: str, unset: Any = None) -> Any:
+        """Give an option as it stands; `unset` where it is not there."""
         if name == WIDTH:
-            return self.model.widths[0] if len(set(self.model.widths)) == 1 else None
+            return self.model.widths[0] if len(set(self.model.widths)) == 1 else unset
         if name == DEPTH and self.model.kind in LAYERED:
             return len(self.model.widths)
         found: Any = self.model_dump()
         for key in _path_of(name):
-            found = found.get(key) if isinstance(found, Mapping) else None
+            if not isinstance(found, Mapping) or key not in found:
+                return unset
+            found = found[key]
         return found
 
     def _layers(self, values: Values) -> tuple[int, ...]:
@@ -149,6 +154,9 @@ def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> 
     """
     space = options.space or default_space(recipe, data)
     left = {name: each for name, each in space.items() if not is_fixed(name, options.fixed)}
+    if len(left) < len(space):
+        fixed = ", ".join(sorted(set(space) - set(left)))
+        logger.info("search: as given stays what tuning.fixed or --params sets, in whole or in part: %s", fixed)
     if not left:
         raise ValueError("the search has nothing to change: all of tuning.space is fixed, by tuning.fixed or --params")
     for name, dimension in left.items():
@@ -162,9 +170,17 @@ def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> 
 
 
 def is_fixed(name: str, fixed: tuple[str, ...]) -> bool:
-    """Whether an option, or the group that it stands in, is named among `fixed`."""
+    """Whether an option, the group that it stands in, or a part of it is named among `fixed`.
+
+    >>> is_fixed("training.optimizer", ("training.optimizer.name",))
+    True
+    """
     related = {name, "model.widths"} if name in (WIDTH, DEPTH) else {name}
-    return any(each == option or each.startswith(f"{option}.") for each in related for option in fixed)
+    return any(_stands_in(each, option) or _stands_in(option, each) for each in related for option in fixed)
+
+
+def _stands_in(name: str, group: str) -> bool:
+    return f"{name}.".startswith(f"{group}.")
 
 
 def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
@@ -222,14 +238,6 @@ def read_values(drawn: Values, space: Space) -> dict[str, Any]:
     """Turn what Optuna drew into values that the options take."""
     return {
         name: json.loads(value) if isinstance(space[name], ChoicesOptions) else value for name, value in drawn.items()
-    }
-
-
-def as_drawn(recipe: Recipe, space: Space) -> dict[str, Any]:
-    """Give the options as they stand, in the way that Optuna would draw them."""
-    values = {name: recipe.value(name) for name in space}
-    return {
-        name: write_value(value) if isinstance(space[name], ChoicesOptions) else value for name, value in values.items()
     }
 
 

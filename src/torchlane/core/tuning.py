@@ -13,9 +13,18 @@ import pandas as pd
 from torch.utils.data import TensorDataset
 
 from torchlane.core.checkpoints import CheckpointStore
-from torchlane.core.chosen import Chosen, data_fingerprint, describe_choice, no_change, space_fingerprint
+from torchlane.core.chosen import (
+    AGAIN,
+    Chosen,
+    data_fingerprint,
+    found_for,
+    misfit,
+    no_change,
+    space_fingerprint,
+)
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder, fit_encoder
+from torchlane.core.given import given_values, held_values
 from torchlane.core.inference import build_network
 from torchlane.core.members import Line, Member, Outcome, make_members
 from torchlane.core.objectives import Objective
@@ -24,7 +33,6 @@ from torchlane.core.options import DataOptions, EncodingOptions, TrainingOptions
 from torchlane.core.space import (
     Recipe,
     Space,
-    as_drawn,
     fault_of,
     grid_size,
     read_values,
@@ -45,8 +53,10 @@ logger = logging.getLogger(__name__)
 KEPT_SHARE = 0.5  # of the trials that are compared when some are given up
 FEWEST_COMPARED = 4
 BEST_SHARE = 0.25  # of the trials, that importances explain
+AS_GIVEN = "as given"  # stands in the leaderboard for what has no value of its own
 RECORD = "record"  # the name under which Optuna keeps what became of a trial
 Direction = Literal["maximize", "minimize"]
+Found = tuple[Chosen, pd.DataFrame, dict[str, float]]  # what changed, the trials, the importance of each option
 LEADERBOARD = ("trial", "state", "value", "epochs", "seconds", "error")
 
 
@@ -63,6 +73,13 @@ class StudyStore(Protocol):
 
         Raises:
             ValueError: the storage cannot be opened, or belongs to another search.
+        """
+
+    def found(self) -> Found | None:
+        """Give what the last search found, as its files have it; None where it chose nothing.
+
+        Raises:
+            ValueError: a file cannot be read.
         """
 
 
@@ -89,12 +106,11 @@ class Ground:
         return -value if self.direction == "maximize" else value
 
 
-def choose_options(
-    ground: Ground, store: StudyStore, checkpoints: CheckpointStore
-) -> tuple[Chosen, pd.DataFrame, dict[str, float]]:
+def choose_options(ground: Ground, store: StudyStore, checkpoints: CheckpointStore) -> Found:
     """Search for better options: what changed, the trials best first, and the importance of each option.
 
-    A search cut off goes on from what the store and the checkpoints hold, and ends the same.
+    Without trials, what the last search found stays until the rows change. A search cut off goes on from what
+    the store and the checkpoints hold, and ends the same.
 
     Raises:
         ValueError: valid has no rows, the space does not fit the network, the grid has more combinations
@@ -102,7 +118,7 @@ def choose_options(
     """
     options = ground.options
     if not options.trials:
-        return no_change(), pd.DataFrame(columns=list(LEADERBOARD)), {}
+        return _found_before(ground, store)
     if rows_of("valid", ground.clean_rows, ground.splits).empty:
         raise ValueError(
             "the search compares options on valid, which has no rows; set split.valid_fraction above 0, "
@@ -113,6 +129,21 @@ def choose_options(
     search = _Search(ground, space, store, checkpoints)
     search.run(n_trials)
     return search.chosen(), search.leaderboard(), search.importances()
+
+
+def no_trials() -> pd.DataFrame:
+    """Give a leaderboard without lines."""
+    return pd.DataFrame(columns=list(LEADERBOARD))
+
+
+def _found_before(ground: Ground, store: StudyStore) -> Found:
+    found = store.found()
+    fault = misfit(found[0], ground.clean_rows, ground.splits, ground.data) if found else ""
+    if found and not fault:
+        return found
+    if found:
+        logger.warning("search: what was chosen is dropped, since %s; %s", fault, AGAIN)
+    return no_change(), no_trials(), {}
 
 
 def _grid_trials(space: Space, options: TuningOptions) -> int:
@@ -147,6 +178,8 @@ class _Search:
         self._store = store
         self._checkpoints = checkpoints
         self._encoded: dict[str, tuple[Encoder, TensorDataset, TensorDataset]] = {}
+        self._given = given_values(ground.recipe, space, ground.data)
+        self._held = held_values(ground.recipe, space, ground.data)
         self._identity = self._identify()
         self._study = store.open(ground.options.storage, self._identity, ground.direction)
 
@@ -169,42 +202,60 @@ class _Search:
             logger.info("search: %d trials are still with other machines; what is chosen may change", elsewhere)
 
     def chosen(self) -> Chosen:
-        """Say what the best trial changed.
+        """Say what the best of the trials that were trained to the end changed.
 
         Raises:
-            ValueError: there is none, since all trials failed.
+            ValueError: there is none.
         """
         best, *_ = self._ranked()
-        record = best.user_attrs.get(RECORD, {})
-        if record.get("value") is None:
+        if best.state.name != "COMPLETE":
             raise ValueError(f"all {len(self._trials())} trials of the search failed: {self._failures()}")
-        values = self._values(best)
-        given = next((trial for trial in self._ranked() if trial.number == 0), best)
+        values, value = self._values(best), best.user_attrs[RECORD]["value"]
         logger.info(
-            "search: of %d trials the best is %d: valid %s %.4g (trial 0: %s); %s",
+            "search: of %d trials the best is %d: valid %s %.4g, %s; %s",
             len(self._trials()),
             best.number,
             self._ground.metric,
-            record["value"],
-            _shown(given.user_attrs.get(RECORD, {}).get("value")),
-            ", ".join(f"{name} {_shown(value)}" for name, value in values.items()),
+            value,
+            self._compared(best),
+            ", ".join(f"{name} {_shown(each)}" for name, each in values.items()),
         )
-        recipe = self._ground.recipe
+        options, recipe = self._ground.options, self._ground.recipe
         return {
-            "data_fingerprint": self._identity["data"],
-            "space_fingerprint": space_fingerprint(self._ground.options.space, recipe),
             "trials": len(self._trials()),
             "trial": best.number,
-            f"valid_{self._ground.metric}": record["value"],
-            **describe_choice(recipe, recipe.changed(values)),
+            f"valid_{self._ground.metric}": value,
+            "values": values,
+            "found_for": found_for(recipe, self._space),
+            "space_fingerprint": space_fingerprint(options.space),
+            "data_fingerprint": self._identity["data"],
         }
+
+    def _compared(self, best: "FrozenTrial") -> str:
+        """Say how far the best trial is ahead of the options as given, or that the search did not help."""
+        given = self._as_given()
+        if given is None:
+            return "the options as given are no trial of the grid"
+        record = given.user_attrs.get(RECORD, {})
+        if given.state.name != "COMPLETE":
+            fate = f"failed: {record['error']}" if record.get("error") else "are still with another machine"
+            return f"the options as given (trial {given.number}) {fate}"
+        better = self._ground.better
+        if given.number != best.number:
+            ahead = better(record["value"]) - better(best.user_attrs[RECORD]["value"])
+            return f"{ahead:.2g} better than the options as given (trial {given.number}: {record['value']:.4g})"
+        others = [each for each in self._ranked() if each.state.name == "COMPLETE" and each is not given]
+        behind = [better(each.user_attrs[RECORD]["value"]) - better(record["value"]) for each in others[:1]]
+        nearest = ", ".join(f"the next is {each:.2g} behind" for each in behind) or "no other was trained to the end"
+        return f"which are the options as given: no other is better ({nearest})"
 
     def leaderboard(self) -> pd.DataFrame:
         """List the trials, best first: what they tried and what became of them."""
         lines = []
         for trial in self._ranked():
             record = trial.user_attrs.get(RECORD, {})
-            values = {name: _shown(value) for name, value in self._values(trial).items()}
+            found = self._values(trial)
+            values = {name: _shown(found.get(name, AS_GIVEN)) for name in sorted(self._space)}
             line = {"trial": trial.number, "state": trial.state.name.lower(), **record}
             lines.append({name: line.get(name) for name in LEADERBOARD} | values)
         return pd.DataFrame(lines).rename(columns={"value": f"valid_{self._ground.metric}"})
@@ -217,7 +268,11 @@ class _Search:
         """
         import optuna
 
-        valued = [trial for trial in self._trials() if trial.user_attrs.get(RECORD, {}).get("value") is not None]
+        valued = [
+            trial
+            for trial in self._trials()
+            if trial.user_attrs.get(RECORD, {}).get("value") is not None and trial.params.keys() == self._space.keys()
+        ]
         if len(valued) < FEWEST_COMPARED / BEST_SHARE / 2:
             return {}
         mirror = optuna.create_study(direction=self._ground.direction)
@@ -249,24 +304,35 @@ class _Search:
         return self._study.get_trials(deepcopy=False)
 
     def _ranked(self) -> "list[FrozenTrial]":
-        """The trials, best first: those trained to the end, those given up, those that failed, the rest."""
+        """The trials, best first: those trained to the end, those given up, those that failed, the rest.
 
-        def place(trial: "FrozenTrial") -> tuple[int, float, int]:
+        Of equals the options as given come first.
+        """
+        given = self._as_given()
+
+        def place(trial: "FrozenTrial") -> tuple[int, float, bool, int]:
             value = trial.user_attrs.get(RECORD, {}).get("value")
             states = ("COMPLETE", "PRUNED", "FAIL")
             state = states.index(trial.state.name) if trial.state.name in states else len(states)
-            return state, math.inf if value is None else self._ground.better(value), trial.number
+            return state, math.inf if value is None else self._ground.better(value), trial is not given, trial.number
 
         return sorted(self._trials(), key=place)
 
+    def _as_given(self) -> "FrozenTrial | None":
+        """The trial that takes the options as given: the first, or one of a grid."""
+        return next((trial for trial in self._trials() if trial.params == self._held), None)
+
     def _values(self, trial: "FrozenTrial") -> dict[str, Any]:
-        return read_values({name: trial.params[name] for name in sorted(trial.params)}, self._space)
+        """Say what a trial tries, by the name of an option; what it does not hold is as given."""
+        drawn = read_values(trial.params, self._space)
+        return dict(sorted(({**self._given, **drawn} if len(drawn) < len(self._space) else drawn).items()))
 
     def _failures(self) -> str:
         """Say why each trial failed, those with one reason together."""
         numbers: dict[str, list[int]] = {}
         for trial in self._trials():
-            numbers.setdefault(trial.user_attrs.get(RECORD, {}).get("error", trial.state.name), []).append(trial.number)
+            reason = trial.user_attrs.get(RECORD, {}).get("error") or trial.state.name.lower()
+            numbers.setdefault(reason, []).append(trial.number)
         return "; ".join(f"{_counted(each)}: {reason}" for reason, each in numbers.items())
 
     def _open_round(self) -> list[int]:
@@ -293,9 +359,8 @@ class _Search:
 
         options = self._ground.options
         n_new = n_trials - sum(trial.user_attrs.get("round") == asked for trial in self._trials())
-        given = as_drawn(self._ground.recipe, self._space)
         salt = [int(_digest(self._store.worker)[:8], 16)] if self._store.worker else []
-        for drawn in ask(self._study, self._space, options, given, salt, n_new):
+        for drawn in ask(self._study, self._space, options, self._held, salt, n_new):
             self._study.add_trial(
                 optuna.create_trial(
                     state=optuna.trial.TrialState.RUNNING,
@@ -343,7 +408,9 @@ class _Search:
         owners = [each.number for each in stack for _ in each.members]
         others = [trial.user_attrs.get(RECORD, {}) for number, trial in told.items() if number not in numbers]
         identity = _digest([self._identity, self._store.worker, numbers])
-        stop = _Halving(self._ground, owners, others) if self._ground.options.prune_epochs else None
+        given = self._as_given()
+        kept = None if given is None else given.number
+        stop = _Halving(self._ground, owners, others, kept) if self._ground.options.prune_epochs else None
         outcomes = fit(members, self._checkpoints.of_run(identity), stop=stop, keep_going=True, quiet=True)
         records = []
         for each in stack:
@@ -420,13 +487,17 @@ class _Halving:
     """Gives up the worse half of the trials that are compared, by successive halving.
 
     A trial is compared with those of its own stack that still train, and with what trials of other stacks
-    had reached after as many epochs (Jamieson and Talwalkar 2016, arXiv 1502.07943).
+    had reached after as many epochs (Jamieson and Talwalkar 2016, arXiv 1502.07943). The trial `kept` counts
+    in the comparison but is never given up.
     """
 
-    def __init__(self, ground: Ground, owners: Sequence[int], others: Sequence[Mapping[str, Any]]):
+    def __init__(
+        self, ground: Ground, owners: Sequence[int], others: Sequence[Mapping[str, Any]], kept: int | None = None
+    ):
         self._ground = ground
         self._owners = owners  # the trial of each member
         self._others = others  # records of finished trials
+        self._kept = kept
         self._rungs = set(_rungs(ground.options))
 
     def __call__(self, epoch: int, kept: dict[int, Line]) -> set[int]:
@@ -442,7 +513,8 @@ class _Halving:
         if len(compared) < FEWEST_COMPARED:
             return set()
         worst_kept = compared[math.ceil(KEPT_SHARE * len(compared)) - 1]
-        return {member for member in kept if values[self._owners[member]] > worst_kept}
+        given_up = {trial for trial, value in values.items() if value > worst_kept and trial != self._kept}
+        return {member for member in kept if self._owners[member] in given_up}
 
 
 def _training_of(training: TrainingOptions, options: TuningOptions) -> TrainingOptions:

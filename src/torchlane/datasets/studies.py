@@ -1,19 +1,22 @@
 """Searches for options, in any SQL database that Optuna speaks to; nothing in it is ever unpickled."""
 
 import hashlib
+import io
 import json
 import logging
 import socket
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import pandas as pd
 import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import SQLAlchemyError
 
-from torchlane.core.tuning import Direction
+from torchlane.core.tuning import Direction, Found, no_trials
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -31,6 +34,7 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
     Args:
         use_case: whose searches.
         filepath: an SQLite file, made when the first trial is asked for.
+        found: where the catalog puts what a search found: `chosen_options`, `leaderboard` and `importances`.
         credentials: its `url`, of SQLAlchemy, takes the place of the file, and stands in no catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -40,16 +44,18 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
         *,
         use_case: str,
         filepath: str,
+        found: dict[str, str] | None = None,
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         self._use_case = use_case
         self._path = Path(filepath)
+        self._found = {name: Path(each) for name, each in (found or {}).items()}
         self._url = (credentials or {}).get("url")
         self.metadata = metadata
 
     def load(self) -> "SQLStudies":
-        return SQLStudies(self._use_case, self._path, self._url)
+        return SQLStudies(self._use_case, self._path, self._url, self._found)
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("trials are written by the search itself, through the store that load() gives")
@@ -68,10 +74,13 @@ class SQLStudies:
     holds one, which machines may share.
     """
 
-    def __init__(self, use_case: str, path: Path, url: str | None = None):
+    def __init__(
+        self, use_case: str, path: Path, url: str | None = None, found: Mapping[str, Path] = MappingProxyType({})
+    ):
         self._use_case = use_case
         self._path = path
         self._url = url
+        self._found = found
         self.worker = ""
 
     def open(self, storage: str | None, identity: Mapping[str, str], direction: Direction) -> "Study":
@@ -106,6 +115,28 @@ class SQLStudies:
             raise ValueError(f"the storage {shown} cannot be used: {_in_one_line(error)}") from error
         return study
 
+    def found(self) -> Found | None:
+        """Give what the last search found, as its files have it; None where it chose nothing.
+
+        Raises:
+            ValueError: a file cannot be read.
+        """
+        path = self._found.get("chosen_options")
+        chosen = _read(path, json.loads) if path is not None and path.exists() else None
+        if not chosen or not chosen.get("trials"):
+            return None
+        board, importances = self._found["leaderboard"], self._found["importances"]
+        for each in (board, importances):
+            if not each.exists():
+                logger.warning(
+                    "search: %s is gone; the same search, made again, finds its trials done and writes it", each
+                )
+        return (
+            chosen,
+            _read(board, _read_table) if board.exists() else no_trials(),
+            _read(importances, json.loads) if importances.exists() else {},
+        )
+
     def _check(self, opened: "RDBStorage", shown: str, about: Mapping[str, str], alone: bool) -> None:
         import optuna
 
@@ -125,6 +156,18 @@ class SQLStudies:
                     f"differ; name another in tuning.storage, or take {differing} back"
                 )
             logger.info("search: %s also holds one whose %s differ; it is left as it is", shown, differing)
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}; delete it, or search again") from error
+
+
+def _read_table(text: str) -> pd.DataFrame:
+    """Read a table as text, so that it is written again to the same bytes."""
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
 def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":

@@ -75,6 +75,20 @@ def build_own(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn
             outputs of another shape.
     """
     name = str(options.module_class)
+    made = import_own(name)
+    ours = {"n_features": shape[0] if len(shape) == 1 else None, "shape": tuple(shape), "n_outputs": n_outputs}
+    taken = inspect.signature(made).parameters
+    arguments = {key: value for key, value in ours.items() if key in taken and value is not None}
+    network = _construct(f"model.class {name}", lambda: made(**{**arguments, **options.arguments}))
+    return _checked(f"model.class {name}", network, shape, n_outputs)
+
+
+def import_own(name: str) -> Any:
+    """Import the user's class.
+
+    Raises:
+        ValueError: nobody but a model file named it, it cannot be imported, or is no `nn.Module`.
+    """
     if name not in _trusted:
         raise ValueError(
             f"the model file names the class '{name}', and code is not imported on a file's word alone; "
@@ -87,11 +101,7 @@ def build_own(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn
         raise ValueError(f"model.class '{name}' cannot be imported: {error}; put its file into src/") from error
     if not (inspect.isclass(made) and issubclass(made, nn.Module)):
         raise ValueError(f"model.class '{name}' is no class derived from torch.nn.Module")
-    ours = {"n_features": shape[0] if len(shape) == 1 else None, "shape": tuple(shape), "n_outputs": n_outputs}
-    taken = inspect.signature(made).parameters
-    arguments = {key: value for key, value in ours.items() if key in taken and value is not None}
-    network = _construct(f"model.class {name}", lambda: made(**{**arguments, **options.arguments}))
-    return _checked(f"model.class {name}", network, shape, n_outputs)
+    return made
 
 
 def _construct(what: str, make: Any) -> nn.Module:
