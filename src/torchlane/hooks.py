@@ -8,10 +8,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from kedro.framework.hooks import hook_impl
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
 from torchlane.core import failures
 from torchlane.core.files import replacing
+from torchlane.stages import check_run
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +29,18 @@ class RunHooks:
         self._locks: list[FileLock] = []
         self._unfinished: dict[Path, set[str]] = {}
         self._writing = threading.Lock()
-        self._warned: set[str] = set()
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         for use_case in _use_cases(pipeline):
-            folder = _model_folder(use_case, catalog)
-            self._lock(use_case, folder)
-            note = folder / ".unfinished.json"
+            self._lock(use_case, _model_folder(use_case, catalog))
+        try:
+            check_run(pipeline, catalog)
+        except Exception:
+            self._release()
+            raise
+        for use_case in _use_cases(pipeline):
+            note = _model_folder(use_case, catalog) / ".unfinished.json"
             left = set(json.loads(note.read_text())) if note.exists() else set()
             meant = {name for name in pipeline.all_outputs() if name.startswith(f"{use_case}.")}
             if run_params.get("only_missing_outputs"):
@@ -46,22 +51,11 @@ class RunHooks:
             self._write(note)
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
-        """Notice a raw file that changed after the stage prepare."""
-        for name, rows in inputs.items():
-            use_case, _, artifact = name.partition(".")
-            prepared = artifact == "clean_rows" and "prepare" not in node.tags and rows.attrs.get("raw_fingerprint")
-            raw_rows = catalog[f"{use_case}.raw_rows"] if prepared else None
-            if name in self._warned or raw_rows is None or not raw_rows.exists():
-                continue
-            if raw_rows.fingerprint() != prepared:
-                self._warned.add(name)
-                logger.warning(
-                    "%s has changed since the stage prepare; %s works on the rows as they were, "
-                    "so run the whole pipeline to take up the new ones",
-                    raw_rows.place,
-                    node.short_name,
-                )
+    def after_node_run(self, inputs: dict[str, Any]) -> None:
+        """Remove the checkpoints that no training will read any more."""
+        for store in inputs.values():
+            if hasattr(store, "of_run"):
+                store.clear()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
