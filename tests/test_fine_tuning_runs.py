@@ -10,7 +10,7 @@ import pytest
 import torchlane
 
 from .conftest import PROJECT, run_command
-from .test_runs import read_json
+from .test_runs import digests, read_json
 
 NEW = PROJECT / "data/01_raw/salaries_new.csv"
 
@@ -37,12 +37,10 @@ def root(trained, tmp_path) -> Path:
 
 def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(root):
     parent = (root / "06_models/salaries/model.safetensors").read_bytes()
-    before = {path for path in root.rglob("*") if path.is_file()}
+    before = set(digests(root))
     done = run("salaries.fine_tune", root, "salaries.fine_tuning.freeze.first=1")
     assert done.returncode == 0, done.stderr
-    assert sorted(
-        str(path.relative_to(root)) for path in {path for path in root.rglob("*") if path.is_file()} - before
-    ) == [
+    assert sorted(set(digests(root)) - before) == [
         "02_intermediate/salaries/new_clean_rows.parquet",
         "02_intermediate/salaries/new_rejected_rows.csv",
         "03_primary/salaries/new_splits.parquet",

@@ -16,6 +16,7 @@ from kedro.runner import AbstractRunner
 
 from torchlane.core import failures
 from torchlane.core.files import replacing
+from torchlane.stages import check_run
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ class RunHooks:
         self._ends: dict[int, weakref.finalize[[list[FileLock]], Any]] = {}  # by the catalog's id
         self._thread = threading.local()
         self._noting = threading.Lock()
-        self._warned: set[str] = set()
 
     @hook_impl(trylast=True)  # the error of another hook must not leave the lock behind
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
@@ -43,6 +43,7 @@ class RunHooks:
         try:
             for use_case in _use_cases(pipeline):
                 locks.append(_lock(use_case, _model_folder(use_case, catalog)))
+            check_run(pipeline, catalog)
             for use_case in _use_cases(pipeline):
                 note = _note(use_case, catalog)
                 left = _read(note)
@@ -57,28 +58,13 @@ class RunHooks:
             raise
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
-        """Notice a raw file that changed after the stage prepare."""
-        for name, rows in inputs.items():
-            use_case, _, artifact = name.partition(".")
-            prepared = artifact == "clean_rows" and "prepare" not in node.tags and rows.attrs.get("raw_fingerprint")
-            raw_rows = catalog[f"{use_case}.raw_rows"] if prepared else None
-            if name in self._warned or raw_rows is None or not raw_rows.exists():
-                continue
-            if raw_rows.fingerprint() != prepared:
-                self._warned.add(name)
-                logger.warning(
-                    "%s has changed since the stage prepare; %s works on the rows as they were, "
-                    "so run the whole pipeline to take up the new ones",
-                    raw_rows.place,
-                    node.short_name,
-                )
-
-    @hook_impl
-    def after_node_run(self, node: Node, catalog: Any) -> None:
-        """Remember whose outputs this thread saves next."""
+    def after_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
+        """Remember whose outputs this thread saves next, and remove the checkpoints that no training will read."""
         use_case = _use_case(node)
         self._thread.note = _note(use_case, catalog) if use_case else None
+        for store in inputs.values():
+            if hasattr(store, "of_run"):
+                store.clear()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:

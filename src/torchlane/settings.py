@@ -5,8 +5,9 @@ from pathlib import Path
 
 from torchlane.config import UseCaseConfigLoader
 from torchlane.hooks import RunHooks
+from torchlane.stages import LineageHooks
 
-HOOKS = (RunHooks(),)
+HOOKS = (RunHooks(), LineageHooks())  # Kedro asks the last one first: what is saved is recorded, then counts as written
 CONFIG_LOADER_CLASS = UseCaseConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

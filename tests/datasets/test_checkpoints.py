@@ -65,6 +65,33 @@ def test_state_of_another_training_is_set_aside(store, tmp_path, caplog):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["set_aside_aaaaaaaaaaaa.safetensors"]
 
 
+def test_training_that_was_set_aside_goes_on_from_its_newest_state(store, tmp_path):
+    one, other = store.of_run("a" * 64), store.of_run("b" * 64)
+    one.save({"epoch": 1})
+    one.save({"epoch": 2})
+    assert other.load() is None
+    other.save({"epoch": 7})
+    assert one.load() == {"epoch": 2}
+    one.retire()
+    assert other.load() == {"epoch": 7}
+    other.retire()
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_what_cut_off_trainings_left_goes_when_one_of_the_store_has_ended(store, tmp_path, caplog):
+    store.of_run("a" * 64).save({"epoch": 1})
+    CheckpointsDataset(filepath=str(tmp_path / "checkpoints")).load().clear()  # no training was opened there
+    assert store.of_run("a" * 64).load() == {"epoch": 1}
+    run = store.of_run("b" * 64)
+    run.load()
+    run.save({"epoch": 1})
+    run.retire()
+    with caplog.at_level(logging.INFO):
+        store.clear()
+    assert "1 checkpoints of other trainings, which were cut off, are removed" in caplog.text
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def test_finished_training_leaves_no_state(store, tmp_path):
     run = store.of_run("a")
     run.save({"epoch": 1})

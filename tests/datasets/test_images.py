@@ -106,6 +106,23 @@ def test_folder_gives_a_row_an_image_and_its_folder_as_label(tmp_path):
     assert "part" not in rows
 
 
+def test_images_of_a_folder_are_read_once_for_table_and_fingerprint(tmp_path, monkeypatch):
+    for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+        write_image(tmp_path / name)
+    read = []
+    plain = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or plain(path))
+    dataset = ImageFolderDataset(filepath=str(tmp_path))
+    dataset.load()
+    first = dataset.fingerprint()
+    assert len(read) == 3
+    assert ImageFolderDataset(filepath=str(tmp_path)).fingerprint() == first
+    write_image(tmp_path / "dog/2.png")
+    assert dataset.fingerprint() == first  # of what was loaded
+    dataset.load()
+    assert dataset.fingerprint() != first
+
+
 def test_folder_with_parts_keeps_them(tmp_path):
     for part in ("train", "test"):
         for label in ("cat", "dog"):

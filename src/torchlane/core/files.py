@@ -21,11 +21,12 @@ PARTIAL = re.compile(
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a path beside `path` to write to; what was written there takes its place in one step.
 
     After an error, or a kill at any instant, `path` holds what it held before. The ending of the
-    name stays, for writers that go by it.
+    name stays, for writers that go by it. With `durable` that holds for a loss of power too, at the cost
+    of waiting for the disk.
 
     What killed processes left in the folder is removed by the next write: at once where the process was
     one of this system, and is seen to be gone; else, since a process of another machine or container
@@ -41,8 +42,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with _beating(partial):
             yield partial
         try:
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
+            if durable:
+                with partial.open("rb") as written:
+                    os.fsync(written.fileno())
             partial.replace(path)
         except FileNotFoundError as error:
             raise OSError(

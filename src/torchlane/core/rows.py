@@ -46,7 +46,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     """Part the rows that keep every declared rule from those that break one, and say how many.
 
     The results are those of `apply_rules` for all declared columns and the target; the clean rows
-    carry what `describe_source` says in `attrs["source"]`, and the raw file's fingerprint.
+    carry what `describe_source` says in `attrs["source"]`.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -66,7 +66,6 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if clean.empty:
         raise ValueError(_nothing_left(raw_rows, rejected))
     clean.attrs["source"] = describe_source(raw_rows, options)
-    clean.attrs["raw_fingerprint"] = raw_rows.attrs.get("fingerprint", "")
     return clean, rejected
 
 

@@ -46,14 +46,29 @@ class FolderStore:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self._opened = False
 
     def of_run(self, identity: str) -> "FolderCheckpoints":
         """Open the checkpoints of one training."""
+        self._opened = True
         return FolderCheckpoints(self._folder, identity)
+
+    def clear(self) -> None:
+        """Remove what cut-off trainings left, once all that were opened here have ended; else leave it to them."""
+        left = sorted(self._folder.glob("*.safetensors")) if self._opened else []
+        for path in left:
+            path.unlink(missing_ok=True)
+        if left:
+            logger.info(
+                "%d checkpoints of other trainings, which were cut off, are removed from %s", len(left), self._folder
+            )
 
 
 class FolderCheckpoints:
-    """The last two states of one training, so that a damaged one can be done without."""
+    """The last two states of one training, so that a damaged one can be done without.
+
+    Beside them stands the last state of each other training that was cut off, set aside until that one goes on.
+    """
 
     def __init__(self, folder: Path, identity: str):
         self._identity = identity
@@ -61,8 +76,9 @@ class FolderCheckpoints:
         self._before = folder / "before.safetensors"
 
     def load(self) -> State | None:
-        """Give the newest state that is whole and of this training; set those of another aside."""
-        for path in (self._latest, self._before):
+        """Give the newest state that is whole and of this training; set that of another aside."""
+        found = None
+        for path in (self._latest, self._before, self._aside(self._identity)):
             if not path.exists():
                 continue
             try:
@@ -72,9 +88,14 @@ class FolderCheckpoints:
                 continue
             if identity == self._identity:
                 return state
-            aside = path.with_name(f"set_aside_{identity[:12]}.safetensors")
-            path.replace(aside)
-            logger.warning("checkpoint %s belongs to other data or options; set aside as %s", path, aside.name)
+            if identity == found:
+                path.unlink()  # the one before of what has just been set aside
+                continue
+            found = identity
+            path.replace(self._aside(identity))
+            logger.warning(
+                "checkpoint %s belongs to other data or options; set aside as %s", path, self._aside(identity).name
+            )
         return None
 
     def save(self, state: State) -> None:
@@ -86,8 +107,11 @@ class FolderCheckpoints:
 
     def retire(self) -> None:
         """Remove the states of a finished training."""
-        for path in (self._latest, self._before):
+        for path in (self._latest, self._before, self._aside(self._identity)):
             path.unlink(missing_ok=True)
+
+    def _aside(self, identity: str) -> Path:
+        return self._latest.with_name(f"set_aside_{identity[:12]}.safetensors")
 
 
 def _write(state: State, identity: str, path: Path) -> None:

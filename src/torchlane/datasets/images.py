@@ -21,7 +21,7 @@ MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB",
 class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     """Images that load as a table of `image` (uint8 array), `label` (text), and `part` where the source has parts.
 
-    `attrs` of what is loaded: `place` names the source, `fingerprint` is a SHA-256 of its content.
+    `attrs["place"]` of what is loaded names the source.
 
     Args:
         metadata: for other tools, such as Kedro-Viz.
@@ -29,6 +29,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
     def __init__(self, *, metadata: dict[str, Any] | None = None):
         self.metadata = metadata
+        self._fingerprint: str | None = None
 
     @property
     @abstractmethod
@@ -36,16 +37,23 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         """Where the images come from, as a user would write it."""
 
     @abstractmethod
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         """Give a SHA-256 of the content."""
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
-        """Read all images."""
+        """Read all images; where their bytes pass by, `_fingerprint` is set to their digest."""
+
+    def fingerprint(self) -> str:
+        """Give a SHA-256 of what was loaded last, or of what there is to load; computed once."""
+        if self._fingerprint is None:
+            self._fingerprint = self.digest()
+        return self._fingerprint
 
     def load(self) -> pd.DataFrame:
+        self._fingerprint = None
         rows = self.read()
-        rows.attrs |= {"place": self.place, "fingerprint": self.fingerprint()}
+        rows.attrs["place"] = self.place
         return rows
 
     def save(self, data: NoReturn) -> None:
@@ -77,7 +85,7 @@ class BundledDigitsDataset(RawImagesDataset):
     def _exists(self) -> bool:
         return True
 
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         return _digest(cell.tobytes() for cell in self.read()["image"])
 
     def read(self) -> pd.DataFrame:
@@ -105,7 +113,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
     def place(self) -> str:
         return f"{_shown(self._root)}/{self._name}"
 
-    def fingerprint(self) -> str:
+    def digest(self) -> str:
         return _digest(path.read_bytes() for path in self._files())
 
     def read(self) -> pd.DataFrame:
@@ -170,21 +178,29 @@ class ImageFolderDataset(RawImagesDataset):
     def place(self) -> str:
         return _shown(self._folder)
 
-    def fingerprint(self) -> str:
-        return _digest(
-            content
-            for path, *_ in self._files()
-            for content in (str(path.relative_to(self._folder)).encode(), path.read_bytes())
-        )
+    def digest(self) -> str:
+        whole = hashlib.sha256()
+        for path, *_ in self._files():
+            self._read_bytes(path, whole)
+        return whole.hexdigest()
 
     def read(self) -> pd.DataFrame:
         files = list(self._files())
+        whole = hashlib.sha256()
+        cells = [_read_image(self._read_bytes(path, whole)) for path, *_ in files]
+        self._fingerprint = whole.hexdigest()
         paths = [str(path.relative_to(self._folder)) for path, *_ in files]
         rows = pd.DataFrame({"label": [label for _, label, _ in files]}, index=pd.Index(paths), dtype="str")
-        rows["image"] = pd.Series([_read_image(path) for path, *_ in files], index=rows.index, dtype=object)
+        rows["image"] = pd.Series(cells, index=rows.index, dtype=object)
         if any(part for *_, part in files):
             rows["part"] = [part for *_, part in files]
         return rows
+
+    def _read_bytes(self, path: Path, whole: Any) -> bytes:
+        content = path.read_bytes()
+        for each in (str(path.relative_to(self._folder)).encode(), content):
+            whole.update(each)
+        return content
 
     def _files(self) -> Iterator[tuple[Path, str, str]]:
         """Walk the images in alphabetical order: path, label, part (or nothing)."""
@@ -212,12 +228,12 @@ def _table(images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"image": cells, "label": pd.Series(labels).astype("str")})
 
 
-def _read_image(path: Path) -> np.ndarray | str:
+def _read_image(content: bytes) -> np.ndarray | str:
     """Read an image as uint8 (height, width) or (height, width, 3); where it cannot be read, say why."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
             if image.mode not in MODES:
                 return f"pixels of mode {image.mode}"
             return np.asarray(image.convert(MODES[image.mode]))

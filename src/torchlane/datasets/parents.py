@@ -45,6 +45,10 @@ class ParentStore:
         self._own = own
         self._written = written
 
+    def place(self, path: str | None) -> Path:
+        """Say which file `path` names: the use case's own model where it is None."""
+        return self._own if path is None else Path(path)
+
     def model(self, path: str | None) -> TrainedModel:
         """Read the model at `path`, or the use case's own.
 
@@ -52,7 +56,7 @@ class ParentStore:
             DatasetError: there is none, it is no whole model file of this format, or the file is the one that
                 fine-tuning writes.
         """
-        place = self._own if path is None else Path(path)
+        place = self.place(path)
         if place.resolve() == self._written.resolve():
             raise DatasetError(
                 f"fine_tuning.parent {place} is the file that fine-tuning writes, and a parent is never written over; "
@@ -73,7 +77,7 @@ class ParentStore:
 
         None where there are none, or where they cannot be read.
         """
-        place = (self._own if path is None else Path(path)).resolve()
+        place = self.place(path).resolve()
         use_case, root = place.parent.name, place.parents[2] if len(place.parents) > 2 else place.parent
         try:
             clean = pd.read_parquet(root / "02_intermediate" / use_case / "clean_rows.parquet")

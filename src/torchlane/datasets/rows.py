@@ -1,6 +1,5 @@
 """Raw rows: text as it stands in the file, so that nothing is misread before it is checked."""
 
-import hashlib
 import logging
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 from pyarrow import csv as arrow_csv
 
+from torchlane.core.digests import content_digest
 from torchlane.core.files import replacing
 from torchlane.datasets.headers import HEADER_BYTES, Header, read_header
 
@@ -22,9 +22,9 @@ SHOWN = 200  # characters of a broken row
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     """A table with a header, UTF-8, its fields between commas, semicolons, tabs or bars, loaded as text.
 
-    `attrs` of what is loaded: `place` names the file, `fingerprint` is the SHA-256 of its bytes, and
-    `broken_rows` maps the numbers of rows with more or fewer fields than the header (1 is the row
-    under it) to their text; such a row is missing in every column.
+    `attrs` of what is loaded: `place` names the file, and `broken_rows` maps the numbers of rows with
+    more or fewer fields than the header (1 is the row under it) to their text; such a row is missing in
+    every column.
 
     Args:
         filepath: the file; endings such as `.gz` say how it is compressed.
@@ -41,7 +41,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         if not self._path.exists():
             self._download()
         rows = self._read()
-        rows.attrs |= {"place": self.place, "fingerprint": self.fingerprint()}
+        rows.attrs["place"] = self.place
         return rows
 
     def save(self, data: NoReturn) -> None:
@@ -53,8 +53,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
     def fingerprint(self) -> str:
         """Give the SHA-256 of the file."""
-        with self._path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return content_digest(self._path)
 
     @property
     def place(self) -> str:

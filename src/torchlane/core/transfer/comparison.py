@@ -52,7 +52,11 @@ def compare(
     The first repeat is the split that `fine_tuned` was made with; each other one deals the new rows anew
     and tunes the parent anew. `scratch` is what the sections `encoding`, `model` and `training` make of the
     same train and valid rows. All that are trained are stacked where their shapes allow.
+
+    Raises:
+        ValueError: `fine_tuned` was made from another parent.
     """
+    _require_parent(parent, fine_tuned)
     adapted = data_for(parent, data, options)
     dealt = [splits] + [split_new_rows(clean_rows, adapted, split, options, each) for each in range(1, options.repeats)]
     tuned = [fine_tuned]
@@ -167,14 +171,26 @@ def judge(
 ) -> dict[str, Any]:
     """Give `comparison`, `forgetting`, `known_to_parent`, `parent` and `fine_tuning` of the metrics, and log them.
 
-    `scores` are the lines of `compare`; `old` are the rows of the parent, with `part`.
+    `scores` are the lines of `compare`; `old` are the rows that stand beside the parent, with `part`.
+
+    Raises:
+        ValueError: `fine_tuned` was made from another parent.
     """
+    _require_parent(parent, fine_tuned)
     summary = summarise(scores, fine_tuned.task.primary_metric)
     forgetting = describe_forgetting(parent, fine_tuned, old)
-    known = count_known(clean_rows, splits, old, fine_tuned.data)
+    known = count_known(clean_rows, splits, None if "reason" in forgetting else old, fine_tuned.data)
     _log_comparison(summary, forgetting, known)
     details = {name: fine_tuned.details[name] for name in ("parent", "fine_tuning")}
     return {"comparison": summary, "forgetting": forgetting, "known_to_parent": known, **details}
+
+
+def _require_parent(parent: TrainedModel, fine_tuned: TrainedModel) -> None:
+    if fine_tuned.details["parent"]["fingerprint"] != parent.fingerprint:
+        raise ValueError(
+            "the fine-tuned model was made from another parent than fine_tuning.parent names now; "
+            "run the stage train of fine-tuning again, or name that parent"
+        )
 
 
 def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None) -> None:

@@ -1,0 +1,145 @@
+"""What each artifact was made from, as it was written down when it was saved."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kedro.io import DatasetError
+from pydantic import BaseModel
+
+from torchlane.core.digests import Stamp, content_digest, stamp_of
+from torchlane.core.files import replacing
+
+STAGES = ("prepare", "tune", "train", "evaluate", "report")
+MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows: see `torchlane.core.chosen`
+Values = dict[str, Any]  # options as JSON, by `section.option`
+
+
+class Record(BaseModel, frozen=True):
+    """What an artifact was made from, by the node of which stage.
+
+    `fingerprint` is the SHA-256 of the artifact's file, None from before it is saved until it is; `before` is
+    then the record of the file that it replaces. `made_from` has the fingerprints of all ancestors, the oldest
+    first, and `options` the options that they and the artifact were made with.
+    """
+
+    stage: str
+    made_from: dict[str, str]
+    options: Values
+    fingerprint: str | None = None
+    stamp: Stamp | None = None
+    before: "Record | None" = None
+
+
+class Lineage:
+    """The records of one use case's artifacts, in the folder `.lineage` beside its model.
+
+    What was looked up stays so: a new one is made for each node.
+    """
+
+    def __init__(self, use_case: str, catalog: Any):
+        self.use_case = use_case
+        self.catalog = catalog
+        self._folder = catalog[f"{use_case}.model"].path.parent / ".lineage"
+        self._fingerprints: dict[str, str | None] = {}
+        self._records: dict[str, Record | None] = {}
+
+    def place(self, artifact: str) -> Path | None:
+        """Give the file of an artifact; None where it is none on this machine."""
+        dataset = self._dataset(artifact)
+        if artifact == "parent":
+            options: Any = self.catalog.load(f"params:{self.use_case}.fine_tuning")
+            place: Path = dataset.load().place(options.parent)
+            return place
+        if getattr(dataset, "_protocol", "file") != "file":
+            return None
+        return Path(dataset._get_load_path()) if hasattr(dataset, "_get_load_path") else getattr(dataset, "path", None)
+
+    def is_raw(self, artifact: str) -> bool:
+        """Whether an artifact is raw data, which has a fingerprint of its own kind and is never written."""
+        return hasattr(self._dataset(artifact), "fingerprint")
+
+    def fingerprint(self, artifact: str) -> str | None:
+        """Give the SHA-256 of what an artifact holds now; None where it is not there or has no content of its own."""
+        if artifact not in self._fingerprints:
+            self._fingerprints[artifact] = self._find_fingerprint(artifact)
+        return self._fingerprints[artifact]
+
+    def record(self, artifact: str) -> Record | None:
+        """Say what an artifact was made from; None where that is not known, as of one that was changed by hand."""
+        if artifact not in self._records:
+            self._records[artifact] = self._find_record(artifact)
+        return self._records[artifact]
+
+    def begin(self, artifact: str, made: Record) -> None:
+        """Write down what an artifact is made from that is going to be saved."""
+        if self.place(artifact) is not None:
+            self._write(artifact, made.model_copy(update={"before": self.record(artifact)}))
+
+    def end(self, artifact: str, made: Record) -> None:
+        """Write down what an artifact was made from that has been saved."""
+        place = self.place(artifact)
+        if place is not None:
+            saved = {"fingerprint": content_digest(place), "stamp": stamp_of(place)}
+            self._write(artifact, made.model_copy(update=saved))
+
+    def ancestry(self, artifacts: Iterable[str]) -> dict[str, str]:
+        """Give the fingerprints of artifacts and of what they were made from, the oldest first."""
+        found: dict[str, str] = {}
+        for artifact in artifacts:
+            record = self.record(artifact)
+            found |= record.made_from if record and artifact not in MAY_BE_OLDER else {}
+            now = self.fingerprint(artifact)
+            found |= {} if now is None else {artifact: now}
+        return found
+
+    def records(self, artifacts: Iterable[str]) -> dict[str, Record]:
+        """Give the records of artifacts and of all that they were made from, by stage."""
+        named = set(artifacts)
+        found = {name: self.record(name) for name in {*named, *self.ancestry(named)}}
+        known = [
+            (STAGES.index(each.stage), name not in named, name, each)
+            for name, each in found.items()
+            if each and name not in MAY_BE_OLDER
+        ]
+        return {name: record for *_, name, record in sorted(known, key=lambda item: item[:3])}
+
+    def _dataset(self, artifact: str) -> Any:
+        return self.catalog.get(f"{self.use_case}.{artifact}")
+
+    def _find_fingerprint(self, artifact: str) -> str | None:
+        try:
+            if self.is_raw(artifact):
+                raw = self._dataset(artifact)
+                return str(raw.fingerprint()) if raw.exists() else None
+            place = self.place(artifact)
+            if place is None or not place.is_file():
+                return None
+            record = self._read(artifact)
+            return record.fingerprint if record and record.stamp == stamp_of(place) else content_digest(place)
+        except (OSError, DatasetError):  # whoever loads it says what is wrong
+            return None
+
+    def _find_record(self, artifact: str) -> Record | None:
+        record, now = self._read(artifact), self.fingerprint(artifact)
+        if record is None or now is None:
+            return None
+        if record.fingerprint is None:  # cut off while it was saved, so it is the old one or the new one
+            record = record.before if record.before and record.before.fingerprint == now else record
+        if record.fingerprint not in (None, now):
+            return None
+        place = self.place(artifact)
+        if place is not None and record.stamp != stamp_of(place):  # it was copied, or cut off after the save
+            settled = {"fingerprint": now, "stamp": stamp_of(place), "before": None}
+            self._write(artifact, record := record.model_copy(update=settled))
+        return record
+
+    def _read(self, artifact: str) -> Record | None:
+        try:
+            return Record.model_validate_json((self._folder / f"{artifact}.json").read_bytes())
+        except (OSError, ValueError):  # a machine that lost power may have left half of it
+            return None
+
+    def _write(self, artifact: str, record: Record) -> None:
+        with replacing(self._folder / f"{artifact}.json", durable=False) as partial:
+            partial.write_text(record.model_dump_json())
