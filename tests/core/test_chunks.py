@@ -3,8 +3,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from torchlane.core.chunks import Chunk, ChunkScorer
+from torchlane.core.chunks import ChunkScorer
 from torchlane.core.options import DataOptions
+from torchlane.core.raw_rows import Chunk
 from torchlane.core.rows import apply_rules
 from torchlane.core.samples import draw_rows
 

@@ -4,6 +4,7 @@ import yaml
 
 from torchlane.core.drafting import draft_parameters
 from torchlane.core.options import DataOptions
+from torchlane.core.raw_rows import mark_torn
 
 
 def rows(**columns: list[str]) -> pd.DataFrame:
@@ -78,3 +79,12 @@ def test_task_follows_the_target(values, task):
 def test_what_cannot_be_drafted_is_refused(table, target, message):
     with pytest.raises(ValueError, match=message):
         draft_parameters(table, "houses", target)
+
+
+def test_torn_rows_are_left_out_and_said(caplog):
+    sound = HOUSES.set_axis([number + (number > 3) for number in range(1, 31)])
+    torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
+    assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
+    assert "2 rows are left out, the first of them row 4: '4,50' has not 9 fields, as the header has" in caplog.text
+    with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
+        draft_parameters(torn, "houses", "rent")

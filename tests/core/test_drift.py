@@ -4,8 +4,9 @@ import pyarrow as pa
 import pytest
 
 from torchlane.core import drift
-from torchlane.core.chunks import Chunk, ChunkScorer
+from torchlane.core.chunks import ChunkScorer
 from torchlane.core.options import DriftOptions
+from torchlane.core.raw_rows import Chunk
 from torchlane.core.samples import draw_rows
 
 from .test_inference import train_on

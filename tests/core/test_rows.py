@@ -1,11 +1,15 @@
+import io
 import logging
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from torchlane.core.options import DataOptions
-from torchlane.core.rows import check_rows, rows_digest
+from torchlane.core.raw_rows import TORN, columns_of, find_torn, mark_torn
+from torchlane.core.rows import apply_rules, check_rejections, check_rows, rows_digest
 
 
 def options(**changes: object) -> DataOptions:
@@ -141,3 +145,87 @@ def test_rejected_text_nan_is_shown_as_it_stood():
 def test_column_named_row_is_refused():
     with pytest.raises(ValueError, match="'row' is the name of the row number"):
         DataOptions.model_validate({"task": "regression", "target": "y", "columns": {"row": {"kind": "number"}}})
+
+
+def test_values_at_the_limits_are_kept():
+    clean, rejected = check_rows(rows(age=["0", "120", "-0.1", "120.1"]), options(max_rejected_fraction=1))
+    assert clean["age"].tolist() == [0, 120]
+    assert rejected["rule"].tolist() == ["at least 0", "at most 120"]
+
+
+def test_as_many_rejected_rows_as_are_allowed_do_not_stop_the_run():
+    clean, rejected = check_rows(rows(age=["1", "2", "3", "old"]), options())
+    check_rejections(clean, rejected, options(max_rejected_fraction=0.25))
+    with pytest.raises(ValueError, match="1 of 4 rows are rejected, more than data.max_rejected_fraction 0.24 allows"):
+        check_rejections(clean, rejected, options(max_rejected_fraction=0.24))
+
+
+TORN_ROWS = mark_torn(rows(age=["30", "-1", "40"], size=["S", "M", "XL"]).set_axis([1, 3, 5]), {2: "7", 4: "1,2,3,4,5"})
+
+
+def test_torn_row_is_rejected_with_its_text_and_has_no_other_rule_to_keep():
+    assert list(TORN_ROWS) == ["age", "size", "city", "pay", TORN]
+    clean, rejected = check_rows(TORN_ROWS, options())
+    assert clean["row"].tolist() == [1]
+    rule = "4 fields, as the header has"
+    assert rejected.to_numpy().tolist() == [
+        [2, "", "7", rule],
+        [3, "age", "-1", "at least 0"],
+        [4, "", "1,2,3,4,5", rule],
+        [5, "size", "XL", "one of S, M"],
+    ]
+
+
+def test_mark_of_torn_rows_is_no_column(caplog):
+    assert columns_of(TORN_ROWS) == ["age", "size", "city", "pay"]
+    assert rows_digest(TORN_ROWS) == rows_digest(TORN_ROWS.drop(columns=TORN))
+    with caplog.at_level(logging.INFO):
+        check_rows(TORN_ROWS, options())
+    assert "ignored" not in caplog.text
+    with pytest.raises(ValueError, match="its columns are age, size, city, pay; set data.target"):
+        check_rows(TORN_ROWS, options(target="rent"))
+
+
+def unmarked(row: pd.DataFrame) -> pd.DataFrame:
+    """Give a sound row as a table without torn rows has it."""
+    return row.drop(columns=TORN, errors="ignore") if find_torn(row).empty else row
+
+
+@st.composite
+def rearranged(draw: st.DrawFn) -> tuple[pd.DataFrame, list[int], pd.DataFrame]:
+    """A table with sound and torn rows; the places of some of them, in any order; these rows, by what pandas has."""
+    n_rows = draw(st.integers(1, 12))
+    torn = draw(st.dictionaries(st.integers(1, n_rows), st.sampled_from(["7", "", "1,2,3,4,5"])))
+    places = [number for number in range(1, n_rows + 1) if number not in torn]
+    ages = draw(st.lists(st.sampled_from(["30", "-1", "x", ""]), min_size=len(places), max_size=len(places)))
+    sizes = draw(st.lists(st.sampled_from(["S", "XL", ""]), min_size=len(places), max_size=len(places)))
+    sound = rows(age=ages, size=sizes) if places else rows(age=["1"]).iloc[:0]
+    whole = mark_torn(sound.set_axis(places), torn)
+    chosen = draw(st.lists(st.integers(0, n_rows - 1), min_size=1, max_size=12))
+    cut = draw(st.integers(0, len(chosen)))
+    ways = {
+        "take": lambda part: part,
+        "copy": lambda part: part.copy(deep=True).reset_index(drop=True),
+        "halves": lambda part: pd.concat([part[:cut], part[cut:].reset_index(drop=True)]),
+        "sound rows unmarked": lambda part: pd.concat([unmarked(part.iloc[[row]]) for row in range(len(part))]),
+        "parquet": lambda part: pd.read_parquet(io.BytesIO(part.to_parquet())),
+        "sort": lambda part: part.sort_index(kind="stable"),
+    }
+    way = draw(st.sampled_from(list(ways)))
+    return whole, sorted(chosen) if way == "sort" else chosen, ways[way](whole.iloc[chosen])
+
+
+@settings(max_examples=60, deadline=None)
+@given(rearranged())
+def test_each_row_is_judged_as_in_the_whole_table_wherever_it_is_put(drawn):
+    whole, chosen, part = drawn
+    columns = {name: options().columns[name] for name in ("age", "size")}
+    clean, rejected = apply_rules(whole, columns, ("",))
+    part_clean, part_rejected = apply_rules(part, columns, ("",))
+    for number, place in enumerate(chosen, start=1):
+        for of_whole, of_part in ((clean, part_clean), (rejected, part_rejected)):
+            expected = of_whole[of_whole["row"] == place + 1].drop(columns="row").reset_index(drop=True)
+            found = of_part[of_part["row"] == number].drop(columns="row").reset_index(drop=True)
+            pd.testing.assert_frame_equal(found, expected)
+    assert len(part_clean) + part_rejected["row"].nunique() == len(chosen)
+    assert len(find_torn(part)) == sum(place in find_torn(whole).index for place in chosen)

@@ -6,6 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from kedro.io import DatasetError
 
+from torchlane.core.raw_rows import columns_of, find_torn
 from torchlane.datasets.rows import RawRowsDataset
 
 CSV = "id,code,size\r\n1,NA,007\r\n2,,1e5\r\n"
@@ -109,7 +110,10 @@ def test_rows_with_another_number_of_fields_are_named_and_missing(tmp_path, cont
     path.write_text(content)
     rows = RawRowsDataset(filepath=str(path)).load()
     assert rows["a"].fillna("").tolist() == ["1", "", "4", ""]
-    assert rows.attrs["broken_rows"] == {2: "3", 4: content.split("\n")[-2]}
+    torn = find_torn(rows)
+    assert torn["value"].to_dict() == {1: "3", 3: content.split("\n")[-2]}
+    assert set(torn["rule"]) == {"2 fields, as the header has"}
+    assert columns_of(rows) == ["a", "b"]
 
 
 def test_header_alone_gives_no_rows(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from torchlane.core.options import ColumnOptions
 from torchlane.core.rows import apply_rules
-from torchlane.datasets import tables
+from torchlane.datasets import csv_tables, streams, tables
 from torchlane.datasets.rows import RawRowsDataset
 
 HEADER = "a,b,c\n"
@@ -28,12 +28,13 @@ def read(content: bytes | str, name: str = "x.csv", columns: tuple[str, ...] = (
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(tables, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", 200)
     monkeypatch.setattr(tables, "CHUNK_ROWS", 7)
 
 
 @pytest.mark.parametrize("block", [60, 200, 1 << 20])
 def test_rows_and_numbers_are_those_of_the_raw_file_also_where_blocks_end(block, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "BLOCK_BYTES", block)
+    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", block)
     lines = [f"{row},x{row},y" for row in range(1, 200)]
     for row in (3, 4, 50, 51, 52, 199):
         lines[row - 1] = f"{row},torn"
@@ -121,7 +122,7 @@ def test_gzip_is_unpacked_and_a_cut_off_or_damaged_one_refused():
 
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.jsonl.gz"])
 def test_compression_bomb_is_refused_before_it_fills_anything(name, monkeypatch):
-    monkeypatch.setattr(tables, "FREE_BYTES", 100_000)
+    monkeypatch.setattr(streams, "FREE_BYTES", 100_000)
     start = HEADER if "csv" in name else ""
     line = "1,2,3\n" if "csv" in name else '{"a": 1, "b": 2}\n'
     bomb = gzip.compress(start.encode() + line.encode() * 1_000_000)

@@ -6,7 +6,7 @@ to the bit.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -20,22 +20,10 @@ from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.failures import CouldNotStartError
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
+from torchlane.core.raw_rows import Chunk
 from torchlane.core.rows import ROW, read_column
 
 MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows of a file, raw: text or typed.
-
-    `rows` are their numbers, int64 (n_rows,). `broken` are the lines among them that are no rows:
-    number, text and the rule that they break.
-    """
-
-    rows: np.ndarray
-    table: pa.Table
-    broken: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

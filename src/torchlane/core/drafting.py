@@ -1,5 +1,6 @@
 """A first draft of a use case's parameters, from what its rows look like."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,10 @@ import yaml
 
 from torchlane.core.encoders import natural_order, restore_labels
 from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.raw_rows import columns_of, find_torn
 from torchlane.core.rows import ROW, apply_rules, place_of
+
+logger = logging.getLogger(__name__)
 
 MOST_LEVELS = 20  # listed; a column with more is a category without a list, or a number
 MOST_CODES = 2  # distinct whole numbers of a feature that are levels rather than a quantity
@@ -27,11 +31,12 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
         ValueError: there are too few rows, the target is no column, or it is nothing to predict.
     """
     if target not in raw_rows:
-        columns = ", ".join(map(str, raw_rows.columns))
+        columns = ", ".join(columns_of(raw_rows))
         raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
+    raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
         raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs some to look at")
-    described = {str(name): _describe(raw_rows, str(name)) for name in raw_rows if name != target}
+    described = {name: _describe(raw_rows, name) for name in raw_rows.columns.astype("str") if name != target}
     task, target_column = _describe_target(raw_rows, target)
     kept = {name: column for name, (column, reason) in described.items() if not reason}
     DataOptions.model_validate({"task": task, "target": target, "columns": {**kept, target: target_column}})
@@ -47,6 +52,21 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
         f"      {_entry(target, target_column, '')}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out torn rows, and the column that marks them, and say so."""
+    torn = find_torn(raw_rows)
+    if len(torn):
+        logger.warning(
+            "%s: %d rows are left out, the first of them row %d: '%s' has not %s",
+            place_of(raw_rows),
+            len(torn),
+            torn.index[0] + 1,
+            torn["value"].iloc[0],
+            torn["rule"].iloc[0],
+        )
+    return raw_rows.iloc[np.setdiff1d(np.arange(len(raw_rows)), torn.index)][columns_of(raw_rows)]
 
 
 def _describe(raw_rows: pd.DataFrame, name: str) -> tuple[dict[str, Any], str]:

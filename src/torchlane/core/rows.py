@@ -9,6 +9,7 @@ import pandas as pd
 
 from torchlane.core import images
 from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.raw_rows import columns_of, find_torn
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,9 @@ def place_of(rows: pd.DataFrame) -> str:
 
 def rows_digest(raw_rows: pd.DataFrame) -> str:
     """Give the SHA-256 of column names and values as text, whatever the line ends of the file."""
-    digest = hashlib.sha256("\x1f".join(raw_rows.columns).encode())
-    for name in raw_rows:
+    names = columns_of(raw_rows)
+    digest = hashlib.sha256("\x1f".join(names).encode())
+    for name in names:
         if images.holds_images(raw_rows[name]):
             digest.update(images.digest(raw_rows[name]))
         else:
@@ -55,7 +57,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if options.target not in raw_rows:
         raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
-    ignored = [str(name) for name in raw_rows if name not in columns]
+    ignored = [name for name in columns_of(raw_rows) if name not in columns]
     logger.info(
         "rows: %d kept, %d rejected, from %s%s",
         len(clean),
@@ -101,26 +103,28 @@ def apply_rules(
         if name not in raw_rows:
             raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
     typed = pd.DataFrame(index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
-    broken = []
+    torn = find_torn(raw_rows)
+    whole = np.ones(len(raw_rows), dtype=bool)
+    whole[torn.index] = False
+    broken = [torn.assign(row=torn.index + 1, column="")]
     for name, column in columns.items():
         read, rules = read_column(raw_rows[name], column, missing_values)
         typed[name] = read.array
-        where = rules != ""
-        broken.append(pd.DataFrame({ROW: typed.index[where], "column": name, "rule": rules[where]}))
-    rejected = pd.concat(broken).sort_values([ROW, "column"])
-    torn = raw_rows.attrs.get("broken_rows", {})
-    rejected = rejected[~rejected[ROW].isin(torn)]
-    values = [raw_rows[name].iloc[row - 1] for row, name in zip(rejected[ROW], rejected["column"], strict=True)]
+        where = np.flatnonzero((rules != "") & whole)
+        values = _describe_values(raw_rows[name].iloc[where])
+        broken.append(pd.DataFrame({ROW: where + 1, "column": name, "value": values, "rule": rules[where]}))
+    texts = dict.fromkeys(["column", "value", "rule"], "str")
+    rejected = pd.concat(broken)[[ROW, *texts]].astype({ROW: "int64", **texts})
+    rejected = rejected.sort_values([ROW, "column"], ignore_index=True)
+    return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected
+
+
+def _describe_values(values: pd.Series) -> list[str]:
+    """Write values for people, with the name of the file where each is one."""
     shown = [images.describe(value) for value in values]
-    if not pd.api.types.is_integer_dtype(raw_rows.index):  # a source of files names them there
-        names = raw_rows.index[rejected[ROW] - 1]
-        shown = [f"{name}: {value}" for name, value in zip(names, shown, strict=True)]
-    rejected.insert(2, "value", pd.Series(shown, index=rejected.index, dtype="str"))
-    if torn:
-        rule = f"{len(raw_rows.columns)} fields, as the header has"
-        whole = pd.DataFrame({ROW: list(torn), "column": "", "value": list(torn.values()), "rule": rule})
-        rejected = pd.concat([rejected, whole]).sort_values([ROW, "column"])
-    return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected.reset_index(drop=True)
+    if pd.api.types.is_integer_dtype(values.index):
+        return shown
+    return [f"{name}: {value}" for name, value in zip(values.index, shown, strict=True)]
 
 
 def read_column(
@@ -186,7 +190,7 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
-    present = ", ".join(map(str, raw_rows.columns))
+    present = ", ".join(columns_of(raw_rows))
     return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}; set {option}"
 
 

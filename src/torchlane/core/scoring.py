@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 
 from torchlane.core import drift
-from torchlane.core.chunks import Chunk, ChunkScorer, Scored
+from torchlane.core.chunks import ChunkScorer, Scored
 from torchlane.core.failures import (
     CouldNotStartError,
     DriftError,
@@ -31,6 +31,7 @@ from torchlane.core.failures import (
 )
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import PredictionOptions
+from torchlane.core.raw_rows import Chunk
 from torchlane.core.rows import ROW
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 logger = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
-HEADER_BYTES = 1 << 16
+HEADER_BYTES = 1 << 20
 MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
@@ -25,7 +25,7 @@ def read_header(start: bytes, place: str) -> Header:
     """Read the header from the first `HEADER_BYTES` of a table.
 
     Raises:
-        ValueError: there is none, it is not UTF-8, leaves a quote open or names a column twice.
+        ValueError: there is none, it is not UTF-8, has no end, leaves a quote open or names a column twice.
     """
     for magic, what in MAGIC.items():
         if start.startswith(magic):
@@ -39,21 +39,33 @@ def read_header(start: bytes, place: str) -> Header:
         ) from error
     if "\x00" in text.partition("\n")[0]:
         raise ValueError(f"{place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
-    lines = re.split(r"\r\n|\r|\n", text)  # as pyarrow counts them
-    n_empty = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-    lines = lines[n_empty:]
-    if not lines:
+    header, n_lines = _first_line(text)
+    if not header:
         raise ValueError(f"{place} is empty; it needs a header and rows")
-    if lines[0].count('"') % 2:
+    if len(start) >= HEADER_BYTES and text.endswith(header):
+        raise ValueError(f"{place} is no table: its header is longer than {HEADER_BYTES >> 20} MiB")
+    if header.count('"') % 2:
         raise ValueError(f"a quote is left open in the header of {place}; a header is one line")
-    separator = max(SEPARATORS, key=lambda each: len(next(csv.reader(lines[:1], delimiter=each))))
+    separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([header], delimiter=each))))
     if separator != ",":
         logger.info("%s: the fields stand between %r", place, separator)
-    names = [name.strip() for name in next(csv.reader(lines[:1], delimiter=separator))]
-    repeated = [name for name, count in Counter(names).items() if name and count > 1]
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(
             f"column '{repeated[0]}' stands {names.count(repeated[0])} times in the header of {place}; "
             f"rename or drop one"
         )
-    return Header([name or f"Unnamed: {number}" for number, name in enumerate(names)], separator, n_empty + 1)
+    return Header(names, separator, n_lines)
+
+
+def _first_line(text: str) -> tuple[str, int]:
+    """Give the first line that is not empty, or "", and how many lines end with it."""
+    start = 0
+    for number, end in enumerate(re.finditer(r"\r\n|\r|\n|\Z", text), start=1):  # as pyarrow counts them
+        line = text[start : end.start()]
+        if line.strip():
+            return line, number
+        start = end.end()
+    return "", 0

@@ -15,6 +15,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from torchlane.core.scoring import InboxFile
 from torchlane.datasets import tables
+from torchlane.datasets.csv_tables import CSVTable
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".swp", "~")  # how programs name what they still write
 MOST_CHARACTERS = 1000  # of a name
@@ -78,7 +79,7 @@ class FolderInbox:
             return hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
 
     @contextmanager
-    def open(self, file: InboxFile) -> Iterator[tables.CSVTable | tables.ParquetTable | tables.JSONLinesTable]:
+    def open(self, file: InboxFile) -> Iterator[CSVTable | tables.ParquetTable | tables.JSONLinesTable]:
         """Open a file as a table; see `torchlane.datasets.tables`."""
         with self._open(file) as opened:
             yield tables.open_table(opened, file.name, file.size)

@@ -1,0 +1,144 @@
+"""Tables in text, read chunk by chunk in bounded memory."""
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from torchlane.core.raw_rows import Chunk, torn_rule
+from torchlane.datasets.headers import HEADER_BYTES, read_header
+from torchlane.datasets.streams import Counted, count_lines
+
+BLOCK_BYTES = 8 << 20  # of text; also the longest row there may be
+SHOWN = 200  # characters of a broken row
+QUOTED = r'"[^"]*+(?:""[^"]*+)*+" *+'
+FIELDS = rf'(?:[^"\r\n]*+[\r\n]|(?:{QUOTED}|[^",\r\n][^,\r\n]*+)?+[,\r\n])++'  # and what ends each of them
+FIELD_WITH_TEXT_BEHIND = rf"{QUOTED}[^,\r\n]*+(?=[,\r\n])"
+
+
+class CSVTable:
+    """UTF-8 text with a header, its fields between commas, semicolons, tabs or bars; all columns are text.
+
+    `size` is that of the file, in bytes; `compression` is a codec of pyarrow.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, size: int, compression: str | None = None):
+        self._file, self._name, self._size, self._compression = file, name, size, compression
+        self.names, self._separator, self._n_skipped = read_header(self._stream().read(HEADER_BYTES), name)
+
+    def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Iterator[Chunk]:
+        """Read these columns of all rows; those with more or fewer fields than the header are set apart.
+
+        Raises:
+            ValueError: the text is not UTF-8, or an open quote swallows rows, which may show at the end only.
+        """
+        apart = _SetApart(self._n_skipped, last=secrets.token_hex(8) + len(self.names) * self._separator)
+        stream = self._stream(last_line=apart.last.encode())
+        n_rows = 0
+        try:
+            for batch in self._batches(stream, features, keys, apart):
+                chunk = _numbered(batch, apart.rows, n_rows, torn_rule(len(self.names)))
+                n_rows += (size := len(chunk.rows) + len(chunk.broken))
+                if size:
+                    yield chunk
+        except pa.ArrowInvalid as error:
+            if "Could not skip" in str(error):  # a header that no line end follows, and nothing else
+                return
+            raise ValueError(self._explain(error, apart.swallowed)) from error
+        if not apart.ended:
+            raise ValueError(self._open_quote(f"row {n_rows}"))
+        if stream.n_lines != self._n_skipped + n_rows + 1:  # some lines are empty, or some values span lines
+            self._require_closed_quotes()
+
+    def _batches(
+        self, stream: Counted, features: Iterable[str], keys: Iterable[str], apart: "_SetApart"
+    ) -> Iterator[pa.RecordBatch]:
+        types = dict.fromkeys(keys, pa.string()) | dict.fromkeys(features, pa.dictionary(pa.int32(), pa.string()))
+        yield from arrow_csv.open_csv(
+            stream,
+            read_options=arrow_csv.ReadOptions(
+                column_names=self.names, skip_rows=self._n_skipped, block_size=BLOCK_BYTES, use_threads=False
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=self._separator, newlines_in_values=True, invalid_row_handler=apart
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=list(types), column_types=types, strings_can_be_null=False
+            ),
+        )
+        yield pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in types})  # for what is left apart
+
+    def _stream(self, last_line: bytes | None = None) -> Counted:
+        self._file.seek(0)
+        if self._compression is None:
+            return Counted(self._file, self._name, None, last_line)
+        plain = Counted(self._file, self._name, None)
+        return Counted(pa.CompressedInputStream(plain, self._compression), self._name, self._size, last_line)
+
+    def _require_closed_quotes(self) -> None:
+        """Refuse values over several lines with text behind the closing quote: an open one met the next there."""
+        separator = re.escape(self._separator)
+        fields, odd_field = (
+            re.compile(pattern.replace(",", separator).encode()) for pattern in (FIELDS, FIELD_WITH_TEXT_BEHIND)
+        )
+        stream, rest, n_lines = self._stream(last_line=b""), b"", 1
+        while block := stream.read(BLOCK_BYTES):
+            rest, place = rest + block, 0
+            while passed := fields.match(rest, place) or odd_field.match(rest, place):
+                n_lines += count_lines(passed[0])
+                if passed.re is odd_field and count_lines(passed[0]):
+                    raise ValueError(self._open_quote(f"line {n_lines}"))
+                place = passed.end()
+            rest = rest[place:]
+
+    def _open_quote(self, place: str) -> str:
+        return f"a quote is left open in {self._name}, in or before {place}; close it"
+
+    def _explain(self, error: Exception, swallowed: int | None) -> str:
+        text = str(error)
+        if swallowed is not None:
+            return self._open_quote(f"row {swallowed}")
+        if "UTF8" in text:
+            return f"{self._name} is not UTF-8 ({text}); save it as UTF-8"
+        if "straddling" in text:
+            return f"{self._name} has a row of more than {BLOCK_BYTES >> 20} MiB, or a quote is left open in it"
+        return f"{self._name} cannot be read as a table: {text}"
+
+
+class _SetApart:
+    """Takes the rows with more or fewer fields than the header, by number, as pyarrow meets them.
+
+    `last` is put behind the end of the file and comes out alone, as it is, where no quote is open there.
+    """
+
+    def __init__(self, n_skipped: int, last: str):
+        self._n_skipped, self.last = n_skipped, last
+        self.rows: dict[int, str] = {}
+        self.swallowed: int | None = None  # the row in which lines have become part of a value
+        self.ended = False
+
+    def __call__(self, row: Any) -> str:
+        number = row.number - self._n_skipped  # pyarrow counts what it skips
+        if row.text == self.last:
+            self.ended = True
+        elif "\n" in row.text or "\r" in row.text:
+            self.swallowed = number
+            return "error"
+        else:
+            self.rows[number] = row.text[:SHOWN]
+        return "skip"
+
+
+def _numbered(batch: pa.RecordBatch, apart: dict[int, str], before: int, rule: str) -> Chunk:
+    """Give the rows of a batch their numbers, which go on after `before`, and take the broken ones among them."""
+    n_rows = len(batch)
+    broken = np.sort(np.fromiter(apart, np.int64, len(apart)))
+    candidates = np.arange(before + 1, before + 1 + n_rows + len(broken))
+    rows = np.setdiff1d(candidates, broken, assume_unique=True)[:n_rows]
+    last = rows[-1] if n_rows else np.inf
+    passed = [(int(row), apart.pop(int(row)), rule) for row in broken if row < last]
+    return Chunk(rows, pa.Table.from_batches([batch]), passed)

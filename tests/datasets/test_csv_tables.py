@@ -1,0 +1,155 @@
+"""Training and scoring read text in one way: the same rows, torn rows and refusals, compressed, in blocks or whole."""
+
+import gzip
+import io
+import random
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kedro.io import DatasetError
+
+from torchlane.core.raw_rows import columns_of, find_torn
+from torchlane.datasets import csv_tables
+from torchlane.datasets.rows import RawRowsDataset
+from torchlane.datasets.tables import open_table
+
+HEADERS = ["a,b", "a,b,c", "a", "a;b", '"a","b"', "\na,b", " a , b ", "a,b,"]
+LINE_ENDS = ["\n", "\r\n", "\r", "\n\n"]
+PIECES = ["1", "x", "ab", "3.5", "\u00e9", " ", "\t", "|", ";", "\0", "\ufeff", "", "a,b", "\n1,2", "\r1,2",
+          *[",", "\n"] * 3, "\r", "\r\n", '"', '"', '""', '"x"', '"a,b"', '"a\nb"', '"a\nb" ']  # fmt: skip
+Read = tuple[list[str], list[list[str]], dict[int, str]] | str
+
+
+def draw_text(seed: int) -> bytes:
+    """Draw what stands between sound CSV and none."""
+    draw = random.Random(seed)
+    pieces = [draw.choice(PIECES) for _ in range(draw.randint(0, 25))]
+    return "".join([draw.choice(HEADERS), draw.choice(LINE_ENDS), *pieces]).encode()
+
+
+def read_to_train(content: bytes, folder: Path, ending: str = ".csv") -> Read:
+    """Give columns, rows and torn rows, or the refusal."""
+    path = folder / f"x{ending}"
+    path.write_bytes(content)
+    try:
+        rows = RawRowsDataset(filepath=str(path)).load()
+    except DatasetError as error:
+        return str(error).replace(str(path), "x")
+    names, torn = columns_of(rows), find_torn(rows)
+    return names, rows[names].fillna("").to_numpy().tolist(), {row + 1: text for row, text in torn["value"].items()}
+
+
+def read_to_score(content: bytes, ending: str = ".csv") -> Read:
+    """Give columns, rows and torn rows, or the refusal."""
+    rows, torn = {}, {}
+    try:
+        table = open_table(io.BytesIO(content), f"x{ending}", len(content))
+        for chunk in table.chunks((), table.names):
+            torn |= {row: text for row, text, _ in chunk.broken}
+            read = chunk.table.select(table.names).to_pandas().to_numpy().tolist()
+            rows |= dict(zip(chunk.rows.tolist(), read, strict=True))
+    except ValueError as error:
+        return str(error).replace(f"x{ending}", "x")
+    assert rows.keys() | torn.keys() == set(range(1, len(rows) + len(torn) + 1))
+    missing = [""] * len(table.names)
+    return table.names, [rows.get(row, missing) for row in range(1, len(rows) + len(torn) + 1)], torn
+
+
+def assert_one_reading(texts: range, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare the ways to read each of the texts."""
+    for seed in texts:
+        content = draw_text(seed)
+        read = read_to_train(content, folder)
+        assert read_to_score(content) == read, content
+        assert read_to_train(gzip.compress(content), folder, ".csv.gz") == read, content
+        assert read_to_score(gzip.compress(content), ".csv.gz") == read, content
+        with monkeypatch.context() as patch:
+            patch.setattr(csv_tables, "BLOCK_BYTES", 64)
+            in_blocks = read_to_score(content)
+        too_long = isinstance(in_blocks, str) and ("row of more than" in in_blocks or "left open" in in_blocks)
+        assert in_blocks == read or (too_long and len(content) > 64), content
+
+
+def test_random_texts_are_read_in_one_way(tmp_path, monkeypatch):
+    assert_one_reading(range(120), tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_thousands_of_random_texts_are_read_in_one_way(tmp_path, monkeypatch):
+    assert_one_reading(range(120, 6500), tmp_path, monkeypatch)
+
+
+cells = st.text(st.sampled_from('ab1 .,;|"\n\r\t\u00e9'), max_size=6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(cells, min_size=3, max_size=3), max_size=8),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_sound_text_is_read_as_it_was_written(table, separator, line_end, always, ended):
+    special = re.compile(rf'["\n\r{re.escape(separator)}]')
+    quoted = [
+        ['"' + cell.replace('"', '""') + '"' if always or special.search(cell) else cell for cell in row]
+        for row in [["x", "y", "z"], *table]
+    ]
+    content = line_end.join(map(separator.join, quoted)) + line_end * ended
+    assert read_to_score(content.encode()) == (["x", "y", "z"], table, {})
+
+
+OPEN = "a quote is left open in x, in or before {}; close it"
+
+
+@pytest.mark.parametrize(
+    ("content", "read"),
+    [
+        (b'a,b\r1,2\r3,"4\r5,6\r', OPEN.format("row 2")),
+        (b'a,b\r1,"2\r3,4,5\r"6,7\r', OPEN.format("row 1")),
+        (b'a,b\n1,x\n2,"y', OPEN.format("row 2")),
+        (b'a,b\n1,"x\n2,y"z\n', OPEN.format("line 3")),
+        (b'a,b\n1,"x\n2,"y"\n"3",4\n', OPEN.format("line 3")),
+        (b'a,b\n\n1,5" pipe\n2,"one\ntwo"\n', (["a", "b"], [["1", '5" pipe'], ["2", "one\ntwo"]], {})),
+        (b"a\tb\t\n1\t2\t\n", (["a", "b", "Unnamed: 2"], [["1", "2", ""]], {})),
+        (b"a,,Unnamed: 1\n1,2,3\n", "column 'Unnamed: 1' stands 2 times in the header of x; rename or drop one"),
+        (b'a,b\n"one\r\ntwo" ,2\n3\n', (["a", "b"], [["one\r\ntwo ", "2"], ["", ""]], {2: "3"})),
+    ],
+    ids=[
+        "old Mac",
+        "torn on an old Mac",
+        "cut off",
+        "even quotes",
+        "odd quotes",
+        "inches",
+        "last tab",
+        "a name like ours",
+        "space behind a quote",
+    ],
+)
+def test_quotes_that_swallow_rows_are_refused_and_others_read(content, read, tmp_path):
+    assert read_to_score(content) == read
+    assert read_to_train(content, tmp_path) == read
+
+
+def test_header_longer_than_is_read_at_once_is_refused(tmp_path):
+    content = ",".join(f"column{number}" for number in range(200_000)).encode() + b"\n"
+    assert "its header is longer than" in read_to_train(content, tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".csv.bz2"])
+def test_compressed_rows_are_read_by_the_ending_and_cut_off_ones_refused(tmp_path, ending):
+    import bz2
+
+    packed = {".csv.gz": gzip, ".csv.bz2": bz2}[ending].compress(b"a,b\n" + b"1,2\n" * 1000)
+    assert len(read_to_train(packed, tmp_path, ending)[1]) == 1000
+    assert "x" in read_to_train(packed[:-12], tmp_path, ending)
+
+
+def test_many_torn_rows_take_time_in_proportion(tmp_path):
+    names, rows, torn = read_to_train(b"a,b\n" + b"1\n2,3\n" * 40_000, tmp_path)
+    assert (names, len(rows), len(torn)) == (["a", "b"], 80_000, 40_000)
