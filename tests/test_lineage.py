@@ -425,8 +425,8 @@ def sequences(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("sequences")
 
 
-@settings(max_examples=12, deadline=None)
-@given(steps=st.lists(STEPS, min_size=2, max_size=6))
+@settings(max_examples=8, deadline=None)
+@given(steps=st.lists(STEPS, min_size=2, max_size=5))
 def test_stage_after_stage_ends_as_one_whole_run_or_is_refused(sequences, steps):
     check_sequence(sequences, steps)
 
