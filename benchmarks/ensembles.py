@@ -20,7 +20,7 @@ import torch
 import yaml
 
 from classifiers import read_use_case, settings_of
-from intervals import train
+from intervals import train_members
 from peers.jobs import keep
 from torchlane.core.encoders import fit_encoder
 from torchlane.core.evaluation import score
@@ -69,7 +69,7 @@ def measure(
     tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
     training = options["training"].model_copy(update={"seed": 1000 * seed, "members": max(numbers_of_members)})
     lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
-    ((model, held_out),) = train([lesson], options)
+    ((model, held_out),) = train_members([lesson], options)
     features = tensors["test"].tensors[0]
     of_members = model.member_predictions(features)
     values = parts["test"][encoder.target.name]

@@ -86,7 +86,7 @@ def read_source(source: str) -> tuple[pd.DataFrame, dict[str, Options]]:
     return rows.drop_duplicates(list(rows.columns.drop("row"))), {**own, "data": options["data"]}
 
 
-def train(lessons: list[Lesson], options: dict[str, Options]) -> list[tuple[TrainedModel, torch.Tensor]]:
+def train_members(lessons: list[Lesson], options: dict[str, Options]) -> list[tuple[TrainedModel, torch.Tensor]]:
     """Train models in one stack, each with what its members say of the held-out rows of valid (members, n_rows)."""
     members, model = [], options["model"]
     for lesson in lessons:
@@ -114,7 +114,7 @@ def measure(pool: pd.DataFrame, options: dict[str, Options], n_rows: int, seeds:
         lessons.append(Lesson(build_tensors(train, encoder), build_tensors(valid, encoder), encoder, training))
         tests.append(test)
     lines = []
-    for (trained, held_out), lesson, test in zip(train(lessons, options), lessons, tests, strict=True):
+    for (trained, held_out), lesson, test in zip(train_members(lessons, options), lessons, tests, strict=True):
         features, targets = lesson.valid.tensors
         decode = lesson.encoder.target.decode
         truth = decode(targets.flatten())
