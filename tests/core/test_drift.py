@@ -120,3 +120,35 @@ def test_chance_alone_rarely_passes_the_limit():
         counts.add(scorer.score(Chunk(np.arange(300), pa.Table.from_pandas(rows, preserve_index=False))).counts)
         found += counts.measure(DriftOptions.model_validate({}))["beyond"]
     assert len(found) <= 1, found
+
+
+def test_index_beyond_the_limit_by_no_more_than_chance_brings_is_no_drift(model, toy_rows):
+    places = ["town"] * 11 + ["village"] * 5 + ["sea"] * 4
+    found = measure(model, toy_rows.head(20).assign(place=places), DriftOptions(max_psi=100, min_rows=1))
+    psi, chance = (found["columns"]["place"][name] for name in ("psi", "chance"))
+    assert psi > 0.01 < chance
+
+    def is_beyond(max_psi: float) -> bool:
+        limits = DriftOptions(max_psi=max_psi, max_missing=1, max_unseen=1, min_rows=1)
+        beyond = measure(model, toy_rows.head(20).assign(place=places), limits)["beyond"]
+        return any("'place'" in finding for finding in beyond)
+
+    model.encoder  # noqa: B018
+    assert not is_beyond(psi)
+    assert not is_beyond(max(psi - 0.9 * chance, 1e-9))
+    assert psi <= chance or is_beyond(psi - 1.1 * chance)
+
+
+def test_missing_values_and_unseen_levels_count_beyond_those_of_train(toy_rows, toy_data):
+    places = (["town"] * 2 + ["sea"] + [""] + ["once"]) * 12
+    rare = [f"{place} {row}" if place == "once" else place for row, place in enumerate(places)]
+    model = train_on(toy_rows.assign(place=rare), toy_data)
+    limits = DriftOptions(max_psi=100, max_unseen=0.1, max_missing=0.1, min_rows=1)
+    measured = measure(model, toy_rows.assign(place=places), limits)
+    shares = measured["columns"]["place"]
+    for name in ("missing", "unseen"):
+        assert shares[name] == pytest.approx(0.2, abs=0.001)
+        assert shares[f"train_{name}"] == pytest.approx(0.2, abs=0.02)
+    assert measured["beyond"] == []
+    more = measure(model, toy_rows.assign(place=["", "moon"] * 30), limits)
+    assert [finding.partition(" in ")[0] for finding in more["beyond"]] == ["'place' is missing", "'place' is unseen"]
