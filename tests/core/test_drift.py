@@ -120,3 +120,26 @@ def test_chance_alone_rarely_passes_the_limit():
         counts.add(scorer.score(Chunk(np.arange(300), pa.Table.from_pandas(rows, preserve_index=False))).counts)
         found += counts.measure(DriftOptions.model_validate({}))["beyond"]
     assert len(found) <= 1, found
+
+
+@pytest.mark.parametrize(("share_of_chance", "drifted"), [(0.5, False), (1.5, True)])
+def test_limit_of_the_index_comes_on_top_of_what_chance_brings(model, toy_rows, share_of_chance, drifted):
+    rows = toy_rows.head(20).assign(place=["town"] * 15 + ["village"] * 5)
+    place = measure(model, rows)["columns"]["place"]
+    limits = DriftOptions(max_psi=place["psi"] - share_of_chance * place["chance"], max_unseen=1, min_rows=1)
+    assert any(finding.startswith("'place'") for finding in measure(model, rows, limits)["beyond"]) == drifted
+
+
+def test_missing_values_and_unseen_levels_count_beyond_those_of_train(toy_rows, toy_data):
+    places = (["town"] * 2 + ["sea"] + [""] + ["once"]) * 12
+    rare = [f"{place} {row}" if place == "once" else place for row, place in enumerate(places)]
+    model = train_on(toy_rows.assign(place=rare), toy_data)
+    limits = DriftOptions(max_psi=100, max_unseen=0.1, max_missing=0.1, min_rows=1)
+    measured = measure(model, toy_rows.assign(place=places), limits)
+    shares = measured["columns"]["place"]
+    for name in ("missing", "unseen"):
+        assert shares[name] == pytest.approx(0.2, abs=0.001)
+        assert shares[f"train_{name}"] == pytest.approx(0.2, abs=0.02)
+    assert measured["beyond"] == []
+    more = measure(model, toy_rows.assign(place=["", "moon"] * 30), limits)
+    assert [finding.partition(" in ")[0] for finding in more["beyond"]] == ["'place' is missing", "'place' is unseen"]

@@ -637,3 +637,10 @@ def test_model_that_is_replaced_during_a_run_counts_from_the_next_run_on(place, 
     found = {entry["name"]: entry["model"] for entry in place.ledger().entries()}
     assert found == {"a.csv": first.fingerprint, "b.csv": first.fingerprint, "c.csv": place.model.fingerprint}
     assert first.fingerprint != place.model.fingerprint
+
+
+@pytest.mark.parametrize(("allowed", "stopped"), [(0.25, False), (0.24, True)])
+def test_as_many_rejected_rows_as_are_allowed_do_not_show_in_the_exit_status(place, allowed, stopped):
+    place.put("a.csv", text="size,place\n1,town\n2,sea\n3,sea\nbig,sea\n")
+    scored = place.score(max_rejected_fraction=allowed)
+    assert bool(scored["errors"]) == stopped

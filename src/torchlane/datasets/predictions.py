@@ -75,7 +75,8 @@ class PredictionFolder:
             with path.open(encoding="utf-8", newline="") as file:
                 names = next(csv.reader(file))
             text = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-            batches = arrow_csv.open_csv(path, convert_options=text)
+            parse = arrow_csv.ParseOptions(newlines_in_values=True)  # keys may hold some
+            batches = arrow_csv.open_csv(path, parse_options=parse, convert_options=text)
         for batch in batches:
             yield pa.Table.from_batches([batch])
 

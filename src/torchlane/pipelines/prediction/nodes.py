@@ -54,7 +54,7 @@ def score_outcomes(
     from torchlane.core import outcomes as live
 
     done = [entry for entry in ledger.entries() if entry["state"] == "done"]
-    identity = live.identify(files, done)
+    identity = live.identify(files, done, model, prediction.keys)
     if ledger.note("outcomes") != identity:
         yield live.measure(outcomes, predictions, done, model, prediction.keys)
         ledger.write_note("outcomes", identity)  # the metrics are saved by now
