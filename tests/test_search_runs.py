@@ -1,5 +1,6 @@
 """Real runs with a search, as a user types them."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -56,6 +57,90 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
     trained = torchlane.load(models / "model.safetensors")
     assert trained.training.learning_rate == 0.0123
     assert trained.model == model.model
+
+
+FOUND = (
+    "06_models/salaries/chosen_options.json",
+    "08_reporting/salaries/leaderboard.csv",
+    "08_reporting/salaries/importances.json",
+)
+
+
+def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_dropped(run_kedro, tmp_path):
+    space = ",".join(
+        f"salaries.tuning.space.{each}"
+        for each in ("training.learning_rate.low=0.01", "training.learning_rate.high=0.1", "model.width.low=8",
+                     "model.width.high=16")
+    )  # fmt: skip
+    search = f"salaries.tuning.trials=8,salaries.tuning.epochs=1,{space}"
+    assert run_kedro(params=search).returncode == 0
+    model = tmp_path / "06_models/salaries/model.safetensors"
+    bits, found = model.read_bytes(), [(tmp_path / name).read_bytes() for name in FOUND]
+
+    for arguments, params in (((), ""), ((), "salaries.tuning.trials=0"), (("--tags=train",), "")):
+        model.unlink()
+        done = run_kedro(*arguments, params=params)
+        assert done.returncode == 0, done.stderr
+        assert "options: as the search chose them: model.width " in done.stderr
+        assert model.read_bytes() == bits
+        assert [(tmp_path / name).read_bytes() for name in FOUND] == found
+    assert "Search: 8 trials" in read_json(tmp_path / "08_reporting/salaries/search.json")["layout"]["title"]["text"]
+
+    # Another space leaves it out for that run alone; a leaderboard that is gone hinders nothing.
+    (tmp_path / FOUND[1]).unlink()
+    done = run_kedro(params="salaries.tuning.space.model.width.low=8,salaries.tuning.space.model.width.high=9")
+    assert done.returncode == 0, done.stderr
+    assert "what the search chose is left out, since tuning.space has changed since; search again" in done.stderr
+    assert "leaderboard.csv is gone" in done.stderr
+    assert (tmp_path / FOUND[0]).read_bytes() == found[0]
+    assert model.read_bytes() != bits
+
+    # Another split drops it, and the same search finds its trials done.
+    done = run_kedro(params="salaries.split.seed=5")
+    assert done.returncode == 0, done.stderr
+    assert "what was chosen is dropped, since rows or splits have changed since; search again" in done.stderr
+    assert read_json(tmp_path / FOUND[0]) == {"trials": 0, "values": {}}
+    assert pd.read_csv(tmp_path / FOUND[1]).empty
+    done = run_kedro("--tags=prepare,tune", params=search)
+    assert "8 are done already" in done.stderr
+    assert [(tmp_path / name).read_bytes() for name in FOUND] == found
+
+    # Who deletes the file has forgotten the search.
+    (tmp_path / FOUND[0]).unlink()
+    done = run_kedro()
+    assert done.returncode == 0, done.stderr
+    assert "as the search chose" not in done.stderr
+    assert torchlane.load(model).training.learning_rate == 0.001
+    assert pd.read_csv(tmp_path / FOUND[1]).empty
+
+
+def test_params_fix_a_choice_that_they_set_in_part(tmp_path):
+    root = f"output_root={tmp_path},zoo.split.valid_fraction=0.2"
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf", ignore=shutil.ignore_patterns("local"))
+    with (tmp_path / "conf/test/parameters/zoo.yml").open("a") as file:
+        file.write(
+            "  tuning:\n    sampler: grid\n    epochs: 1\n    space:\n      training.optimizer:\n"
+            "        choices: [{name: Adam, arguments: {}}]\n      training.learning_rate: {choices: [0.02]}\n"
+        )
+
+    def run(*arguments: str, params: str) -> str:
+        source = f"--conf-source={tmp_path}/conf"
+        done = run_command("kedro", "run", "--pipeline=zoo", "--env=test", source, f"--params={params}", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    run(params=f"{root},zoo.tuning.trials=1,zoo.training.optimizer.arguments.weight_decay=0.5")
+    model = tmp_path / "06_models/zoo/model.safetensors"
+    assert torchlane.load(model).training.optimizer.arguments == {"weight_decay": 0.5}
+    run(params=f"{root},zoo.tuning.trials=1")
+    assert torchlane.load(model).training.optimizer.model_dump() == {"name": "Adam", "arguments": {}}
+    bits = model.read_bytes()
+    run(params=root)
+    assert model.read_bytes() == bits
+    log = run("--tags=train", params=f"{root},zoo.training.optimizer.name=SGD")
+    assert "training.optimizer stays " in log
+    training = torchlane.load(model).training
+    assert (training.optimizer.name, training.learning_rate) == ("SGD", 0.02)
 
 
 def test_stages_after_a_search_fit_together(run_kedro, tmp_path):

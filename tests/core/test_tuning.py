@@ -657,7 +657,7 @@ def test_what_is_given_for_this_run_alone_wins_over_what_was_chosen(ground):
 def test_what_is_given_fixes_a_choice_above_it_and_below_it(ground, caplog, part):
     caplog.set_level(logging.INFO)
     whole = {"training.optimizer": {"choices": [{"name": "Adam"}, {"name": "NAdam"}]}, **RATES}
-    chosen, _, _ = search(ground(whole, trials=2, sampler="grid", grid_points=2))
+    chosen, _, _ = search(ground(whole, trials=4, sampler="grid", grid_points=2))
     what = ground(whole, training={"optimizer": {"name": "SGD"}})
     applied = apply(chosen, what, fixed=(part,))
     assert applied.training.optimizer == what.recipe.training.optimizer
@@ -703,6 +703,7 @@ class Finder(Memory):
 
 
 def test_without_trials_what_was_found_stays_until_the_rows_change(ground, toy_rows, caplog):
+    caplog.set_level(logging.WARNING)
     found = search(ground())
     for what in (ground(trials=0), ground(trials=0, space=WIDTHS), ground(trials=0, training={"learning_rate": 0.5})):
         assert search(what, Finder(found)) == found

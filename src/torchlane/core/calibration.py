@@ -79,7 +79,7 @@ class Calibration(BaseModel):
 def sums_of_others(values: Tensor) -> Tensor:
     """Add up the values of all other rows, for each of (…, n_rows); a large one does not swallow the others.
 
-    >>> sums_of_others(torch.tensor([1.0, 1e20, 4.0])).tolist()
+    >>> sums_of_others(torch.tensor([1.0, 1e20, 4.0], dtype=torch.float64)).tolist()
     [1e+20, 5.0, 1e+20]
     """
     before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
