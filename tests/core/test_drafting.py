@@ -85,6 +85,9 @@ def test_torn_rows_are_left_out_and_said(caplog):
     sound = HOUSES.set_axis([number + (number > 3) for number in range(1, 31)])
     torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
     assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
-    assert "2 rows are left out, the first of them row 4: '4,50' has not 9 fields, as the header has" in caplog.text
+    assert (
+        "2 of 32 rows are torn and left out, the first of them row 4: '4,50' should have 9 fields, as the header has"
+        in caplog.text
+    )
     with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
         draft_parameters(torn, "houses", "rent")

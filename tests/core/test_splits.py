@@ -248,12 +248,12 @@ def test_given_parts_that_share_rows_are_announced(caplog):
     rows.loc[40, ["x", "y"]] = rows.loc[0, ["x", "y"]]
     with caplog.at_level(logging.WARNING):
         split_rows(rows, data, SplitOptions(part_column="part"))
-    assert "split: 2 rows repeat rows of another part, where split.part_column 'part' puts them" in caplog.text
+    assert "split: 2 rows repeat rows of another part, as split.part_column 'part' says" in caplog.text
 
 
 def test_part_column_of_numbers_is_refused():
     rows, data = official(["train", "test"])
-    with pytest.raises(ValueError, match="split.part_column 'x' is declared as a number, and a number says"):
+    with pytest.raises(ValueError, match="split.part_column 'x' is declared as a number, which cannot say"):
         split_rows(rows, data, SplitOptions(part_column="x"))
 
 

@@ -59,9 +59,10 @@ def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
     torn = find_torn(raw_rows)
     if len(torn):
         logger.warning(
-            "%s: %d rows are left out, the first of them row %d: '%s' has not %s",
+            "%s: %d of %d rows are torn and left out, the first of them row %d: '%s' should have %s",
             place_of(raw_rows),
             len(torn),
+            len(raw_rows),
             torn.index[0] + 1,
             torn["value"].iloc[0],
             torn["rule"].iloc[0],

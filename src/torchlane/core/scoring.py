@@ -32,13 +32,11 @@ from torchlane.core.failures import (
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import PredictionOptions
 from torchlane.core.raw_rows import Chunk
-from torchlane.core.rows import ROW
 
 logger = logging.getLogger(__name__)
 
 AHEAD = 2  # chunks that may wait before scoring, and before writing
 MOST_WORKERS = 4  # threads that score; each holds a chunk
-REJECTED = pa.schema({ROW: pa.int64(), "column": pa.string(), "value": pa.string(), "rule": pa.string()})
 
 
 class ClaimLostError(Exception):

@@ -156,7 +156,7 @@ def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> 
     left = {name: each for name, each in space.items() if not is_fixed(name, options.fixed)}
     if len(left) < len(space):
         fixed = ", ".join(sorted(set(space) - set(left)))
-        logger.info("search: as given stays what tuning.fixed or --params sets, in whole or in part: %s", fixed)
+        logger.info("search: not searched, since tuning.fixed or --params sets them or a part of them: %s", fixed)
     if not left:
         raise ValueError("the search has nothing to change: all of tuning.space is fixed, by tuning.fixed or --params")
     for name, dimension in left.items():

@@ -85,7 +85,7 @@ def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOpti
         raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
     if pd.api.types.is_numeric_dtype(clean_rows[name]):
         raise ValueError(
-            f"split.part_column '{name}' is declared as a number, and a number says neither {', '.join(PARTS)}; "
+            f"split.part_column '{name}' is declared as a number, which cannot say {', '.join(PARTS)}; "
             f"set data.columns.{name}.kind to category, or name another column"
         )
     parts = clean_rows[name].str.lower()
@@ -102,7 +102,7 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     parted = parts.groupby(number_combinations(clean_rows[_compared(data)])).transform("nunique") > 1
     if parted.any():
         logger.warning(
-            "split: %d rows repeat rows of another part, where split.part_column '%s' puts them",
+            "split: %d rows repeat rows of another part, as split.part_column '%s' says",
             parted.sum(), options.part_column,
         )  # fmt: skip
     if options.valid_fraction and not (parts == "valid").any():
@@ -136,7 +136,8 @@ def _compared(data: DataOptions) -> list[str]:
 def _log_left_out(data: DataOptions, options: SplitOptions, level: int) -> None:
     left_out = [name for name in options.columns if name not in _compared(data)]
     if left_out:
-        logger.log(level, "features: without %s, which the split goes by", ", ".join(left_out))
+        names = ", ".join(left_out)
+        logger.log(level, "features: without %s, which the split goes by; data.features may name it", names)
 
 
 def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> np.ndarray:

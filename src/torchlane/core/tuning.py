@@ -212,7 +212,7 @@ class _Search:
             raise ValueError(f"all {len(self._trials())} trials of the search failed: {self._failures()}")
         values, value = self._values(best), best.user_attrs[RECORD]["value"]
         logger.info(
-            "search: of %d trials the best is %d: valid %s %.4g, %s; %s",
+            "search: the best of %d trials is trial %d: valid %s %.4g, %s; %s",
             len(self._trials()),
             best.number,
             self._ground.metric,
@@ -247,7 +247,7 @@ class _Search:
         others = [each for each in self._ranked() if each.state.name == "COMPLETE" and each is not given]
         behind = [better(each.user_attrs[RECORD]["value"]) - better(record["value"]) for each in others[:1]]
         nearest = ", ".join(f"the next is {each:.2g} behind" for each in behind) or "no other was trained to the end"
-        return f"which are the options as given: no other is better ({nearest})"
+        return f"with the options as given: no other is better ({nearest})"
 
     def leaderboard(self) -> pd.DataFrame:
         """List the trials, best first: what they tried and what became of them."""

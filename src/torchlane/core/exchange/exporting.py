@@ -37,7 +37,6 @@ CHECKED_ROWS = 65
 MISSING_SHARE = 0.1  # of the numbers in the rows of the check
 ROWS = "rows"  # name of the dimension
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-CHATTY = ("torch.export", "torch.onnx", "torch._dynamo", "onnxscript", "onnx_ir")
 PLAIN = ("weight_", "tensor_")  # names of the tensors in a .pt2 file that are stored as their bytes
 EXTRA = "torchlane.json"  # entry of the interface in a .pt2 file
 
