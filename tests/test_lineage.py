@@ -293,6 +293,28 @@ def test_run_cut_off_goes_on_with_what_is_missing_but_not_with_other_options(fin
     assert finished.metrics() == resumed
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"training": {"epochs": 3}}, "toy.training.epochs is 3 and was 2 when"),
+        ({"model": {"widths": [5]}}, "toy.model.widths is [5] and was [4] when"),
+        ({"encoding": {"numbers": "none"}}, "toy.encoding.numbers is none and was z_score when"),
+    ],
+)
+def test_training_that_goes_on_is_not_given_other_options_without_a_word(finished, monkeypatch, options, line):
+    def killed(*arguments, **named):
+        raise RuntimeError("cut off")
+
+    assert line in refusal(finished, nodes=["train_model"], **options)
+    with monkeypatch.context() as patched:
+        patched.setattr("torchlane.core.learning.train_model", killed)
+        with pytest.raises(RuntimeError, match="cut off"):
+            finished.run("train")
+    assert line in refusal(finished, missing=True, **options)
+    finished.run(missing=True, training={"threads": 1})
+    finished.run("train", "evaluate", "report", **options)
+
+
 @pytest.mark.parametrize("threads", [False, True])
 def test_whole_runs_are_never_refused(finished, threads):
     for options in ({"split": {"seed": 3}, "training": {"seed": 2}}, {}):

@@ -20,6 +20,7 @@ WITHOUT_EFFECT = {  # on what an artifact holds
     *("training.device", "training.threads", "training.checkpoint_minutes", "training.checkpoint_epochs"),
     *("fine_tuning.parent", "fine_tuning.repeats"),  # the parent's content is compared
 }
+MADE_INTO_RECIPE = ("encoding", "model", "training")  # sections that nodes of train take as one
 TAKEN = {  # of the options of fine-tuning, where a node takes some of them only
     "check_new_rows": {"fine_tuning.head", "fine_tuning.source", "fine_tuning.digest"},
     "split_new_rows": {"fine_tuning.valid_fraction", "fine_tuning.test_fraction", "fine_tuning.seed"},
@@ -38,7 +39,7 @@ class LineageHooks:
         if not _is_of_training(node):
             return
         lineage = Lineage(str(node.namespace), catalog)
-        options = options_of([node], inputs.__getitem__)
+        options = options_of([node], catalog.load)
         artifacts = _artifacts(inputs)
         _require_agreement(lineage, artifacts, options, [node], frozenset())
         known = [record.options for record in lineage.records(artifacts).values()]
@@ -77,9 +78,7 @@ def options_of(nodes: Iterable[Node], load: Callable[[str], Any]) -> Values:
     """Give the options that nodes take and that have an effect on what they make."""
     found: Values = {}
     for node in nodes:
-        for name in node.inputs:
-            if not name.startswith("params:"):
-                continue
+        for name in _options_behind(node):
             section, options = _artifact(name), load(name)
             values = options.model_dump(mode="json") if isinstance(options, BaseModel) else dict(options)
             own = {f"{section}.{key}": value for key, value in values.items()}
@@ -184,6 +183,14 @@ def _whole_pipeline(use_case: str, nodes: Iterable[Node]) -> Pipeline:
     """Find the pipelines of a use case that nodes are of."""
     named = (pipelines[name] for name in (use_case, f"{use_case}.fine_tune") if name in pipelines)
     return Pipeline([each for each in named if set(each.nodes) & set(nodes)] or list(nodes))
+
+
+def _options_behind(node: Node) -> list[str]:
+    """Name the options that a node takes, and in train those that are behind the recipe that it takes."""
+    named = [name for name in node.inputs if name.startswith("params:")]
+    if _stage_of(node) == "train" and f"{node.namespace}.recipe" in node.inputs:
+        named += [f"params:{node.namespace}.{section}" for section in MADE_INTO_RECIPE]
+    return named
 
 
 def _is_of_training(node: Node) -> bool:

@@ -111,4 +111,7 @@ def test_rows_of_a_parent_are_those_beside_it_in_the_order_of_the_splits(parents
         [1, "test", "a"],
         [2, "train", "b"],
     ]
+    clean = pd.DataFrame({"row": [1, 2, 3], "part": ["valid"] * 3})  # a column of the file that is called so
+    clean.to_parquet(tmp_path / "02_intermediate/toy/clean_rows.parquet")
+    assert list(store.rows(None)["part"]) == ["train", "test", "train"]
     assert store.rows("model.safetensors") is None

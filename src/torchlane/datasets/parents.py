@@ -82,6 +82,6 @@ class ParentStore:
         try:
             clean = pd.read_parquet(root / "02_intermediate" / use_case / "clean_rows.parquet")
             splits = pd.read_parquet(root / "03_primary" / use_case / "splits.parquet")
-            return splits.merge(clean, on=ROW, how="left")
+            return splits.merge(clean.drop(columns="part", errors="ignore"), on=ROW, how="left")
         except (OSError, ValueError, KeyError):
             return None
