@@ -315,6 +315,20 @@ def test_training_that_goes_on_is_not_given_other_options_without_a_word(finishe
     finished.run("train", "evaluate", "report", **options)
 
 
+def test_recipe_that_leaves_out_what_was_chosen_is_not_called_chosen(finished):
+    split, evaluation = {"seed": 0}, {"folds": 2}
+    space = {"training.learning_rate": {"low": 0.01, "high": 0.1}}
+    finished.run(split=split, evaluation=evaluation, tuning={"trials": 2, "space": space})
+    assert finished.metrics()["cross_validation"]["recipe"].startswith("chosen by a search of 2 trials")
+    finished.run("train", "evaluate", evaluation=evaluation)
+    assert finished.metrics()["cross_validation"]["recipe"].startswith("chosen by a search of 2 trials")
+    other = {"space": {"training.learning_rate": {"low": 0.2, "high": 0.3}}}
+    for left_out in (other, {"fixed": ["training.learning_rate"]}):
+        finished.run("train", tuning=left_out)
+        finished.run("evaluate", evaluation=evaluation)
+        assert finished.metrics()["cross_validation"]["recipe"] == "as given"
+
+
 @pytest.mark.parametrize("threads", [False, True])
 def test_whole_runs_are_never_refused(finished, threads):
     for options in ({"split": {"seed": 3}, "training": {"seed": 2}}, {}):

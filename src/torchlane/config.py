@@ -10,7 +10,8 @@ from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
-from torchlane.core.space import Recipe, is_option
+from torchlane.core.space import SECTIONS as SEARCHED
+from torchlane.core.space import is_option
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         known = tuning.get("fixed", ())
         if not isinstance(given, Mapping) or not isinstance(known, Sequence) or isinstance(known, str):
             return tuning
-        leaves = [name for section in Recipe.model_fields for name in _leaves(section, given.get(section, {}))]
+        leaves = [name for section in SEARCHED for name in _leaves(section, given.get(section, {}))]
         fixed = [*dict.fromkeys(filter(None, map(_option_at, leaves)))]
         return {**tuning, "fixed": [*known, *fixed]} if fixed else tuning
 

@@ -36,7 +36,7 @@ def apply_chosen(
     Raises:
         ValueError: what was chosen and what is given now do not go together.
     """
-    if not chosen["trials"]:
+    if not chosen.get("trials"):
         return recipe
     fault = misfit(chosen, clean_rows, splits, data) or _other_space(chosen, recipe, options.space)
     if fault:
@@ -57,7 +57,7 @@ def apply_chosen(
         ) from error
     shown = ", ".join(f"{name} {write_value(value)}" for name, value in taken.items())
     logger.info("options: as the search chose them: %s", shown or "none")
-    return changed
+    return changed.model_copy(update={"trials": chosen["trials"] if taken else 0})
 
 
 def misfit(chosen: Chosen, clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:

@@ -55,11 +55,15 @@ DECAYS_OF_OTHERS = (1e-6, 1e-2)
 
 
 class Recipe(Options):
-    """All that a search may change: how rows are encoded, the network, and how it is trained."""
+    """All that a search may change: how rows are encoded, the network, and how it is trained.
+
+    `trials` is the number of trials of the search that chose some of it, 0 where all is as given.
+    """
 
     encoding: EncodingOptions
     model: ModelOptions
     training: TrainingOptions
+    trials: int = 0
 
     def changed(self, values: Values) -> "Recipe":
         """Set options by name.

@@ -25,7 +25,7 @@ from torchlane.core.chosen import (
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder, fit_encoder
 from torchlane.core.given import given_values, held_values
-from torchlane.core.inference import build_network
+from torchlane.core.inference import FORMAT, build_network
 from torchlane.core.members import Line, Member, Outcome, make_members
 from torchlane.core.objectives import Objective
 from torchlane.core.optimizers import Schedule, make_optimizer
@@ -289,7 +289,7 @@ class _Search:
     def _identify(self) -> dict[str, str]:
         ground = self._ground
         options = ground.options
-        fixed = ground.recipe.model_dump(mode="json")
+        fixed = ground.recipe.model_dump(mode="json", exclude={"trials"})
         for name in ("members", "device", "checkpoint_minutes", "checkpoint_epochs"):
             fixed["training"].pop(name)
         searched = options.model_dump(mode="json", include={"sampler", "seed", "members", "epochs", "prune_epochs"})
@@ -407,7 +407,7 @@ class _Search:
         members = [member for each in stack for member in each.members]
         owners = [each.number for each in stack for _ in each.members]
         others = [trial.user_attrs.get(RECORD, {}) for number, trial in told.items() if number not in numbers]
-        identity = _digest([self._identity, self._store.worker, numbers])
+        identity = _digest([FORMAT, self._identity, self._store.worker, numbers])
         given = self._as_given()
         kept = None if given is None else given.number
         stop = _Halving(self._ground, owners, others, kept) if self._ground.options.prune_epochs else None

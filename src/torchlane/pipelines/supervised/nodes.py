@@ -122,13 +122,13 @@ def evaluate_model(
     clean_rows: pd.DataFrame,
     split: pd.DataFrame,
     fold_scores: pd.DataFrame,
-    chosen_options: dict[str, Any],
+    recipe: Recipe,
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score all parts; see `torchlane.core.evaluation.evaluate`."""
     parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
-    folds = cross_validation.summarise_folds(fold_scores, chosen_options["trials"])
+    folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
 
 

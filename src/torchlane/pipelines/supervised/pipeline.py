@@ -110,7 +110,7 @@ def create_pipeline(use_case: str) -> Pipeline:
                     "clean_rows",
                     "splits",
                     "fold_scores",
-                    "chosen_options",
+                    "recipe",
                     "params:evaluation",
                 ],
                 outputs=["metrics", "test_predictions"],
