@@ -468,7 +468,7 @@ def test_stage_after_stage_ends_as_one_whole_run_or_is_refused(sequences, steps)
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(STEPS, min_size=2, max_size=8))
 def test_stage_after_stage_ends_as_one_whole_run_or_is_refused_in_many_orders(sequences, steps):
     check_sequence(sequences, steps)
