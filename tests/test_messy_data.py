@@ -16,7 +16,7 @@ from kedro.framework.startup import bootstrap_project
 
 from torchlane.cli import cli
 
-from .conftest import PROJECT
+from .commands import PROJECT
 
 SALARIES = (PROJECT / "data/01_raw/salaries.csv").read_text()
 HEADER, *ROWS = SALARIES.splitlines()

@@ -14,7 +14,7 @@ import pytest
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 SALARIES = PROJECT / "data/01_raw/salaries.csv"
 PUBLIC = PROJECT / "data/01_raw/public/ds_salaries.csv"

@@ -19,7 +19,7 @@ from kedro.framework.startup import bootstrap_project
 import torchlane
 from torchlane.cli import cli
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 from .test_runs import SALARIES
 
 Run = Callable[..., Result]

@@ -12,7 +12,7 @@ import pytest
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 from .test_runs import digests, read_json
 
 SEARCH = "salaries.tuning.trials=6,salaries.training.epochs=12,salaries.tuning.prune_epochs=4"
