@@ -37,9 +37,7 @@ def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedPr
     environment.pop("KEDRO_ENV", None)
     if command[0] in ENTRY_POINTS:
         return _run_fork(command, folder, environment)
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS
-    )
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
 
 
 def _run_fork(
