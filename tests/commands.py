@@ -7,10 +7,10 @@ modules are imported anew, as in a process of one's own. Any other command is st
 import atexit
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -33,26 +33,58 @@ def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedPr
     Raises:
         subprocess.TimeoutExpired: it runs for more than `TIMEOUT_SECONDS`.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("KEDRO_ENV", None)
     if command[0] in ENTRY_POINTS:
-        return _run_fork(command, folder, environment)
+        with Started(*command, folder=folder) as started:
+            return started.wait()
+    environment = _environment()
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
 
 
-def _run_fork(
-    command: tuple[str, ...], folder: Path, environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    with tempfile.TemporaryDirectory() as outputs:
-        printed = [Path(outputs) / stream for stream in ("stdout", "stderr")]
-        child = _forks.Process(target=_enter, args=(command, folder, dict(environment), *printed))
-        child.start()
-        child.join(TIMEOUT_SECONDS)
-        if child.exitcode is None:
-            child.kill()
-            raise subprocess.TimeoutExpired(command, TIMEOUT_SECONDS)
-        stdout, stderr = (path.read_text() if path.exists() else "" for path in printed)
-        return subprocess.CompletedProcess(command, child.exitcode, stdout, stderr)
+class Started:
+    """A command that runs beside the test, `kedro`, `torchlane` or `-c` with a program; killed on leaving the context."""
+
+    def __init__(self, *command: str, folder: Path = PROJECT):
+        self._command = command
+        self._outputs = tempfile.TemporaryDirectory()
+        self._printed = [Path(self._outputs.name) / stream for stream in ("stdout", "stderr")]
+        self._child = _forks.Process(target=_enter, args=(command, folder, _environment(), *self._printed))
+        self._child.start()
+
+    def __enter__(self) -> "Started":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.kill()
+        self._child.join()
+        self._outputs.cleanup()
+
+    def ended(self) -> bool:
+        """Say whether it has come to its end."""
+        return self._child.exitcode is not None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        assert self._child.pid is not None
+        if not self.ended():
+            os.kill(self._child.pid, number)
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; the exit status is that of `subprocess`, below 0 for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it runs for more than `TIMEOUT_SECONDS`.
+        """
+        self._child.join(TIMEOUT_SECONDS)
+        if self._child.exitcode is None:
+            raise subprocess.TimeoutExpired(self._command, TIMEOUT_SECONDS)
+        stdout, stderr = (path.read_text() if path.exists() else "" for path in self._printed)
+        return subprocess.CompletedProcess(self._command, self._child.exitcode, stdout, stderr)
+
+
+def _environment() -> dict[str, str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("KEDRO_ENV", None)
+    return environment
 
 
 def _enter(command: tuple[str, ...], folder: Path, environment: dict[str, str], stdout: Path, stderr: Path) -> None:
@@ -62,10 +94,14 @@ def _enter(command: tuple[str, ...], folder: Path, environment: dict[str, str], 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
     _configure_logging()
-    module, function = ENTRY_POINTS[command[0]]
     try:
+        if command[0] == "-c":
+            sys.argv = ["-c", *command[2:]]
+            exec(command[1], {"__name__": "__main__"})
+            return
+        sys.argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+        module, function = ENTRY_POINTS[command[0]]
         sys.exit(getattr(importlib.import_module(module), function)())
     finally:
         atexit._run_exitfuncs()
