@@ -1,8 +1,6 @@
 """What tests share: small tables, and a way to run commands as a user would."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,16 +11,9 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core.options import DataOptions
 
-PROJECT = Path(__file__).resolve().parents[1]
+from .commands import run_command
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment, as typed in a shell, and keep what it prints."""
-    scripts = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("KEDRO_ENV", None)
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture

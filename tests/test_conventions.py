@@ -11,7 +11,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import MemoryDataset
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 
 @pytest.mark.parametrize(

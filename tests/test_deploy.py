@@ -12,7 +12,7 @@ import pytest
 
 from torchlane.core.failures import ScoringError
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 DEPLOY = PROJECT / "deploy"
 README = (DEPLOY / "README.md").read_text()

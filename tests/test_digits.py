@@ -21,7 +21,7 @@ from torchlane.core.rows import check_rows
 from torchlane.core.tensors import build_tensors
 from torchlane.datasets.images import BundledDigitsDataset, TorchvisionImagesDataset
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 MNIST = PROJECT / "data/01_raw/public/MNIST"
 needs_mnist = pytest.mark.skipif(not MNIST.exists(), reason=f"MNIST is not in {MNIST.parent}")

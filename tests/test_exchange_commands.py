@@ -12,7 +12,7 @@ import torch
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 from .core.exchanged import image_model, table_model, table_rows
 from .core.test_exchange import Bomb, encoded
 

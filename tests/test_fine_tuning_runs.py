@@ -9,7 +9,7 @@ import pytest
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 from .test_runs import digests, read_json
 
 NEW = PROJECT / "data/01_raw/salaries_new.csv"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 CSV = "data/01_raw/my.csv"
 YAML = "conf/base/parameters/my.yml"

@@ -20,7 +20,7 @@ from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 from torchlane.core import scoring, splits
 from torchlane.core.failures import ScoringError
 
-from .conftest import PROJECT
+from .commands import PROJECT
 
 QUICK = {"salaries": {"training": {"epochs": 1, "members": 1}}}
 

@@ -26,7 +26,7 @@ from torchlane.lineage import STAGES
 from torchlane.pipeline_registry import Pipelines
 from torchlane.stages import LineageHooks
 
-from .conftest import PROJECT
+from .commands import PROJECT
 
 OPTIONS: Mapping[str, Any] = {
     "data": {

@@ -3,8 +3,6 @@
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from kedro.framework.startup import bootstrap_project
 
 from torchlane.cli import cli
 
-from .conftest import PROJECT
+from .commands import PROJECT, Started
 
 SALARIES = (PROJECT / "data/01_raw/salaries.csv").read_text()
 HEADER, *ROWS = SALARIES.splitlines()
@@ -337,7 +335,8 @@ def test_kill_in_any_node_leaves_what_was_and_the_next_run_ends_as_if_nothing_ha
     moment = "before" if NODES.index(node) % 2 else "saving"
     settings = f"output_root={outputs},raw_root={PROJECT}/data/01_raw,{QUICK},salaries.split.seed=3"
     arguments = ["run", "--pipeline=salaries", "--env=test", f"--params={settings}"]
-    killed = subprocess.run([sys.executable, "-c", KILLED, node, moment, *arguments], cwd=PROJECT, capture_output=True)
+    with Started("-c", KILLED, node, moment, *arguments) as run:
+        killed = run.wait()
     assert killed.returncode == -9, killed.stderr
     assert not any(outputs.rglob("latest.safetensors"))
 

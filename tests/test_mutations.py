@@ -1,6 +1,6 @@
 import sys
 
-from tests.conftest import PROJECT, run_command
+from tests.commands import PROJECT, run_command
 
 
 def test_damaged_files_end_in_a_right_result_or_in_one_line_that_says_why_not():

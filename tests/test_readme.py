@@ -16,7 +16,7 @@ import yaml
 from torchlane.core.options import SECTIONS, DataOptions
 from torchlane.core.space import Recipe, resolve_space
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 from .test_runs import PUBLIC
 
 README = (PROJECT / "README.md").read_text()

@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, Started, run_command
 
 SALARIES = PROJECT / "data/01_raw/salaries.csv"
 PUBLIC = PROJECT / "data/01_raw/public/ds_salaries.csv"
@@ -119,13 +117,11 @@ def test_mistake_ends_in_one_line_with_status_1_and_harms_nothing(run_kedro, tmp
     assert kept.read_text() == "an earlier model"
 
 
-def start_and_wait(tmp_path: Path, params: str, sign: Path) -> subprocess.Popen[str]:
+def start_and_wait(tmp_path: Path, params: str, sign: Path) -> Started:
     """Start a run and wait until a file shows that it trains."""
-    kedro = str(Path(sys.executable).with_name("kedro"))
     settings = f"--params=output_root={tmp_path},{params}"
-    command = [kedro, "run", "--pipeline=salaries", "--env=test", settings]
-    run = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while run.poll() is None and not sign.exists():
+    run = Started("kedro", "run", "--pipeline=salaries", "--env=test", settings)
+    while not run.ended() and not sign.exists():
         time.sleep(0.02)
     return run
 
@@ -140,14 +136,14 @@ def test_run_cut_off_goes_on_from_its_checkpoint_and_ends_with_the_same_model(ru
     model = tmp_path / "06_models/salaries/model.safetensors"
     checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
     with start_and_wait(tmp_path, params, checkpoint) as run:
-        run.send_signal(number)
-        _, stderr = run.communicate(timeout=60)
-    assert run.returncode == status
+        run.send(number)
+        cut = run.wait()
+    assert cut.returncode == status
     assert checkpoint.exists()
     assert not model.exists()
     if number != signal.SIGKILL:
-        assert "the same command goes on from there" in stderr
-        assert stderr.splitlines()[-1] == f"Error: ended by {number.name}"
+        assert "the same command goes on from there" in cut.stderr
+        assert cut.stderr.splitlines()[-1] == f"Error: ended by {number.name}"
     done = run_kedro(params=params)
     assert "goes on after epoch" in done.stderr
     assert not checkpoint.exists()
@@ -161,7 +157,8 @@ def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
     params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
     checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
     with start_and_wait(tmp_path, params, checkpoint) as run:
-        run.kill()
+        run.send(signal.SIGKILL)
+        run.wait()
     done = run_kedro(params="salaries.model.dropout=0.1")
     assert done.returncode == 0, done.stderr
     assert "belongs to other data or options; set aside as" in done.stderr

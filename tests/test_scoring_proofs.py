@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 SCRIPT = str(PROJECT / "benchmarks/scoring.py")
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").exists() else []

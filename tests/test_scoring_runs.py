@@ -4,8 +4,8 @@ import json
 import os
 import pickle
 import shutil
+import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from kedro.framework.startup import bootstrap_project
 import torchlane
 from torchlane.cli import cli
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, Started, run_command
 from .test_runs import SALARIES
 
 Run = Callable[..., Result]
@@ -189,10 +189,10 @@ def test_two_processes_over_one_inbox_score_each_file_once(outputs, inbox):
     text = SALARIES.read_text().splitlines()
     for number in range(8):
         (inbox / f"{number}.csv").write_text("\n".join(text[: number + 5]))
-    kedro = str(Path(sys.executable).with_name("kedro"))
-    command = [kedro, "run", "--pipeline=salaries.predict", "--env=test", settings_of(outputs, inbox)]
-    jobs = [subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    logs = [job.communicate(timeout=120)[1] for job in jobs]
+    command = ["kedro", "run", "--pipeline=salaries.predict", "--env=test", settings_of(outputs, inbox)]
+    with Started(*command) as one, Started(*command) as other:
+        jobs = [one.wait(), other.wait()]
+    logs = [job.stderr for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], logs
     assert sum(log.count(" rows scored, 0 rejected") for log in logs) == 8
     assert {entry["state"] for entry in json.loads(status(outputs, "--json"))} == {"done"}
@@ -204,15 +204,14 @@ def test_sigterm_ends_the_run_and_gives_the_file_back(outputs, inbox):
     from torchlane.core.samples import write_sample
 
     write_sample("salaries", 400_000, 0, inbox / "large.csv")
-    kedro = str(Path(sys.executable).with_name("kedro"))
-    command = [kedro, "run", "--pipeline=salaries.predict", "--env=test", settings_of(outputs, inbox)]
+    command = ["kedro", "run", "--pipeline=salaries.predict", "--env=test", settings_of(outputs, inbox)]
     folder = outputs / "07_model_output/salaries/predictions"
-    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as job:
-        while job.poll() is None and not (folder.exists() and list(folder.glob(".partial*"))):
+    with Started(*command) as job:
+        while not job.ended() and not (folder.exists() and list(folder.glob(".partial*"))):
             time.sleep(0.02)
-        job.terminate()
-        _, log = job.communicate(timeout=60)
-    assert job.returncode == 143, log
+        job.send(signal.SIGTERM)
+        done = job.wait()
+    assert done.returncode == 143, done.stderr
     assert list(folder.iterdir()) == []
     with sqlite3.connect(outputs / "07_model_output/salaries/ledger.sqlite") as ledger:
         assert ledger.execute("SELECT state, attempts FROM contents").fetchall() == [("waiting", 0)]

@@ -1,9 +1,8 @@
 """Real runs with a search, as a user types them."""
 
 import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 import torchlane
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, Started, run_command
 from .test_runs import digests, read_json
 
 SEARCH = "salaries.tuning.trials=6,salaries.training.epochs=12,salaries.tuning.prune_epochs=4"
@@ -157,11 +156,9 @@ def test_stages_after_a_search_fit_together(run_kedro, tmp_path):
     assert model.predict(raw.iloc[saved["row"] - 1])["prediction"].tolist() == saved["prediction"].tolist()
 
 
-def start(tmp_path: Path, params: str) -> subprocess.Popen[str]:
-    kedro = str(Path(sys.executable).with_name("kedro"))
+def start(tmp_path: Path, params: str) -> Started:
     settings = f"--params=output_root={tmp_path},{params}"
-    command = [kedro, "run", "--pipeline=salaries", "--env=test", settings]
-    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    return Started("kedro", "run", "--pipeline=salaries", "--env=test", settings)
 
 
 def finished_trials(storage: Path) -> int:
@@ -181,9 +178,10 @@ def test_killed_search_goes_on_and_ends_with_the_same_result(tmp_path):
         for number in range(kills):
             with start(folder, params) as run:
                 storage = folder / "06_models/salaries/search.sqlite"
-                while run.poll() is None and finished_trials(storage) < 4 * number + 1:
+                while not run.ended() and finished_trials(storage) < 4 * number + 1:
                     time.sleep(0.01)
-                run.kill()
+                run.send(signal.SIGKILL)
+                run.wait()
             assert not (folder / "06_models/salaries/model.safetensors").exists()
             assert 0 < finished_trials(storage) < 12
         done = run_command(

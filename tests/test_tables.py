@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_typed_columns_are_read_as_text_is(toy_rows, toy_data):
 def test_thousands_of_sample_rows_are_predicted_to_the_bits_of_predict(use_case):
     import yaml
 
-    from ..conftest import PROJECT
+    from ..commands import PROJECT
 
     block = yaml.safe_load((PROJECT / f"conf/base/parameters/{use_case}.yml").read_text())[use_case]
     rows = draw_rows(use_case, 5000, seed=3).astype("str").replace("nan", "")

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -83,6 +84,17 @@ def test_learning_rate_of_100_is_too_high(labelled):
     assert "learning_rate_too_high" in names(report)
     with pytest.raises(ValueError, match="at learning rate 100: most often the rate is too high"):
         watch(labelled, {"widths": [16]}, LABEL, learning_rate=100, optimizer={"name": "SGD"})
+
+
+@pytest.mark.parametrize(("size", "found"), [(1.0, {"learning_rate_too_high"}), (0.001, set())])
+def test_losses_that_rise_count_unless_they_are_next_to_nothing(toy_tensors, size, found):
+    training = TrainingOptions.model_validate(HEALTHY)
+    observer = Observer(DiagnosisOptions(overfit_steps=0))
+    network = build_model(ModelOptions(widths=[16]), 3, 1)
+    observer.begin(network, toy_tensors[0], Objective.of(NUMBER, training.loss), training)
+    losses = [observer.start_loss * size * factor for factor in (1.0, 2.0, 1.0, 2.0, 1.0, 2.0)]
+    history = pd.DataFrame({"train_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
+    assert names(diagnose(observer, history, NUMBER, "")) == found
 
 
 def test_learning_rate_of_a_millionth_is_too_low(toy_tensors):

@@ -107,7 +107,7 @@ def test_chance_alone_rarely_passes_the_limit():
 
     from torchlane.core.options import DataOptions
 
-    from ..conftest import PROJECT
+    from ..commands import PROJECT
     from ..test_runs import SALARIES
 
     block = yaml.safe_load((PROJECT / "conf/base/parameters/salaries.yml").read_text())["salaries"]

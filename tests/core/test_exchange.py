@@ -29,8 +29,8 @@ from torchlane.core.rows import apply_rules
 from .exchanged import image_model, image_rows, table_model, table_rows
 
 KINDS: dict[str, Callable[[], TrainedModel]] = {
-    "mlp, regression, ensemble of 16": lambda: table_model(
-        members=16, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU"
+    "mlp, regression, ensemble of 4": lambda: table_model(
+        members=4, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU"
     ),
     "mlp, binary": lambda: table_model("pair", members=2, widths=[8]),
     "transformer, codes": lambda: table_model(

@@ -3,7 +3,7 @@ import pytest
 
 from torchlane.core import samples
 
-from ..conftest import PROJECT
+from ..commands import PROJECT
 
 EVERY_SAMPLE = pytest.mark.parametrize("use_case", samples.use_cases())
 

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 VANISHED = 1e-3  # gradient norm of the first layer over that of the last
 EXPLODED = 1e3  # gradient norm of all layers; with scaled features and targets it is about 1
 DEAD = SATURATED = 0.5  # share of a layer
+NOISE = 0.01  # of the loss at the start; smaller rises are those of a network that has learned its rows
 STILL = 3e-5  # share of their norm that weights move in a step
 LITTLE_GAIN = 0.05  # of what there is between the constant and a perfect score
 SOME_GAIN = 0.15
@@ -144,7 +145,8 @@ def _saturation(evidence: Evidence) -> Finding | None:
 
 def _rate_too_high(evidence: Evidence) -> Finding | None:
     start, losses = evidence.observer.start_loss, evidence.history["train_loss"].tolist()
-    rises = sum(later > 1.2 * earlier for earlier, later in pairwise(losses))
+    noise = NOISE * (start or 0)
+    rises = sum(later > max(1.2 * earlier, earlier + noise) for earlier, later in pairwise(losses))
     diverged = start is not None and losses[-1] > 2 * start
     unsteady = len(losses) >= 6 and rises >= len(losses) / 4 and losses[-1] > 1.5 * min(losses)
     if not diverged and not unsteady:
