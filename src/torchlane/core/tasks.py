@@ -103,8 +103,9 @@ def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
 
 
 def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
-    positive = outputs.double().sigmoid().squeeze(-1)
-    return torch.stack([1 - positive, positive], dim=-1)
+    """Probabilities of both labels; 1 minus that of the second would be 0 where the output is above 37."""
+    outputs = outputs.double().squeeze(-1)
+    return torch.stack([-outputs, outputs], dim=-1).sigmoid()
 
 
 def _named(*found: Metric) -> dict[str, Metric]:
