@@ -149,8 +149,6 @@ class Runs:
 
     def __init__(self, folder: Path):
         # Imported before the forks, so that the children's time is the work's.
-        import torchmetrics.functional.regression  # noqa: F401
-
         import torchlane.pipelines.supervised  # noqa: F401
 
         self._folder = folder

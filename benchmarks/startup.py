@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-IMPORTS = "import kedro.framework.cli, torch, torchmetrics, sklearn.preprocessing, pandas"
+IMPORTS = "import kedro.framework.cli, torch, sklearn.preprocessing, pandas"
 
 
 def main() -> None:

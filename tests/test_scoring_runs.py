@@ -224,7 +224,7 @@ def test_scoring_does_not_import_what_only_training_or_reports_need(outputs, inb
         "from torchlane.cli import cli; from pathlib import Path; bootstrap_project(Path.cwd())\n"
         f"command = ['run', '--pipeline=salaries.predict', '--env=test', {settings_of(outputs, inbox)!r}]\n"
         "done = CliRunner().invoke(cli, command); assert done.exit_code == 0, done.output\n"
-        "heavy = {'torchvision', 'torchmetrics', 'sklearn', 'torchlane.core.training'} & set(sys.modules)\n"
+        "heavy = {'torchvision', 'sklearn', 'torchlane.core.training'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = run_command(sys.executable, "-c", program)

@@ -37,7 +37,9 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
     assert {column.encoding for column in model.encoder.columns if column.kind == "number"} == {
         best["encoding.numbers"]
     }
-    assert set(read_json(reports / "importances.json")) <= set(leaderboard.columns)
+    assert read_json(reports / "importances.json")["reason"].startswith("nothing can be told: 6 trials")
+    assert "nothing can be told:<br>6 trials" in str(read_json(reports / "search.json")["layout"]["annotations"])
+    assert "search: how much each option mattered: nothing can be told: 6 trials" in done.stderr
     assert "Search: 6 trials" in read_json(reports / "search.json")["layout"]["title"]["text"]
     assert "bundled sample" in read_json(reports / "search.json")["layout"]["title"]["text"]
     assert not list(models.glob("search_checkpoints/*"))

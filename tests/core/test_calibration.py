@@ -117,6 +117,17 @@ def test_temperature_undoes_too_much_confidence():
     assert Calibration.of_probabilities(probabilities, labels).temperature == pytest.approx(3, rel=0.05)
 
 
+def test_temperature_weighs_a_row_by_all_that_it_costs():
+    probabilities = torch.tensor([[0.8, 0.2]] * 3000 + [[1.0, 1e-200]], dtype=torch.float64)
+    truth = torch.tensor([0] * 3000 + [1])
+    temperature = Calibration.of_probabilities(probabilities, truth).temperature
+    logits = probabilities.log()
+    cost, lower = (
+        float(torch.nn.functional.cross_entropy(logits / each, truth, reduction="sum")) for each in (temperature, 0.17)
+    )
+    assert 0.6 < temperature < 0.7 and cost < lower / 2  # 0.17 where a row can cost 708 at most
+
+
 def test_temperature_of_few_rows_that_all_come_out_right_stays_moderate():
     probabilities = torch.tensor([[0.8, 0.1, 0.1]] * 10, dtype=torch.float64)
     temperature = Calibration.of_probabilities(probabilities, torch.zeros(10, dtype=torch.int64)).temperature

@@ -60,6 +60,14 @@ def test_loss_that_does_not_fit_is_refused(task, loss, message):
         criterion(task, **loss)
 
 
+@pytest.mark.parametrize("output", [0.0, 3.0, 40.0, 700.0])
+def test_both_labels_of_a_binary_task_have_their_probability_also_where_it_is_small(output):
+    target = TargetEncoder.fit(KINDS, "binary", "none")
+    first, second = TASKS["binary"].predict(torch.tensor([[output], [-output]]), target)
+    assert first.tolist() == second.tolist()[::-1] and float(first.sum()) == pytest.approx(1)
+    assert first[0].log().item() == pytest.approx(-output if output > 37 else first[1].log().item() - output)
+
+
 def test_weights_do_not_go_with_numbers():
     target = TargetEncoder(name="pay", task="regression")
     for weights in ("balanced", {"a": 2}):

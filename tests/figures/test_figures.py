@@ -76,4 +76,7 @@ def test_search_figure_shows_every_trial_and_importance():
     assert (list(pruned.x), pruned.name) == ([0], "given up")
     assert (list(importance.x), list(importance.y)) == ([1.0], ["model.dropout"])
     assert "3 trials, 1 failed" in figure.layout.title.text
+    silent = trials.plot_search(leaderboard, {"reason": "nothing can be told: 3 trials"}, "the table")
+    assert [each.name for each in silent.data] == ["trained to the end", "given up"]
+    assert "nothing can be told:<br>3 trials" in [each.text for each in silent.layout.annotations]
     assert "the table" in figure.layout.title.text

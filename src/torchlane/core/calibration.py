@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 RESIDUALS = 1001  # stored at most
 SPREAD_WEIGHTS = torch.cat([torch.zeros(1), torch.linspace(-2, 3, 21).exp()]).double()  # over 1 / mean spread
@@ -59,7 +60,8 @@ class Calibration(BaseModel):
         is the most probable one under a normal prior on its logarithm, so that a handful of rows that
         all come out right does not make it extreme.
         """
-        losses = torch.stack([_cross_entropies(tempered(probabilities, each), truth).sum() for each in TEMPERATURES])
+        logits = _logits(probabilities.double())
+        losses = torch.stack([cross_entropy(logits / each, truth, reduction="sum") for each in TEMPERATURES])
         losses += TEMPERATURES.log().square() / (2 * TEMPERATURE_SPREAD**2)
         return cls(n_rows=len(truth), temperature=float(TEMPERATURES[losses.argmin()]))
 
@@ -89,8 +91,11 @@ def sums_of_others(values: Tensor) -> Tensor:
 
 def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:
     """Make probabilities (n_rows, n_labels) flatter with a temperature above 1, sharper with one below."""
-    tiny = torch.finfo(probabilities.dtype).tiny
-    return (probabilities.clamp_min(tiny).log() / temperature).softmax(-1)
+    return (_logits(probabilities) / temperature).softmax(-1)
+
+
+def _logits(probabilities: Tensor) -> Tensor:
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
 
 
 def _weigh_spread(residuals: Tensor, spread: Tensor) -> tuple[float, Tensor]:
@@ -113,8 +118,3 @@ def _weigh_spread(residuals: Tensor, spread: Tensor) -> tuple[float, Tensor]:
         of_others = torch.where(better, relative / mean, of_others)
         lowest_of_others = torch.where(better, losses, lowest_of_others)
     return best, of_others
-
-
-def _cross_entropies(probabilities: Tensor, truth: Tensor) -> Tensor:
-    tiny = torch.finfo(probabilities.dtype).tiny
-    return -probabilities.gather(1, truth[:, None]).clamp_min(tiny).log()

@@ -58,12 +58,13 @@ def evaluate(
     metrics["calibration"] = _judge_calibration(model, predictions, coverage)
     primary = model.task.primary_metric
     if metrics["test"]:
+        constant = metrics["baseline"][primary]
         logger.log(
             logging.DEBUG if quiet else logging.INFO,
             "evaluation: test %s (constant: %s %.4g), %d rows of %s",
             ", ".join(f"{name} {value:.4g}" for name, value in metrics["test"].items() if value is not None),
             primary,
-            metrics["baseline"][primary] or math.nan,
+            math.nan if constant is None else constant,
             metrics["rows"]["test"],
             metrics["data"],
         )

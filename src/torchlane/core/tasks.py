@@ -1,21 +1,18 @@
 """What differs between regression, binary and multiclass stands in this one table."""
 
 import inspect
-import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from torchlane.core import metrics
+from torchlane.core.metrics import Metric
+
 if TYPE_CHECKING:
     from torchlane.core.encoders import TargetEncoder
-
-Metric = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,10 +21,8 @@ class Task:
 
     `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
     `predict` turns outputs into predictions, float64: raw values (n_rows,) for regression, else
-    probabilities (n_rows, n_labels). `metrics` compare predictions with the truth, which is raw
-    values (n_rows,) or label indices (n_rows,); the first is the primary one. `primary` is that one for
-    several networks at once, from outputs (members, n_rows, width) and encoded targets of the members
-    (members, n_rows, …) to float64 (members,), NaN where it is not defined.
+    probabilities (n_rows, n_labels). `metrics`, by name, compare predictions with the truth, which is raw
+    values or label indices, both of several networks at once; the first is the primary one.
     """
 
     losses: Mapping[str, Callable[..., nn.Module]]  # some take class_weights (n_labels,) or label_smoothing
@@ -35,20 +30,22 @@ class Task:
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
     metrics: Mapping[str, Metric]
-    primary: Callable[[Tensor, Tensor], Tensor]
 
     @property
     def primary_metric(self) -> str:
         return next(iter(self.metrics))
 
+    def primary(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the primary metric of outputs (members, n_rows, width) for encoded targets (members, n_rows, …).
+
+        The result is float64 (members,), NaN where it is not defined. It is that of the predictions: neither the
+        scale of a target nor a link that keeps the order of outputs changes it.
+        """
+        return self.metrics[self.primary_metric](outputs, targets.flatten(1))
+
     def score(self, metric: str, prediction: Tensor, truth: Tensor) -> float:
-        """Compute one metric; NaN where it is not defined, such as R² of one row or AUC of one class."""
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("error", r"No (positive|negative) samples")  # torchmetrics falls back to 0
-                return float(self.metrics[metric](prediction, truth))
-        except (UserWarning, ValueError):
-            return math.nan
+        """Compute one metric of one prediction, as `predict` gives it, and the truth (n_rows,); NaN where undefined."""
+        return float(self.metrics[metric](prediction[None], truth[None]))
 
 
 def make_loss(
@@ -106,61 +103,13 @@ def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
 
 
 def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
-    positive = outputs.double().sigmoid().squeeze(-1)
-    return torch.stack([1 - positive, positive], dim=-1)
+    """Probabilities of both labels; 1 minus that of the second would be 0 where the output is above 37."""
+    outputs = outputs.double().squeeze(-1)
+    return torch.stack([-outputs, outputs], dim=-1).sigmoid()
 
 
-def _regression(name: str, **arguments: object) -> Metric:
-    return partial(_torchmetrics("regression", name), **arguments)
-
-
-def _binary(name: str) -> Metric:
-    metric = _torchmetrics("classification", name)
-    return lambda probabilities, truth: metric(probabilities[:, 1], truth)
-
-
-def _multiclass(name: str, average: str) -> Metric:
-    metric = _torchmetrics("classification", name)
-    return lambda probabilities, truth: metric(
-        probabilities, truth, num_classes=probabilities.shape[1], average=average
-    )
-
-
-def _torchmetrics(family: str, name: str) -> Callable[..., Tensor]:
-    """Find a function of torchmetrics when it is called, since the import takes seconds."""
-    return lambda *values, **arguments: getattr(import_module(f"torchmetrics.functional.{family}"), name)(
-        *values, **arguments
-    )
-
-
-def _r2_scores(outputs: Tensor, targets: Tensor) -> Tensor:
-    outputs, targets = outputs.double(), targets.double()
-    residual = (targets - outputs).square().sum((1, 2))
-    total = (targets - targets.mean(1, keepdim=True)).square().sum((1, 2))
-    return torch.where(total > 0, 1 - residual / total, math.nan)
-
-
-def _roc_auc_scores(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The share of pairs in the right order, ties counting half (Hanley & McNeil 1982), from ranks."""
-    values, positive = outputs.double().squeeze(-1), targets.double().squeeze(-1)
-    ordered = values.sort(dim=1).values
-    ranks = (torch.searchsorted(ordered, values) + torch.searchsorted(ordered, values, right=True) + 1) / 2
-    n_positive = positive.sum(1)
-    pairs = n_positive * (positive.shape[1] - n_positive)
-    return ((ranks * positive).sum(1) - n_positive * (n_positive + 1) / 2) / pairs  # NaN where one class is all
-
-
-def _accuracy_scores(outputs: Tensor, targets: Tensor) -> Tensor:
-    return (outputs.argmax(-1) == targets).double().mean(1)
-
-
-def _accuracy(probabilities: Tensor, truth: Tensor) -> Tensor:
-    return (probabilities.argmax(1) == truth).double().mean()  # torchmetrics has float32, which loses a digit
-
-
-def _cross_entropy(probabilities: Tensor, truth: Tensor) -> Tensor:
-    tiny = torch.finfo(probabilities.dtype).tiny
-    return -probabilities.gather(1, truth[:, None]).clamp_min(tiny).log().mean()
+def _named(*found: Metric) -> dict[str, Metric]:
+    return {each.__name__: each for each in found}
 
 
 TASKS: Mapping[str, Task] = {
@@ -169,36 +118,20 @@ TASKS: Mapping[str, Task] = {
         width=lambda n_labels: 1,
         predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
         constant=lambda truth, n_labels: truth.mean(),
-        metrics={
-            "r2_score": _regression("r2_score"),
-            "mean_absolute_error": _regression("mean_absolute_error"),
-            "root_mean_squared_error": _regression("mean_squared_error", squared=False),
-        },
-        primary=_r2_scores,
+        metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
     ),
     "binary": Task(
         losses={"binary_cross_entropy": _binary_loss},
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
-        metrics={
-            "roc_auc_score": _binary("binary_auroc"),
-            "accuracy_score": _accuracy,
-            "f1_score": _binary("binary_f1_score"),
-            "cross_entropy_loss": _cross_entropy,
-        },
-        primary=_roc_auc_scores,
+        metrics=_named(metrics.roc_auc_score, metrics.accuracy_score, metrics.f1_score, metrics.cross_entropy_loss),
     ),
     "multiclass": Task(
         losses={"cross_entropy": _multiclass_loss},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
-        metrics={
-            "accuracy_score": _accuracy,
-            "macro_f1_score": _multiclass("multiclass_f1_score", "macro"),
-            "cross_entropy_loss": _cross_entropy,
-        },
-        primary=_accuracy_scores,
+        metrics=_named(metrics.accuracy_score, metrics.macro_f1_score, metrics.cross_entropy_loss),
     ),
 }

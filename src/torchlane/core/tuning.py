@@ -25,6 +25,7 @@ from torchlane.core.chosen import (
 from torchlane.core.devices import choose_device
 from torchlane.core.encoders import Encoder, fit_encoder
 from torchlane.core.given import given_values, held_values
+from torchlane.core.importances import Importances, weigh_options
 from torchlane.core.inference import FORMAT, build_network
 from torchlane.core.members import Line, Member, Outcome, make_members
 from torchlane.core.objectives import Objective
@@ -52,11 +53,10 @@ logger = logging.getLogger(__name__)
 
 KEPT_SHARE = 0.5  # of the trials that are compared when some are given up
 FEWEST_COMPARED = 4
-BEST_SHARE = 0.25  # of the trials, that importances explain
 AS_GIVEN = "as given"  # stands in the leaderboard for what has no value of its own
 RECORD = "record"  # the name under which Optuna keeps what became of a trial
 Direction = Literal["maximize", "minimize"]
-Found = tuple[Chosen, pd.DataFrame, dict[str, float]]  # what changed, the trials, the importance of each option
+Found = tuple[Chosen, pd.DataFrame, Importances]  # what changed, the trials, the importance of each option
 LEADERBOARD = ("trial", "state", "value", "epochs", "seconds", "error")
 
 
@@ -260,31 +260,15 @@ class _Search:
             lines.append({name: line.get(name) for name in LEADERBOARD} | values)
         return pd.DataFrame(lines).rename(columns={"value": f"valid_{self._ground.metric}"})
 
-    def importances(self) -> dict[str, float]:
-        """Say how much each option tells of whether a trial is among the best; empty for few trials.
-
-        From PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv 2304.10255); a trial that was given up counts with what
-        it had reached.
-        """
-        import optuna
-
-        valued = [
-            trial
+    def importances(self) -> Importances:
+        """Say how much each option mattered; a trial that was given up counts with what it had reached."""
+        valued = {
+            trial.number: trial.user_attrs[RECORD]["value"]
             for trial in self._trials()
             if trial.user_attrs.get(RECORD, {}).get("value") is not None and trial.params.keys() == self._space.keys()
-        ]
-        if len(valued) < FEWEST_COMPARED / BEST_SHARE / 2:
-            return {}
-        mirror = optuna.create_study(direction=self._ground.direction)
-        for trial in valued:
-            mirror.add_trial(
-                optuna.create_trial(
-                    params=trial.params, distributions=trial.distributions, value=trial.user_attrs[RECORD]["value"]
-                )
-            )
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
-        found = optuna.importance.get_param_importances(mirror, evaluator=evaluator, params=sorted(self._space))
-        return {name: round(value, 6) for name, value in sorted(found.items(), key=lambda item: (-item[1], item[0]))}
+        }
+        trials = [trial for trial in self._trials() if trial.number in valued]
+        return weigh_options(trials, [*valued.values()], self._ground.direction)
 
     def _identify(self) -> dict[str, str]:
         ground = self._ground

@@ -1,18 +1,17 @@
 """What a search tried."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.subplots import make_subplots
 
+from torchlane.core.importances import REASON, Importances
 from torchlane.figures.style import COLOURS, finish
 
 STATES = {"complete": COLOURS["valid"], "pruned": COLOURS["guide"]}
 
 
-def plot_search(leaderboard: pd.DataFrame, importances: Mapping[str, float], source: str) -> Figure:
-    """Draw the value of each trial, and beside it how much each option mattered.
+def plot_search(leaderboard: pd.DataFrame, importances: Importances, source: str) -> Figure:
+    """Draw the value of each trial, and beside it how much each option mattered, or why that cannot be told.
 
     `leaderboard` is a line a trial, as `torchlane.core.tuning` makes it; without lines nothing was searched.
     """
@@ -37,12 +36,15 @@ def plot_search(leaderboard: pd.DataFrame, importances: Mapping[str, float], sou
             row=1,
             col=1,
         )
-    options = [*importances][::-1]
-    figure.add_trace(
-        Bar(x=[importances[name] for name in options], y=options, orientation="h", showlegend=False),
-        row=1,
-        col=2,
-    )
+    if REASON in importances:
+        text = str(importances[REASON]).replace(": ", ":<br>").replace(", ", ",<br>")
+        figure.add_annotation(text=text, xref="x2 domain", yref="y2 domain", x=0.5, y=0.5, showarrow=False)
+        figure.update_xaxes(visible=False, col=2)
+        figure.update_yaxes(visible=False, col=2)
+    else:
+        options = [*importances][::-1]
+        shares = [importances[name] for name in options]
+        figure.add_trace(Bar(x=shares, y=options, orientation="h", showlegend=False), row=1, col=2)
     figure.update_xaxes(title_text="trial", row=1, col=1)
     figure.update_yaxes(title_text=metric, row=1, col=1)
     n_failed = int((leaderboard["state"] == "fail").sum())

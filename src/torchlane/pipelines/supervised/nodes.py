@@ -10,6 +10,7 @@ from torchlane.core import chosen, cross_validation, encoders, evaluation, learn
 from torchlane.core.checkpoints import CheckpointStore
 from torchlane.core.diagnosis import diagnose
 from torchlane.core.encoders import Encoder
+from torchlane.core.importances import Importances
 from torchlane.core.inference import TrainedModel
 from torchlane.core.observation import Observer
 from torchlane.core.options import (
@@ -49,7 +50,7 @@ def choose_options(
     model: ModelOptions,
     training: TrainingOptions,
     options: TuningOptions,
-) -> tuple[dict[str, Any], pd.DataFrame, dict[str, float]]:
+) -> tuple[dict[str, Any], pd.DataFrame, Importances]:
     """Search for better options; see `torchlane.core.tuning.choose_options`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
     ground = tuning.Ground(clean_rows, split, data, recipe, options)
@@ -137,7 +138,7 @@ def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     return curves.plot_history(history, metrics["data"])
 
 
-def plot_search(leaderboard: pd.DataFrame, importances: dict[str, float], metrics: dict[str, Any]) -> Figure:
+def plot_search(leaderboard: pd.DataFrame, importances: Importances, metrics: dict[str, Any]) -> Figure:
     """Draw the trials of the search, and how much each option mattered."""
     return trials.plot_search(leaderboard, importances, metrics["data"])
 
