@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.losses import binary_cross_entropy, cross_entropy
+
 if TYPE_CHECKING:
     from torchlane.core.encoders import TargetEncoder
 
@@ -69,36 +71,6 @@ def make_loss(
         if option not in inspect.signature(losses[name]).parameters:
             raise ValueError(f"training.loss.{option} does not go with {name}, the loss of this {task}; leave it out")
     return losses[name](**arguments)
-
-
-class _BinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """BCEWithLogitsLoss that counts the second label's rows `class_weights[1] / class_weights[0]` times."""
-
-    def __init__(self, class_weights: Tensor):
-        super().__init__(pos_weight=class_weights[1:] / class_weights[:1])
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        assert self.pos_weight is not None
-        return nn.functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=self.pos_weight.to(outputs))
-
-
-class _CrossEntropy(nn.CrossEntropyLoss):
-    """CrossEntropyLoss with weights that follow the outputs to their device and precision."""
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        assert self.weight is not None
-        return nn.functional.cross_entropy(
-            outputs, targets, weight=self.weight.to(outputs), label_smoothing=self.label_smoothing
-        )
-
-
-def _binary_loss(class_weights: Tensor | None = None) -> nn.Module:
-    return nn.BCEWithLogitsLoss() if class_weights is None else _BinaryCrossEntropy(class_weights)
-
-
-def _multiclass_loss(class_weights: Tensor | None = None, label_smoothing: float = 0.0) -> nn.Module:
-    kind = nn.CrossEntropyLoss if class_weights is None else _CrossEntropy
-    return kind(weight=class_weights, label_smoothing=label_smoothing)
 
 
 def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
@@ -177,7 +149,7 @@ TASKS: Mapping[str, Task] = {
         primary=_r2_scores,
     ),
     "binary": Task(
-        losses={"binary_cross_entropy": _binary_loss},
+        losses={"binary_cross_entropy": binary_cross_entropy},
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
@@ -190,7 +162,7 @@ TASKS: Mapping[str, Task] = {
         primary=_roc_auc_scores,
     ),
     "multiclass": Task(
-        losses={"cross_entropy": _multiclass_loss},
+        losses={"cross_entropy": cross_entropy},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
