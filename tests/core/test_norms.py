@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,6 +160,19 @@ def test_batch_norm_that_fine_tuning_keeps_still_takes_one_row():
         assert smallest_batch(model, features, TrainingOptions(batch_size=4, epochs=3), adaptation) == expected
 
 
+@pytest.mark.parametrize(("first_epoch", "sizes"), [(None, {4, 1}), (2, {4, 5})])
+def test_fine_tuned_members_with_one_row_left_over_end_where_they_end_alone(first_epoch, sizes):
+    group = ParameterGroup(tuple(name for name, _ in perceptron().named_parameters()))
+    norms = [name for name, module in perceptron().named_modules() if isinstance(module, nn.BatchNorm1d)]
+    adaptation = Adaptation((group,), dict.fromkeys(norms, first_epoch))
+    members = [replace(each, adaptation=adaptation) for each in make(perceptron, 9, batch_size=4, members=3, epochs=3)]
+    assert set(members[0].batch_sizes) == sizes
+    for member, weights in zip(members, train(members), strict=True):
+        (alone,) = train([member])
+        for name, tensor in alone.items():
+            torch.testing.assert_close(weights[name], tensor, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("n_rows", "batch_size", "message"),
     [
@@ -174,6 +188,14 @@ def test_batches_too_small_for_batch_norm_are_refused_before_training(n_rows, ba
     with pytest.raises(ValueError, match=message):
         Observer(DiagnosisOptions()).begin(members[0])
     assert all(torch.equal(tensor, before[name]) for name, tensor in members[0].model.state_dict().items())
+
+
+def test_fine_tuning_in_batches_of_one_row_names_its_own_option_and_way_out():
+    group = ParameterGroup(tuple(name for name, _ in perceptron().named_parameters()))
+    (member,) = make(perceptron, 9, batch_size=1)
+    message = r"fine_tuning.batch_size is 1; set it to 2 or more, or freeze the layers that .* \(fine_tuning.freeze\)"
+    with pytest.raises(ValueError, match=message):
+        fit([replace(member, adaptation=Adaptation((group,), {}))], NoCheckpoints())
 
 
 def test_instance_norm_of_one_pixel_is_refused_by_name():

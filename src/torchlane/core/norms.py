@@ -39,9 +39,10 @@ def smallest_batch(
         return 1
     if not _complaint(model, features[:1], options, adaptation).startswith(ONE_ROW):
         return 1
-    way_out = "take batch norm out of the network (model.batch_norm: false, or another network)"
+    section, way_out = "training", "take batch norm out of the network (model.batch_norm: false, or another network)"
+    if adaptation is not None:
+        section, way_out = "fine_tuning", "freeze the layers that batch norm follows (fine_tuning.freeze)"
     if batch_size == 1:
-        section = "training" if adaptation is None else "fine_tuning"
         raise ValueError(
             f"batch norm needs at least 2 rows in a batch of training, and {section}.batch_size is 1; "
             f"set it to 2 or more, or {way_out}"
