@@ -45,7 +45,7 @@ def watch(
     objective = Objective.of(target, options.loss)
     members = make_members(build, *tensors, objective, options, CPU)
     observer = Observer(DiagnosisOptions.model_validate(diagnosis or {}))
-    observer.begin(members[0].model, tensors[0], objective, options)
+    observer.begin(members[0])
     outcomes = fit(members, NoCheckpoints(), observer=observer)
     return diagnose(observer, mean_history(outcomes), target, describe_capacity(members[0].model)), outcomes
 
@@ -212,7 +212,8 @@ def test_the_probe_and_the_batch_learned_by_heart_have_no_dropout(toy_tensors):
     def look(build, rate: float):
         torch.manual_seed(0)
         observer = Observer(DiagnosisOptions(overfit_steps=20))
-        observer.begin(build(rate), toy_tensors[0], Objective.of(NUMBER), TrainingOptions())
+        options = TrainingOptions(members=1)
+        observer.begin(*make_members(lambda: build(rate), *toy_tensors, Objective.of(NUMBER), options, CPU))
         return observer.start_loss, observer.overfit, observer.lines
 
     def perceptron(rate: float) -> nn.Module:

@@ -82,6 +82,41 @@ def test_clipping_bounds_the_norm_of_the_gradients():
     assert float(moved.detach().norm()) > 0.4
 
 
+@pytest.fixture
+def cudnn() -> Any:
+    """The flags of cuDNN, which are put back as torch has them at first."""
+    flags: Any = torch.backends.cudnn
+    yield flags
+    flags.allow_tf32 = True
+
+
+def cudnn_precision() -> tuple[object, ...]:
+    cudnn: Any = torch.backends.cudnn
+    return cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [("highest", ("ieee", False)), ("high", ("tf32", True)), ("medium", ("tf32", True))]
+)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_matmul_precision_governs_convolutions_too_and_is_put_back(cudnn, chosen, expected, allowed):
+    cudnn.allow_tf32 = allowed
+    before = cudnn_precision()
+    with pytest.raises(KeyError), process_settings(options(exact=False, matmul_precision=chosen)):
+        assert cudnn_precision() == (expected[0], *expected)
+        raise KeyError
+    assert cudnn_precision() == before
+
+
+def test_precisions_of_cudnn_that_a_process_has_parted_are_put_back(cudnn):
+    cudnn.conv.fp32_precision = "ieee"
+    with process_settings(options()):
+        assert cudnn.rnn.fp32_precision == "ieee"
+    assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("ieee", "tf32")
+    with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
+        _ = cudnn.allow_tf32
+
+
 def test_process_settings_hold_inside_and_are_put_back():
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     with process_settings(options(threads=1, exact=False, matmul_precision="medium")):

@@ -589,6 +589,23 @@ def test_combination_that_the_network_refuses_fails_that_trial_alone(ground):
     assert "token_width 8 must be a multiple of heads 16" in leaderboard["error"].iloc[-1]
 
 
+def test_batch_size_that_batch_norm_refuses_fails_that_trial_alone_and_one_row_left_over_does_not(ground):
+    what = ground({"training.batch_size": {"choices": [1]}}, epochs=1)
+    n_train = int((what.splits["part"] == "train").sum())
+    sizes = [1, 16, (n_train - 1) // 2, n_train - 1]  # the last two leave one row over
+    what = ground({"training.batch_size": {"choices": sizes}}, sampler="grid", trials=4, epochs=1)
+    recipe = what.recipe.model_copy(update={"model": ModelOptions(widths=(8,), batch_norm=True)})
+    chosen, leaderboard, _ = search(Ground(what.clean_rows, what.splits, what.data, recipe, what.options))
+    failed = leaderboard[leaderboard["state"] == "fail"]
+    assert failed["training.batch_size"].tolist() == [1]
+    assert (
+        "batch norm needs at least 2 rows in a batch of training, and training.batch_size is 1"
+        in failed.iloc[0]["error"]
+    )
+    assert sorted(leaderboard["state"]) == ["complete"] * 3 + ["fail"]
+    assert chosen["values"]["training.batch_size"] in sizes[1:]
+
+
 def test_metric_that_is_not_defined_on_valid_fails_the_trials(ground, toy_rows):
     data = DataOptions.model_validate(
         {"task": "binary", "target": "kind", "columns": {"size": {"kind": "number"}, "place": {"kind": "category"}}}

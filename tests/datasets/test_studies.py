@@ -1,3 +1,5 @@
+import json
+
 import optuna
 import pytest
 import sqlalchemy as sql
@@ -110,7 +112,8 @@ def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
     text = 'trial,state,error,a,b\n0,complete,,0.1000,"[8, 8]"\n1,fail,"a ""b"", c",1e-05,NA\n'
     paths["leaderboard"].write_text(text)
     paths["importances"].write_text('{"a": 0.25}')
-    paths["chosen_options"].write_text('{"trials": 2, "values": {"a": 0.1}}')
+    written = {"trials": 2, "values": {"a": 0.1}, "found_for": {}, "space_fingerprint": "", "data_fingerprint": ""}
+    paths["chosen_options"].write_text(json.dumps(written))
     chosen, leaderboard, importances = dataset.load().found()
     assert (chosen["trials"], importances) == (2, {"a": 0.25})
     assert leaderboard.to_csv(index=False) == text

@@ -15,6 +15,21 @@ def draw_order(n_rows: int, generator: Generator) -> Tensor:
     return _draw_sampler_order(n_rows, generator)
 
 
+def batch_sizes(n_rows: int, batch_size: int, smallest: int = 1) -> list[int]:
+    """Say how many rows each batch of an epoch has; a last one of fewer than `smallest` joins the one before.
+
+    >>> batch_sizes(9, 4), batch_sizes(9, 4, smallest=2), batch_sizes(1, 4, smallest=2)
+    ([4, 4, 1], [4, 5], [1])
+    """
+    whole, rest = divmod(n_rows, batch_size)
+    sizes = [batch_size] * whole
+    if rest >= smallest or (rest and not whole):
+        sizes.append(rest)
+    elif rest:
+        sizes[-1] += rest
+    return sizes
+
+
 def _draw_seed(generator: Generator | None) -> int:
     return int(torch.empty((), dtype=torch.int64).random_(generator=generator).item())
 
@@ -35,7 +50,7 @@ class Batches:
     seed from the global one, and with one the order comes from it, followed by one more
     permutation that nobody uses. Rows are gathered many at a time instead of one by one. Where
     `device` is not where the data are, they follow block by block, through pinned memory, while the
-    device still works on the block before.
+    device still works on the block before. A last batch of fewer than `smallest` rows joins the one before.
 
     Raises:
         ValueError: the dataset is empty, or `batch_size` is below 1.
@@ -48,6 +63,7 @@ class Batches:
         *,
         shuffle: bool = True,
         drop_last: bool = False,
+        smallest: int = 1,
         generator: Generator | None = None,
         device: torch.device | None = None,
     ):
@@ -58,26 +74,27 @@ class Batches:
         self._tensors = dataset.tensors
         self._n_rows = len(dataset)
         self._batch_size = batch_size
+        whole = [batch_size] * (len(dataset) // batch_size)
+        self._sizes = whole if drop_last else batch_sizes(len(dataset), batch_size, smallest)
         self._shuffle = shuffle
-        self._drop_last = drop_last
         self._generator = generator
         self._device = device if device is not None else dataset.tensors[0].device
 
     def __len__(self) -> int:
-        whole, rest = divmod(self._n_rows, self._batch_size)
-        return whole + (rest > 0 and not self._drop_last)
+        return len(self._sizes)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         _draw_seed(self._generator)  # the base seed
         return self._walk()
 
     def _walk(self) -> Iterator[tuple[Tensor, ...]]:
-        last = self._n_rows - self._n_rows % self._batch_size if self._drop_last else self._n_rows
         order = self._draw_order() if self._shuffle else None
-        for start in range(0, last, self._block_rows):
-            block = slice(start, min(start + self._block_rows, last))
+        for first in range(0, len(self._sizes), self._block_batches):
+            sizes = self._sizes[first : first + self._block_batches]
+            start = first * self._batch_size
+            block = slice(start, start + sum(sizes))
             gathered = [self._gather(tensor, block, order) for tensor in self._tensors]
-            yield from zip(*(tensor.split(self._batch_size) for tensor in gathered), strict=True)
+            yield from zip(*(tensor.split(sizes) for tensor in gathered), strict=True)
         if order is not None and self._generator is not None:
             torch.randperm(self._n_rows, generator=self._generator)
 
@@ -94,7 +111,7 @@ class Batches:
         return torch.randperm(self._n_rows, generator=self._generator)
 
     @property
-    def _block_rows(self) -> int:
-        """A multiple of the batch size, so that no batch spans two blocks."""
+    def _block_batches(self) -> int:
+        """How many batches are gathered together."""
         row_bytes = sum(tensor[0].numel() * tensor.element_size() for tensor in self._tensors)
-        return self._batch_size * max(1, GATHER_BYTES // max(1, row_bytes * self._batch_size))
+        return max(1, GATHER_BYTES // max(1, row_bytes * self._batch_size))

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import logging
-from typing import Any
+import textwrap
+from typing import Annotated, Any
 
 import pandas as pd
 from pandas.util import hash_pandas_object
+from pydantic import BaseModel, Field, ValidationError
 
 from torchlane.core.options import DataOptions, TuningOptions
 from torchlane.core.space import Recipe, Space, fault_of, is_fixed, write_value
@@ -15,12 +17,46 @@ from torchlane.core.splits import rows_of
 logger = logging.getLogger(__name__)
 
 Chosen = dict[str, Any]
+MOST_SHOWN = 60  # letters of a file that is not as it should be
 AGAIN = "search again with tuning.trials above 0"
 
 
 def no_change() -> Chosen:
     """Say that nothing was searched."""
     return {"trials": 0, "values": {}}
+
+
+class _Form(BaseModel):
+    """What a search writes when it has chosen something, beside the trial and its score."""
+
+    trials: Annotated[int, Field(ge=1, strict=True)]
+    values: dict[str, Any]
+    found_for: dict[str, Any]
+    space_fingerprint: str
+    data_fingerprint: str
+
+
+def read_chosen(text: str) -> Chosen:
+    """Read what a search chose from the JSON that it is kept as.
+
+    Raises:
+        ValueError: it is no JSON, or not what a search writes.
+    """
+    given = json.loads(text)
+    if not isinstance(given, dict) or "trials" not in given:
+        raise ValueError(f"a search writes a mapping with trials and values, not {_shortened(text)}")
+    if given["trials"] != 0 and "values" in given:  # an earlier version had none
+        try:
+            _Form.model_validate(given)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            shown = "" if fault["type"] == "missing" else f", not {_shortened(json.dumps(fault['input']))}"
+            raise ValueError(f"it is not as a search writes it: {fault_of(error)}{shown}") from error
+    return given
+
+
+def _shortened(text: str) -> str:
+    return textwrap.shorten(text, MOST_SHOWN, placeholder=" …")
 
 
 def apply_chosen(

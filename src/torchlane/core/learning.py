@@ -102,7 +102,7 @@ def train_models(
         first.training.threads or torch.get_num_threads(),
     )
     if observer is not None:
-        observer.begin(members[0].model, members[0].train, members[0].objective, first.training)
+        observer.begin(members[0])
     outcomes = iter(fit(members, checkpoints.of_run(identify(lessons, model)), observer=observer))
     return [
         conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypedDict
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.adaptation import Adaptation
+from torchlane.core.batches import batch_sizes
+from torchlane.core.norms import smallest_batch
 from torchlane.core.objectives import Objective
 from torchlane.core.options import TrainingOptions
 from torchlane.core.randomness import RandomState
@@ -34,6 +37,20 @@ class Member:
     objective: Objective
     options: TrainingOptions
     adaptation: Adaptation | None = None
+
+    @cached_property
+    def smallest_batch(self) -> int:
+        """How many rows a batch must have, 1 or 2; see `torchlane.core.norms.smallest_batch`.
+
+        Raises:
+            ValueError: a batch would be too small for the network.
+        """
+        return smallest_batch(self.model, self.train.tensors[0], self.options, self.adaptation)
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        """How many rows each batch of an epoch has."""
+        return batch_sizes(len(self.train), self.options.batch_size, self.smallest_batch)
 
 
 class Outcome(TypedDict):

@@ -1,19 +1,15 @@
 """What training makes small."""
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from torchlane.core.encoders import TargetEncoder
+from torchlane.core.losses import member_losses, without_mean
 from torchlane.core.options import LossOptions
-from torchlane.core.stacking import steadily
 from torchlane.core.tasks import TASKS, Task, make_loss
-
-PLAIN_MEANS = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss)
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,7 @@ class Objective:
 
     def row_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The criterion for each row of a regression: (members, n_rows, 1) both, to float64 (members, n_rows)."""
-        assert self._row_criterion is not None
-        losses: Tensor = self._row_criterion(outputs.double(), targets.double()).squeeze(-1)
+        losses: Tensor = self._each(outputs.double(), targets.double()).squeeze(-1)
         return losses
 
     def scores(self, outputs: Tensor, targets: Tensor) -> list[float]:
@@ -53,24 +48,11 @@ class Objective:
 
     def member_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The criterion for each member, to be made small: (members, n_rows, width) and targets to (members,)."""
-        if self._row_criterion is None:
-            return vmap(self.criterion)(outputs, targets)
-        if isinstance(self.criterion, nn.CrossEntropyLoss):
-            each = self._row_criterion(outputs.flatten(0, 1), targets.flatten())
-        elif isinstance(self.criterion, nn.BCEWithLogitsLoss):
-            each = steadily(self._row_criterion, outputs, targets)
-        else:
-            each = self._row_criterion(outputs, targets)
-        return each.view(len(outputs), -1).mean(1)
+        return member_losses(self._each, outputs, targets)
 
     @cached_property
-    def _row_criterion(self) -> nn.Module | None:
-        """The criterion without its mean over rows, where it is a plain mean."""
-        if type(self.criterion) not in PLAIN_MEANS or getattr(self.criterion, "weight", None) is not None:
-            return None
-        each = copy.copy(self.criterion)
-        setattr(each, "reduction", "none")  # noqa: B010
-        return each
+    def _each(self) -> nn.Module:
+        return without_mean(self.criterion)
 
 
 def _class_weights(target: TargetEncoder, options: LossOptions) -> Tensor | None:

@@ -2,18 +2,18 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
 
 from torchlane.core.augmentation import Augmentation
+from torchlane.core.members import Member
 from torchlane.core.objectives import Objective
-from torchlane.core.options import DiagnosisOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions
+from torchlane.core.randomness import own_randomness
 
 logger = logging.getLogger(__name__)
 
@@ -55,20 +55,25 @@ class Observer:
         self.overfit: dict[str, Any] | None = None
         self._probe: nn.Module | None = None
 
-    def begin(self, model: nn.Module, train: TensorDataset, objective: Objective, training: TrainingOptions) -> None:
-        """Look at a network before its training, and see whether it can learn one batch by heart."""
+    def begin(self, member: Member) -> None:
+        """Look at a network before its training, and see whether it can learn one batch by heart.
+
+        Raises:
+            ValueError: its batches would be too small; see `torchlane.core.norms`.
+        """
         if not self.options.enabled:
             return
+        model, train, objective = member.model, member.train, member.objective
         device = next(model.parameters()).device
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
         self._features, self._targets = (tensor[order].to(device) for tensor in train.tensors)
         self._criterion = objective.criterion
-        self._n_batches = ceil(len(train) / training.batch_size)
+        self._n_batches = len(member.batch_sizes)
         self._every = ceil(BATCHES_A_PROBE / self._n_batches)
         self._before: dict[str, Tensor] = {}
         self._seen_epoch = 0
         if self.options.overfit_steps:
-            with _own_randomness(device):
+            with own_randomness(device):
                 self.overfit = overfit_one_batch(
                     model, self._features, self._targets, objective, self.options.overfit_steps
                 )
@@ -104,7 +109,7 @@ class Observer:
             if isinstance(module, MEASURED)
         ]
         try:
-            with _own_randomness(self._features.device), torch.enable_grad():
+            with own_randomness(self._features.device), torch.enable_grad():
                 probe.zero_grad()
                 loss = self._criterion(probe(self._features), self._targets)
                 loss.backward()
@@ -143,14 +148,14 @@ def overfit_one_batch(
 
     Rows with the same features count once. The result says `rows`, `steps` taken, the `loss` reached,
     that of the best constant, and whether the batch is `fitted` (a loss below 5 % of the constant's);
-    None where all targets are the same.
+    None where all targets are the same, as those of one row are.
     """
     kept = _distinct(features)[:OVERFIT_ROWS]
     features, targets = features[kept], targets[kept]
     criterion = Objective.of(objective.target, objective.loss_name).criterion
     constant = float(criterion(_constant_outputs(targets, objective), targets))
     result: dict[str, Any] = {"rows": len(targets), "steps": 0, "loss": None, "constant_loss": constant, "fitted": None}
-    if constant < torch.finfo(torch.float32).eps:
+    if len(targets) == 1 or constant < torch.finfo(torch.float32).eps:
         return result
     probe = _quiet_copy(model)
     optimizer = torch.optim.Adam(probe.parameters(), lr=OVERFIT_RATE)
@@ -165,15 +170,6 @@ def overfit_one_batch(
         result["steps"] += 1
     reached = float(loss.detach())
     return {**result, "loss": reached, "fitted": reached <= FITTED_SHARE * constant}
-
-
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Draw from generators seeded 0 for a while, and put the global ones back as they were."""
-    devices = [] if device.type == "cpu" else [device.index or 0]
-    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
-        torch.manual_seed(0)
-        yield
 
 
 def _quiet_copy(model: nn.Module) -> nn.Module:

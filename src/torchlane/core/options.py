@@ -343,11 +343,11 @@ class TrainingOptions(Options):
     `checkpoint_minutes` or `checkpoint_epochs` have passed since the last.
 
     `exact` keeps the bits of the plain PyTorch loop; without it, what is faster is used where it was
-    measured to pay (fused optimizers, channels-last images). `precision` below float32 (autocast, with
-    gradient scaling for float16), `matmul_precision` below highest and `compile` (a mode of
-    `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need `exact: false`.
-    `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
-    gradients of a step. `loss` may be a name alone.
+    measured to pay (fused optimizers, channels-last images). `precision` below float32 (autocast, with gradient
+    scaling for float16), `matmul_precision` below highest (of matrix products, on a GPU of convolutions too) and
+    `compile` (a mode of `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need
+    `exact: false`. `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
+    gradients of a step. `loss` may be a name alone. A last batch of one row joins the one before for batch norm.
     """
 
     members: int | None = Field(None, ge=1)

@@ -38,7 +38,9 @@ class PlainRun:
         self._options = member.options
         self._train = member.train
         self._has_learned = member.adaptation is not None
-        self._batches = Batches(place(member.train, device), self._options.batch_size, device=device)
+        self._batches = Batches(
+            place(member.train, device), self._options.batch_size, smallest=member.smallest_batch, device=device
+        )
         self._stepper = Stepper(self._model, self._objective.criterion, self._options, member.adaptation)
         epochs, scheduler = self._options.epochs, self._options.scheduler
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))

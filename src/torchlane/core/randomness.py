@@ -13,6 +13,15 @@ import torch
 _LOCK = threading.RLock()
 
 
+@contextmanager
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Draw from generators seeded 0 for a while, and put the global ones back as they were."""
+    devices = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+        torch.manual_seed(0)
+        yield
+
+
 class RandomState:
     """The state of the global generators as one member sees them, after `torch.manual_seed(seed)`.
 

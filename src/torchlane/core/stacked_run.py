@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -51,7 +52,9 @@ class StackedRun:
         self._rows = _JoinedRows(members, program)
         self._random = [_MemberRandom(member, program) for member in members]
         self._groups = _groups_of(members[0], program)
-        self._settings = [MemberSettings(each.options, _n_batches(each), _groups_of(each, program)) for each in members]
+        self._settings = [
+            MemberSettings(each.options, len(each.batch_sizes), _groups_of(each, program)) for each in members
+        ]
         self._active = list(range(len(members)))
         numbers, buffers = stack_members(program, [member.model for member in members])
         n_moments = KERNELS[self._shared.optimizer.name].n_moments
@@ -170,13 +173,14 @@ class StackedRun:
     def _walk_train(self) -> tuple[list[float], Tensor, Tensor]:
         """Take the steps of an epoch: mean losses, outputs and targets (active, n_rows, …) in the order seen."""
         lengths = [len(self._members[member].train) for member in self._active]
-        batch_size = self._shared.batch_size
+        sizes = [self._members[member].batch_sizes for member in self._active]
         order = self._rows.orders([(member, self._random[member].draw_order()) for member in self._active])
         losses = torch.zeros(len(self._active), dtype=torch.float64, device=order.device)
         outputs: Tensor | None = None
-        for start in range(0, max(lengths), batch_size):
+        for number, of_members in enumerate(zip_longest(*sizes, fillvalue=0)):
             interruption.check()
-            for n_rows, positions in _alike([min(batch_size, length - start) for length in lengths]):
+            start = number * self._shared.batch_size
+            for n_rows, positions in _alike(of_members):
                 rows = _pick(order[:, start : start + n_rows], positions)
                 batch_outputs, batch_losses = self._step(positions, rows)
                 if outputs is None:
@@ -563,11 +567,7 @@ def _cut_out(tensor: Tensor, pieces: list[tuple[int, int, slice]]) -> list[Tenso
     return [tensor[member, piece] for member, _, piece in pieces]
 
 
-def _n_batches(member: Member) -> int:
-    return -(-len(member.train) // member.options.batch_size)
-
-
-def _alike(sizes: list[int]) -> list[tuple[int, list[int]]]:
+def _alike(sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
     """Put positions together whose batches are as large; those without rows are left out."""
     together: dict[int, list[int]] = {}
     for position, size in enumerate(sizes):

@@ -96,16 +96,50 @@ class Stepper:
 
 @contextmanager
 def process_settings(options: TrainingOptions) -> Iterator[None]:
-    """Set the thread count and the precision of matrix products, which belong to the process, and set them back."""
+    """Set what belongs to the process, and set it back: the thread count and the precision of float32 arithmetic.
+
+    `matmul_precision` is that of matrix products; below highest, cuDNN takes TF32 for convolutions and recurrent
+    kernels too, which torch would let it do always.
+    """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision(options.matmul_precision)
     try:
-        yield
+        with _cudnn_precision("ieee" if options.matmul_precision == "highest" else "tf32"):
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _cudnn_precision(precision: str) -> Iterator[None]:
+    """Set how cuDNN multiplies float32 numbers: `ieee` or `tf32`.
+
+    torch has an older flag beside the precision of single operations, and reading it fails where they disagree,
+    so it is set too, unless the process has parted them before.
+    """
+    cudnn: Any = torch.backends.cudnn
+    kinds = (cudnn.conv, cudnn.rnn)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        older = cudnn.allow_tf32
+    except RuntimeError:
+        older = None
+    _set_cudnn(None if older is None else precision == "tf32", [precision] * len(kinds))
+    try:
+        yield
+    finally:
+        _set_cudnn(older, before)
+
+
+def _set_cudnn(older: bool | None, precisions: list[str]) -> None:
+    cudnn: Any = torch.backends.cudnn
+    if older is not None:
+        cudnn.allow_tf32 = older
+    for kind, precision in zip((cudnn.conv, cudnn.rnn), precisions, strict=True):
+        kind.fp32_precision = precision
 
 
 def _pulled_parameters(model: nn.Module, adaptation: Adaptation | None) -> list[tuple[nn.Parameter, Tensor, float]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core import metrics
+from torchlane.core.losses import binary_cross_entropy, cross_entropy
 from torchlane.core.metrics import Metric
 
 if TYPE_CHECKING:
@@ -68,36 +69,6 @@ def make_loss(
     return losses[name](**arguments)
 
 
-class _BinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """BCEWithLogitsLoss that counts the second label's rows `class_weights[1] / class_weights[0]` times."""
-
-    def __init__(self, class_weights: Tensor):
-        super().__init__(pos_weight=class_weights[1:] / class_weights[:1])
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        assert self.pos_weight is not None
-        return nn.functional.binary_cross_entropy_with_logits(outputs, targets, pos_weight=self.pos_weight.to(outputs))
-
-
-class _CrossEntropy(nn.CrossEntropyLoss):
-    """CrossEntropyLoss with weights that follow the outputs to their device and precision."""
-
-    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        assert self.weight is not None
-        return nn.functional.cross_entropy(
-            outputs, targets, weight=self.weight.to(outputs), label_smoothing=self.label_smoothing
-        )
-
-
-def _binary_loss(class_weights: Tensor | None = None) -> nn.Module:
-    return nn.BCEWithLogitsLoss() if class_weights is None else _BinaryCrossEntropy(class_weights)
-
-
-def _multiclass_loss(class_weights: Tensor | None = None, label_smoothing: float = 0.0) -> nn.Module:
-    kind = nn.CrossEntropyLoss if class_weights is None else _CrossEntropy
-    return kind(weight=class_weights, label_smoothing=label_smoothing)
-
-
 def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
     return torch.bincount(truth.long(), minlength=n_labels).double() / len(truth)
 
@@ -121,14 +92,14 @@ TASKS: Mapping[str, Task] = {
         metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
     ),
     "binary": Task(
-        losses={"binary_cross_entropy": _binary_loss},
+        losses={"binary_cross_entropy": binary_cross_entropy},
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
         metrics=_named(metrics.roc_auc_score, metrics.accuracy_score, metrics.f1_score, metrics.cross_entropy_loss),
     ),
     "multiclass": Task(
-        losses={"cross_entropy": _multiclass_loss},
+        losses={"cross_entropy": cross_entropy},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,

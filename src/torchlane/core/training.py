@@ -68,8 +68,10 @@ def fit(
     in its outcome. `quiet` leaves out the lines of single epochs.
 
     Raises:
-        ValueError: a loss is no longer a finite number, and the others shall not keep going.
+        ValueError: a loss is no longer a finite number, and the others shall not keep going; or a batch would be
+            too small for a network.
     """
+    _look_at_batches(members, quiet)
     state = checkpoints.load() or {"finished": {}, "running": None}
     finished: dict[int, Outcome] = state["finished"]
     if observer is not None:
@@ -106,6 +108,19 @@ def fit(
         finished.update(zip(indices, run.outcomes(), strict=True))
     checkpoints.retire()
     return [finished[index] for index in range(len(members))]
+
+
+def _look_at_batches(members: Sequence[Member], quiet: bool) -> None:
+    """Refuse batches that are too small before anything is trained, and say where a last row joins another batch."""
+    joining = [member for member in members if member.smallest_batch > 1]
+    if joining and not quiet:
+        sizes = joining[0].batch_sizes
+        logger.info(
+            "training: batch norm needs 2 rows in a batch, so the one row left over each epoch joins the last whole "
+            "batch: %d batches, the last of %d rows",
+            len(sizes),
+            sizes[-1],
+        )
 
 
 def mean_history(outcomes: Sequence[Outcome]) -> pd.DataFrame:

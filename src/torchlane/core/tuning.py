@@ -366,7 +366,7 @@ class _Search:
             build = partial(build_network, recipe.model, encoder, training.augmentation)
             members = make_members(build, train, valid, objective, training, device)
             optimizer = make_optimizer(members[0].model.parameters(), training.optimizer, training.learning_rate)
-            Schedule(optimizer, training.scheduler, training.epochs, -(-len(train) // training.batch_size))
+            Schedule(optimizer, training.scheduler, training.epochs, len(members[0].batch_sizes))
         except ValueError as error:
             return _Candidate(trial, [], fault_of(error))
         return _Candidate(trial, members)

@@ -1,4 +1,4 @@
-"""Encoders and recipes as JSON, trained models as safetensors."""
+"""Encoders, what a search chose and recipes as JSON, trained models as safetensors."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from kedro_datasets._typing import JSONPreview
 
 from torchlane.core import inference
+from torchlane.core.chosen import Chosen, read_chosen
 from torchlane.core.encoders import Encoder
 from torchlane.core.inference import TrainedModel
 from torchlane.core.space import Recipe
@@ -24,6 +25,23 @@ class EncoderDataset(FileDataset[Encoder]):
     def preview(self) -> JSONPreview:
         """Show the whole encoder."""
         return JSONPreview(self.load().model_dump_json())
+
+
+class ChosenDataset(FileDataset[Chosen]):
+    """What a search changed; see `torchlane.core.chosen`."""
+
+    def read(self, path: Path) -> Chosen:
+        try:
+            return read_chosen(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{error}; delete it, or search again") from error
+
+    def write(self, content: Chosen, path: Path) -> None:
+        path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+    def preview(self) -> JSONPreview:
+        """Show all of it."""
+        return JSONPreview(json.dumps(self.load()))
 
 
 class RecipeDataset(FileDataset[Recipe]):

@@ -16,6 +16,7 @@ import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import SQLAlchemyError
 
+from torchlane.core.chosen import read_chosen
 from torchlane.core.tuning import Direction, Found, no_trials
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class SQLStudies:
             ValueError: a file cannot be read.
         """
         path = self._found.get("chosen_options")
-        chosen = _read(path, json.loads) if path is not None and path.exists() else None
+        chosen = _read(path, read_chosen) if path is not None and path.exists() else None
         if not chosen or not chosen.get("trials"):
             return None
         board, importances = self._found["leaderboard"], self._found["importances"]
