@@ -10,7 +10,7 @@ from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.images import ImageEncoder
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.models.named import SCALE
-from torchlane.core.rows import MISSING_NUMBERS
+from torchlane.core.values import MISSING_NUMBERS
 
 FORMAT = "torchlane-interface-2"
 INPUT = "features"
