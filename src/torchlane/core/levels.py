@@ -7,11 +7,13 @@ WHOLE = r"-?[0-9]+\.0+"  # a number without a fraction, as pandas writes 50 besi
 NEGATIVE_ZERO = "-0"
 POWER = r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}"  # as programs write numbers; 1E5, without a sign, may be a code
 TRUTH = r"[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
-CLOCK = (
-    r"(?:([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]|(-?[0-9]+ days) )?"
-    r"(\+?[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]+))?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+DATE, TIME, OFFSET = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"\+?[0-9]{2}:[0-9]{2}:[0-9]{2}", r"[+-][0-9]{2}:?[0-9]{2}(?::[0-9]{2})?"
+CLOCK = rf"(?:({DATE})[T ]|(-?[0-9]+ days) )?({TIME})(?:\.([0-9]+))?(Z|{OFFSET})?"
+RESPELT_CLOCK = (
+    rf"{DATE}T{TIME}.*|.*{TIME}\.[0-9]*0(?:{OFFSET})?|.*{TIME}.*Z|.*{TIME}.*[+-][0-9]{{4}}.*"
+    rf"|(?:{DATE}|-?[0-9]+ days) \+?00:00:00"
 )
-RESPELT = rf"^(?:{WHOLE}|{NEGATIVE_ZERO}|{POWER}|{TRUTH}|{CLOCK})$"  # all that may be spelt otherwise, once stripped
+RESPELT = rf"^(?:{WHOLE}|{NEGATIVE_ZERO}|{POWER}|{TRUTH}|{RESPELT_CLOCK})$"  # all that another spelling may be plainer
 
 _CLOCK = re.compile(CLOCK)
 _POWER = re.compile(POWER)
@@ -54,7 +56,7 @@ def plain_number(text: str) -> str:
 
 def _plain_time(date: str | None, days: str | None, time: str, fraction: str | None, offset: str | None) -> str:
     fraction = (fraction or "").rstrip("0")
-    offset = "" if offset is None else "+00:00" if offset == "Z" else f"{offset[:3]}:{offset[-2:]}"
+    offset = "" if offset is None else "+00:00" if offset == "Z" else f"{offset[:3]}:{offset[3:].removeprefix(':')}"
     day = date or days
     if day and time.strip("+") == "00:00:00" and not fraction and not offset:
         return day

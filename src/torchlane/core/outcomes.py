@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 FILE = "file"
 KEY = ColumnOptions(kind="category")
+LONG_POWER = r"-?\d(\.\d+)?[eE]\+(1[5-9]|[2-9]\d|\d{3,})"  # a number so long that spreadsheets cut its digits
 OF_PREDICTIONS = ("prediction", "model", "scored_at", "probability_")  # how the columns begin that are needed
 LEFT_OUT = ("torn", "without_key", "without_truth", "unreadable_truth", "replaced", "without_prediction")
 
@@ -158,6 +159,7 @@ def _read_keys(table: pa.Table, by: tuple[str, ...], place: str) -> pd.DataFrame
             exact = pc.less(pc.abs(values), 2.0 ** np.finfo(values.type.to_pandas_dtype()).nmant)
             values = pc.if_else(exact, values, pa.scalar(None, values.type))
         texts = as_texts(of_arrow(values, name)).str.strip()
+        texts = texts.mask(texts.str.fullmatch(LONG_POWER).fillna(False).astype(bool))
         keys[number], _ = read_column(texts, KEY, ("",))
         changed = (texts != keys[number]) & keys[number].notna()
         if both := set(keys[number][changed]) & set(texts[~changed].dropna()):

@@ -67,17 +67,23 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
         codes = values.cat.codes.to_numpy()
         return np.append(read, np.nan)[codes], np.append(failed, False)[codes]
     array = None if isinstance(values.dtype, pd.StringDtype) else _arrow(values)
-    if array is not None and _is_exact(array.type):
-        read = array.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False)
+    if array is not None and pa.types.is_temporal(array.type):
+        return np.full(len(array), np.nan), array.is_valid().to_numpy(zero_copy_only=False)
+    if array is not None and (_is_exact(array.type) or _is_inexact(array.type)):
+        array = array if _is_exact(array.type) else _text(array, values.name)
+        read = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         said = pd.to_numeric(pd.Series(missing_values, dtype="str"), errors="coerce").dropna()
         read = np.where(np.isin(read, said), np.nan, read) if len(said) else read
         return read + 0.0, np.zeros(len(read), dtype=bool)
     text = as_texts(values).str.strip()
-    read = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    lower = text.str.lower()
-    read = np.select([lower == "true", lower == "false"], [1.0, 0.0], read)
-    missing = (text.isna() | text.isin(missing_values) | lower.isin(MISSING_NUMBERS)).to_numpy(bool)
-    return np.where(missing, np.nan, read + 0.0), np.isnan(read) & ~missing
+    read = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True) + 0.0
+    missing = (text.isna() | text.isin(missing_values)).to_numpy(bool, copy=True)
+    read[missing] = np.nan
+    others = np.flatnonzero(np.isnan(read) & ~missing)
+    words = text.iloc[others].str.lower()
+    read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
+    missing[others] = words.isin(MISSING_NUMBERS)
+    return read, np.isnan(read) & ~missing
 
 
 def require_single_values(kind: pa.DataType, name: Any) -> None:
@@ -94,6 +100,11 @@ def require_single_values(kind: pa.DataType, name: Any) -> None:
 def _is_exact(type_: pa.DataType) -> bool:
     """Say whether a cast to float64 gives the nearest one to what the text says."""
     return bool(pa.types.is_integer(type_) or pa.types.is_float64(type_) or pa.types.is_boolean(type_))
+
+
+def _is_inexact(type_: pa.DataType) -> bool:
+    """Say whether a number has to be read from its text, since a cast would say more digits, or others."""
+    return bool(pa.types.is_floating(type_) or pa.types.is_decimal(type_))
 
 
 def _is_text(type_: pa.DataType) -> bool:
@@ -142,9 +153,8 @@ def _text(array: pa.Array, name: Any) -> pa.Array:
         return written.take(codes.indices)
     if pa.types.is_duration(kind):
         return pa.array(array.to_pandas().astype("str"), pa.string())
-    if pa.types.is_timestamp(kind) and kind.tz is not None:
-        local = pc.local_timestamp(array)
-        return pc.binary_join_element_wise(local.cast(pa.string()), _offsets(array, local), "")
+    if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
+        return _plain_times(array) if getattr(kind, "tz", None) is None else _zoned_text(array)
     require_single_values(kind, name)
     try:
         return array.cast(pa.string())
@@ -152,13 +162,35 @@ def _text(array: pa.Array, name: Any) -> pa.Array:
         raise ValueError(f"column '{name}' holds {kind}, which cannot be read as text: {error}") from error
 
 
-def _offsets(array: pa.Array, local: pa.Array) -> pa.Array:
-    """Write how far the clocks of a time zone are ahead of UTC at each point in time, as +01:00."""
-    seconds = pa.timestamp("s")
-    ahead = pc.subtract(*(each.cast(seconds, safe=False).cast(pa.int64()) for each in (local, array)))
-    distinct = ahead.dictionary_encode()
-    shown = [f"{'-' if each < 0 else '+'}{abs(each) // 3600:02}:{abs(each) // 60 % 60:02}" for each in distinct.dictionary.to_pylist()]
-    return pa.array(shown, pa.string()).take(distinct.indices)
+def _plain_times(array: pa.Array) -> pa.Array:
+    """Write times and points in time without a zone as `plain_level` does."""
+    return pc.replace_substring_regex(_without_zeros(array), " 00:00:00$", "")
+
+
+def _without_zeros(array: pa.Array) -> pa.Array:
+    """Write times and points in time in full, with no zeros behind a fraction."""
+    return pc.replace_substring_regex(array.cast(pa.string()), r"(\.[0-9]*[1-9])0+$|\.0+$", r"\1")
+
+
+def _zoned_text(array: pa.Array) -> pa.Array:
+    """Write points in time by the clocks of their zone, with how far these are ahead of UTC.
+
+    The zone's rules are those of Python: Arrow's end in 2037. Years that no local calendar is sure to have
+    are written in UTC.
+    """
+    kind, utc = array.type, array.cast(pa.timestamp(array.type.unit))
+    known = pc.is_in(pc.year(utc), pa.array(range(2, 9999)))
+    index = pd.DatetimeIndex(pc.if_else(known, array, pa.scalar(0, pa.int64()).cast(kind)).to_pandas())
+    local = index.tz_localize(None)
+    ahead = pa.array((local - index.tz_convert("UTC").tz_localize(None)).total_seconds().to_numpy()).dictionary_encode()
+    offsets = pa.array([_offset(int(each)) for each in ahead.dictionary.to_pylist()], pa.string()).take(ahead.indices)
+    written = pc.binary_join_element_wise(_without_zeros(pa.array(local, from_pandas=True)), offsets, "")
+    return pc.if_else(known, written, pc.binary_join_element_wise(_without_zeros(utc), "+00:00", ""))
+
+
+def _offset(seconds: int) -> str:
+    minutes, rest = divmod(abs(seconds), 60)
+    return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" + (f":{rest:02}" if rest else "")
 
 
 def _written(value: Any, name: Any) -> str | None:
@@ -175,6 +207,8 @@ def _written(value: Any, name: Any) -> str | None:
         return plain_number(str(value)) if value.is_finite() else str(float(value))
     if isinstance(value, (datetime.timedelta, np.timedelta64)):
         return plain_level(pd.Timedelta(value))
+    if isinstance(value, np.datetime64):
+        return plain_level(pd.Timestamp(value))
     return plain_level(value)
 
 
