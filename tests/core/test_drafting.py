@@ -101,11 +101,62 @@ def test_torn_rows_are_left_out_and_said(caplog):
         draft_parameters(torn, "houses", "rent")
 
 
-ODD = ["1E5", "1e5", "no", "On", "y", "010", "0x1F", "0o7", "0b1", "1_000", "12:30:45", ".5", "+1", "1.", ".inf", ".NaN"]
-ODD += ["null", "~", "=", "2020-01-01", "2020-01-01 10:00:00", "???", "- a", "a: b", "a #b", "{a}", "[a", "*a", "&a", "!a"]
-ODD += ["${x}", "${oc.env:HOME}", "a\\\\${x}", "\\${x", "$", "\\", "'", '"', "%a", "@a", "|", ">", "<<", "__a", "a\u2028a", "1.50"]
+ODD = [
+    "1E5",
+    "1e5",
+    "no",
+    "On",
+    "y",
+    "010",
+    "0x1F",
+    "0o7",
+    "0b1",
+    "1_000",
+    "12:30:45",
+    ".5",
+    "+1",
+    "1.",
+    ".inf",
+    ".NaN",
+]
+ODD += [
+    "null",
+    "~",
+    "=",
+    "2020-01-01",
+    "2020-01-01 10:00:00",
+    "???",
+    "- a",
+    "a: b",
+    "a #b",
+    "{a}",
+    "[a",
+    "*a",
+    "&a",
+    "!a",
+]
+ODD += [
+    "${x}",
+    "${oc.env:HOME}",
+    "a\\\\${x}",
+    "\\${x",
+    "$",
+    "\\",
+    "'",
+    '"',
+    "%a",
+    "@a",
+    "|",
+    ">",
+    "<<",
+    "__a",
+    "a\u2028a",
+    "1.50",
+]
 odd_texts = st.sampled_from(ODD) | st.text(
-    st.sampled_from("$\\{}'\" :#1e.-_a,") | st.characters(codec="utf-8", exclude_characters="\n\r"), min_size=1, max_size=6
+    st.sampled_from("$\\{}'\" :#1e.-_a,") | st.characters(codec="utf-8", exclude_characters="\n\r"),
+    min_size=1,
+    max_size=6,
 )
 levels = odd_texts.map(plain_level).filter(bool)
 
@@ -121,7 +172,9 @@ def loaded(text: str, name: str = "my") -> dict:
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(levels, min_size=3, max_size=6, unique=True),
-    st.lists(odd_texts.map(str.strip).filter(lambda name: name not in ("", "row")), min_size=2, max_size=2, unique=True),
+    st.lists(
+        odd_texts.map(str.strip).filter(lambda name: name not in ("", "row")), min_size=2, max_size=2, unique=True
+    ),
     st.sampled_from(["my", "no", "on", "null", "y", "true"]),
     st.sampled_from(["my.csv", "a\nb: c.csv", "${x}.csv"]),
 )

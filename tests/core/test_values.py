@@ -43,7 +43,10 @@ def typed(values: list[object], kind: pa.DataType) -> pd.Series:
         (pd.Series([2**70, 7, True, None, "007", 1.0], dtype=object), [str(2**70), "7", "True", None, "007", "1"]),
         *((pd.Series([True, False], dtype=dtype), ["True", "False"]) for dtype in ("bool", "bool[pyarrow]", "object")),
         (pd.Series([True, None], dtype="boolean"), ["True", None]),
-        *((pd.Series([MIDNIGHT, None], dtype=f"datetime64[{unit}]"), ["2025-03-01", None]) for unit in ("s", "ms", "ns")),
+        *(
+            (pd.Series([MIDNIGHT, None], dtype=f"datetime64[{unit}]"), ["2025-03-01", None])
+            for unit in ("s", "ms", "ns")
+        ),
         (pd.Series([MIDNIGHT, MORNING]), ["2025-03-01", "2025-03-01 06:30:00.5"]),
         (pd.Series([MIDNIGHT, MORNING], dtype=object), ["2025-03-01", "2025-03-01 06:30:00.5"]),
         (pd.Series([np.datetime64("2025-03-01T00:00"), dt.date(2025, 3, 1)], dtype=object), ["2025-03-01"] * 2),
@@ -111,7 +114,9 @@ def test_a_column_of_lists_or_structs_is_refused_by_name_and_type(values, what):
 
 SPELLINGS = st.one_of(
     st.from_regex(r"-?[0-9]{1,3}(\.[0-9]{1,2})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
-    st.from_regex(r"(20[0-9]{2}-0[1-9]-1[0-9][T ]|-?[0-9] days )?0[0-9]:00:00(\.[05]{1,3})?(Z|[+-]0[0-9]:?30)?", fullmatch=True),
+    st.from_regex(
+        r"(20[0-9]{2}-0[1-9]-1[0-9][T ]|-?[0-9] days )?0[0-9]:00:00(\.[05]{1,3})?(Z|[+-]0[0-9]:?30)?", fullmatch=True
+    ),
     st.sampled_from(["true", "FALSE", "-0", "-0.0", " 1.0 ", "x", ""]),
 )
 

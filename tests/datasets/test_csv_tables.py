@@ -193,7 +193,10 @@ def test_compressed_rows_are_read_by_the_ending_and_cut_off_ones_refused(tmp_pat
     ids=["blocks of a tape", "between members", "empty member"],
 )
 def test_zeros_behind_members_of_gzip_are_no_rows_and_anything_else_is_refused(ending, around, tmp_path):
-    lines = {".csv.gz": (b"a,b\n" + b"1,2\n" * 50, b"3,4\n"), ".jsonl.gz": (b'{"a": 1, "b": 2}\n' * 50, b'{"a": 3, "b": 4}\n')}
+    lines = {
+        ".csv.gz": (b"a,b\n" + b"1,2\n" * 50, b"3,4\n"),
+        ".jsonl.gz": (b'{"a": 1, "b": 2}\n' * 50, b'{"a": 3, "b": 4}\n'),
+    }
     first, second = map(gzip.compress, lines[ending])
     expected = (["a", "b"], [["1", "2"]] * 50 + [["3", "4"]], {})
     packed = around(first, second)
@@ -201,7 +204,10 @@ def test_zeros_behind_members_of_gzip_are_no_rows_and_anything_else_is_refused(e
     refused = [read_to_score(packed + b"x", ending), read_to_score(first + second[:-3], ending)]
     if ending == ".csv.gz":
         assert read_to_train(packed, tmp_path, ending) == expected
-        refused += [read_to_train(packed + b"x", tmp_path, ending), read_to_train(first + second[:-3], tmp_path, ending)]
+        refused += [
+            read_to_train(packed + b"x", tmp_path, ending),
+            read_to_train(first + second[:-3], tmp_path, ending),
+        ]
     assert all("x is cut off or damaged" in each for each in refused)
 
 

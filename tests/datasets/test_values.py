@@ -40,7 +40,9 @@ class Kind(NamedTuple):
 
 
 moments = st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1))
-midnights = st.dates(dt.date(1970, 1, 1), dt.date(2100, 1, 1)).map(lambda day: dt.datetime(day.year, day.month, day.day))
+midnights = st.dates(dt.date(1970, 1, 1), dt.date(2100, 1, 1)).map(
+    lambda day: dt.datetime(day.year, day.month, day.day)
+)
 seconds = (moments | midnights).map(lambda each: each.replace(microsecond=0))
 floats = st.floats(allow_nan=False) | st.integers(-5, 5).map(float) | st.sampled_from([1e16, 1e-5, -0.0, 0.1])
 short = st.floats(allow_nan=False, width=32) | st.sampled_from([0.1, 0.7, 1e16]).map(np.float32)
@@ -80,8 +82,10 @@ def from_file(content: bytes, name: str) -> pd.Series:
     """Read the column v as scoring does."""
     parts = [chunk.table["v"] for chunk in open_table(io.BytesIO(content), name, len(content)).chunks(["v"], [])]
     arrays = [array for part in parts for array in part.chunks]
-    return pd.concat([pd.Series(dtype=object), *(of_arrow(array) for array in arrays)], ignore_index=True) if not arrays else of_arrow(
-        pa.chunked_array([each for each in arrays if len(each)] or arrays[:1])
+    return (
+        pd.concat([pd.Series(dtype=object), *(of_arrow(array) for array in arrays)], ignore_index=True)
+        if not arrays
+        else of_arrow(pa.chunked_array([each for each in arrays if len(each)] or arrays[:1]))
     )
 
 
@@ -185,7 +189,9 @@ def typed_model():
     text["y"] = sum(frame[name].astype(float) * weight for name, weight in weights.items()).round(3).astype("str")
     kinds = dict.fromkeys(TYPED.column_names, {"kind": "category"}) | {"on": {"kind": "number"}}
     columns = {**kinds, "y": {"kind": "number"}}
-    return train_on(text, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}), epochs=3)
+    return train_on(
+        text, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}), epochs=3
+    )
 
 
 def scored(model, table: pa.Table) -> pd.Series:
@@ -200,7 +206,9 @@ def scored(model, table: pa.Table) -> pd.Series:
 def with_gaps(rows: list[int]) -> pa.Table:
     """Leave all cells of these rows empty, and put an hour on the month of one more."""
     keep = pa.array([row not in rows for row in range(N_ROWS)])
-    table = {name: pa.compute.if_else(keep, TYPED[name], pa.scalar(None, TYPED[name].type)) for name in TYPED.column_names}
+    table = {
+        name: pa.compute.if_else(keep, TYPED[name], pa.scalar(None, TYPED[name].type)) for name in TYPED.column_names
+    }
     late = pa.array([row == N_ROWS - 1 for row in range(N_ROWS)])
     moved = pa.compute.add(TYPED["month"], pa.scalar(dt.timedelta(hours=5)))
     return pa.table({**table, "month": pa.compute.if_else(late, moved, table["month"])})
@@ -216,7 +224,9 @@ def test_a_gap_in_a_parquet_file_changes_no_other_row_and_frames_say_the_same(ty
     assert whole.nunique() > 9
     for frame in (table.to_pandas(types_mapper=pd.ArrowDtype), table.to_pandas(types_mapper=NULLABLE.get)):
         np.testing.assert_array_equal(typed_model.predict(frame)["prediction"], found)
-    text = pd.DataFrame({name: [None if each is None else str(each) for each in TYPED[name].to_pylist()] for name in TYPED.column_names})
+    text = pd.DataFrame(
+        {name: [None if each is None else str(each) for each in TYPED[name].to_pylist()] for name in TYPED.column_names}
+    )
     text["share"] = TYPED["share"].to_pandas().astype("str")
     text["price"] = [format(each.normalize(), "f") for each in TYPED["price"].to_pylist()]
     np.testing.assert_array_equal(typed_model.predict(text)["prediction"], whole)

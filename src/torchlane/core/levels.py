@@ -7,7 +7,11 @@ WHOLE = r"-?[0-9]+\.0+"  # a number without a fraction, as pandas writes 50 besi
 NEGATIVE_ZERO = "-0"
 POWER = r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}"  # as programs write numbers; 1E5, without a sign, may be a code
 TRUTH = r"[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
-DATE, TIME, OFFSET = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"\+?[0-9]{2}:[0-9]{2}:[0-9]{2}", r"[+-][0-9]{2}:?[0-9]{2}(?::[0-9]{2})?"
+DATE, TIME, OFFSET = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    r"\+?[0-9]{2}:[0-9]{2}:[0-9]{2}",
+    r"[+-][0-9]{2}:?[0-9]{2}(?::[0-9]{2})?",
+)
 CLOCK = rf"(?:({DATE})[T ]|(-?[0-9]+ days) )?({TIME})(?:\.([0-9]+))?(Z|{OFFSET})?"
 RESPELT_CLOCK = (
     rf"{DATE}T{TIME}.*|.*{TIME}\.[0-9]*0(?:{OFFSET})?|.*{TIME}.*Z|.*{TIME}.*[+-][0-9]{{4}}.*"

@@ -188,10 +188,7 @@ def _decimal(text: str) -> str:
 def _without_nested(objects: Objects, broken: Broken, columns: list[str]) -> tuple[Objects, Broken]:
     """Set the rows apart in which one of these columns holds an object or a list."""
     nested = {
-        row: value.line
-        for row, each in objects
-        for value in map(each.get, columns)
-        if isinstance(value, _Nested)
+        row: value.line for row, each in objects for value in map(each.get, columns) if isinstance(value, _Nested)
     }
     if not nested:
         return objects, broken
