@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kedro.config import OmegaConfigLoader
 
 from torchlane.core.drafting import draft_parameters
-from torchlane.core.options import DataOptions
 from torchlane.core.levels import plain_level
+from torchlane.core.options import DataOptions
 from torchlane.core.raw_rows import mark_torn
 from torchlane.core.rows import check_rows
 

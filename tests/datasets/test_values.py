@@ -187,7 +187,7 @@ def typed_model():
     text["price"] = [format(value.normalize(), "f") for value in frame["price"]]
     weights = {"share": 30.0, "grade": 7.0}
     text["y"] = sum(frame[name].astype(float) * weight for name, weight in weights.items()).round(3).astype("str")
-    kinds = dict.fromkeys(TYPED.column_names, {"kind": "category"}) | {"on": {"kind": "number"}}
+    kinds = {name: {"kind": "number" if name == "on" else "category"} for name in TYPED.column_names}
     columns = {**kinds, "y": {"kind": "number"}}
     return train_on(
         text, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}), epochs=3

@@ -43,8 +43,9 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
     task, target_column = _describe_target(raw_rows, target)
     kept = {name: column for name, (column, reason) in described.items() if not reason}
     DataOptions.model_validate({"task": task, "target": target, "columns": {**kept, target: target_column}})
+    place = _in_one_line(place_of(raw_rows))
     lines = [
-        f"# drafted from {_in_one_line(place_of(raw_rows))}, {len(raw_rows)} rows; levels and ranges are those of the file:",
+        f"# drafted from {place}, {len(raw_rows)} rows; levels and ranges are those of the file:",
         "# rows outside them are rejected, so widen them where other values may come",
         f"{_yaml(use_case)}:",
         "  data:",

@@ -45,7 +45,7 @@ def as_texts(values: pd.Series) -> pd.Series:
         written = pd.Series(_text(array, values.name), dtype="str")
         if not _is_text(array.type):
             written = _respelt(written)
-    return written.set_axis(values.index).rename(values.name)
+    return pd.Series(written.array, values.index, name=values.name)
 
 
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
