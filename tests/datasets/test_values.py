@@ -81,12 +81,8 @@ KINDS = {
 def from_file(content: bytes, name: str) -> pd.Series:
     """Read the column v as scoring does."""
     parts = [chunk.table["v"] for chunk in open_table(io.BytesIO(content), name, len(content)).chunks(["v"], [])]
-    arrays = [array for part in parts for array in part.chunks]
-    return (
-        pd.concat([pd.Series(dtype=object), *(of_arrow(array) for array in arrays)], ignore_index=True)
-        if not arrays
-        else of_arrow(pa.chunked_array([each for each in arrays if len(each)] or arrays[:1]))
-    )
+    arrays = [array for part in parts for array in part.chunks if len(array)]
+    return of_arrow(pa.chunked_array(arrays))
 
 
 def from_parquet(array: pa.Array) -> pd.Series:

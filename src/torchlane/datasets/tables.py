@@ -181,6 +181,8 @@ def _read_object(line: bytes) -> dict[str, Any]:
 
 def _decimal(text: str) -> str:
     """Write a JSON number as typed numbers are; one beyond all floats stays as it is."""
+    if text[-1] != "0" and "e" not in text and "E" not in text:
+        return text
     power = text.lower().partition("e")[2]
     return text if len(power.lstrip("+-")) > MOST_DIGITS else plain_number(text)
 
