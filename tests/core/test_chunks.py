@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -5,7 +7,7 @@ import pytest
 
 from torchlane.core.chunks import ChunkScorer
 from torchlane.core.options import DataOptions
-from torchlane.core.raw_rows import Chunk
+from torchlane.core.raw_rows import Chunk, mark_torn
 from torchlane.core.rows import apply_rules
 from torchlane.core.samples import draw_rows
 
@@ -115,3 +117,17 @@ def test_missing_column_is_named_and_extra_ones_are_listed(toy_rows, toy_data):
         scorer.check_columns(["size", "id"])
     with pytest.raises(ValueError, match="key 'id' is missing"):
         scorer.check_columns(["size", "place"])
+
+
+def test_four_hundred_columns_are_prepared_trained_on_and_scored_without_a_warning():
+    n_rows, n_columns = 12, 400
+    rows = pd.DataFrame({f"x{each}": [str(row * each % 7) for row in range(n_rows)] for each in range(n_columns)})
+    kinds = {name: {"kind": ("number", "category")[place % 2]} for place, name in enumerate(rows)}
+    options = {"task": "regression", "target": "x1", "columns": {**kinds, "x1": {"kind": "number"}}}
+    data = DataOptions.model_validate(options)
+    raw = mark_torn(rows.set_axis(range(1, n_rows + 1)), {n_rows + 1: "torn"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = train_on(raw, data, epochs=1)
+        scored = ChunkScorer(model).score(chunk_of(rows))
+        np.testing.assert_array_equal(scored.predictions["prediction"], model.predict(rows)["prediction"])

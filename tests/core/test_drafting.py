@@ -1,10 +1,18 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kedro.config import OmegaConfigLoader
 
 from torchlane.core.drafting import draft_parameters
+from torchlane.core.levels import plain_level
 from torchlane.core.options import DataOptions
 from torchlane.core.raw_rows import mark_torn
+from torchlane.core.rows import check_rows
 
 
 def rows(**columns: list[str]) -> pd.DataFrame:
@@ -91,3 +99,95 @@ def test_torn_rows_are_left_out_and_said(caplog):
     )
     with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
         draft_parameters(torn, "houses", "rent")
+
+
+ODD = [
+    "1E5",
+    "1e5",
+    "no",
+    "On",
+    "y",
+    "010",
+    "0x1F",
+    "0o7",
+    "0b1",
+    "1_000",
+    "12:30:45",
+    ".5",
+    "+1",
+    "1.",
+    ".inf",
+    ".NaN",
+]
+ODD += [
+    "null",
+    "~",
+    "=",
+    "2020-01-01",
+    "2020-01-01 10:00:00",
+    "???",
+    "- a",
+    "a: b",
+    "a #b",
+    "{a}",
+    "[a",
+    "*a",
+    "&a",
+    "!a",
+]
+ODD += [
+    "${x}",
+    "${oc.env:HOME}",
+    "a\\\\${x}",
+    "\\${x",
+    "$",
+    "\\",
+    "'",
+    '"',
+    "%a",
+    "@a",
+    "|",
+    ">",
+    "<<",
+    "__a",
+    "a\u2028a",
+    "1.50",
+]
+odd_texts = st.sampled_from(ODD) | st.text(
+    st.sampled_from("$\\{}'\" :#1e.-_a,") | st.characters(codec="utf-8", exclude_characters="\n\r"),
+    min_size=1,
+    max_size=6,
+)
+levels = odd_texts.map(plain_level).filter(bool)
+
+
+def loaded(text: str, name: str = "my") -> dict:
+    """Read a draft as a run of Kedro does."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "base/parameters").mkdir(parents=True)
+        (Path(folder) / "base/parameters" / f"{name}.yml").write_text(text, encoding="utf-8")
+        return OmegaConfigLoader(folder, base_env="base", default_run_env="base")["parameters"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(levels, min_size=3, max_size=6, unique=True),
+    st.lists(
+        odd_texts.map(str.strip).filter(lambda name: name not in ("", "row")), min_size=2, max_size=2, unique=True
+    ),
+    st.sampled_from(["my", "no", "on", "null", "y", "true"]),
+    st.sampled_from(["my.csv", "a\nb: c.csv", "${x}.csv"]),
+)
+@example(ODD, ["${x}", "1E5"], "no", "my.csv")
+def test_whatever_a_draft_writes_comes_back_as_the_same_text(values, names, use_case, place):
+    table = rows(**{names[0]: values * 2, names[1]: values * 2})
+    table.attrs["place"] = place
+    drafted = loaded(draft_parameters(table, use_case, names[1]), use_case)
+    assert list(drafted) == [use_case]
+    data = DataOptions.model_validate(drafted[use_case]["data"])
+    assert (data.target, list(data.columns)) == (names[1], names)
+    assert set(data.columns[names[0]].levels or values) == set(values)
+    clean, rejected = check_rows(table, data)
+    assert rejected.empty
+    if data.columns[names[0]].kind == "category":
+        assert clean[names[0]].tolist() == values * 2

@@ -222,6 +222,8 @@ def test_keys_are_compared_as_values_and_codes_as_they_stand(caplog):
     assert keys_of(pa.array([2**53 + 1, None])) == [str(2**53 + 1), None]
     assert keys_of(pa.array(["a", "b"]).dictionary_encode()) == ["a", "b"]
     assert keys_of(pa.array([None, None])) == [None, None]
+    assert keys_of(["9.00719925474099E+15", "1E5", "1e+05"]) == [None, "1E5", "100000"]
+    assert keys_of(pa.array(np.array(["2025-03-01", "NaT"], dtype="M8[us]"), from_pandas=True)) == ["2025-03-01", None]
 
 
 def test_key_named_file_is_the_column_of_the_files(tmp_path, bounded_model):

@@ -1,5 +1,6 @@
 """Training and scoring read text in one way: the same rows, torn rows and refusals, compressed, in blocks or whole."""
 
+import csv
 import gzip
 import io
 import random
@@ -103,6 +104,37 @@ def test_sound_text_is_read_as_it_was_written(table, separator, line_end, always
     assert read_to_score(content.encode()) == (["x", "y", "z"], table, {})
 
 
+unquoted = st.sampled_from(["a", '5" pipe', '5"', 'x"y"z', "1", "", '\u00e9"', ' "a"', ' "', 'a ""b'])
+inside_quotes = st.sampled_from(["one\ntwo", "a,b", '5" pipe', "", '"', '\n"', '"\n', "\n", '",', 'a"\nb', "\n\n"])
+fields = unquoted | inside_quotes.map(lambda text: '"' + text.replace('"', '""') + '"')
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(2, 4).flatmap(lambda width: st.lists(st.lists(fields, min_size=width, max_size=width), max_size=6)),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([64, 65, 66, 100, 1 << 20]),
+)
+def test_quotes_in_fields_and_lines_in_quotes_are_read_as_by_python(table, line_end, block):
+    lines = [",".join("abcd"[: len(table[0]) if table else 2]), *map(",".join, table)]
+    content = line_end.join(line.replace("\n", line_end) for line in lines) + line_end
+    expected = [row for row in csv.reader(io.StringIO(content, newline="")) if row][1:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_tables, "BLOCK_BYTES", block)
+        read = read_to_score(content.encode())
+    if "row of more than" not in read:
+        assert read[1:] == (expected, {})
+
+
+@pytest.mark.parametrize("block", range(40, 60))
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_value_keeps_its_line_end_where_a_block_ends_within_it(block, ending, monkeypatch):
+    content = b"a,b\r\n" + b'x,"one\r\ntwo"\r\n' * 9
+    monkeypatch.setattr(csv_tables, "BLOCK_BYTES", block)
+    packed = gzip.compress(content) if ending.endswith("gz") else content
+    assert read_to_score(packed, ending)[1] == [["x", "one\r\ntwo"]] * 9
+
+
 OPEN = "a quote is left open in x, in or before {}; close it"
 
 
@@ -148,6 +180,35 @@ def test_compressed_rows_are_read_by_the_ending_and_cut_off_ones_refused(tmp_pat
     packed = {".csv.gz": gzip, ".csv.bz2": bz2}[ending].compress(b"a,b\n" + b"1,2\n" * 1000)
     assert len(read_to_train(packed, tmp_path, ending)[1]) == 1000
     assert "x" in read_to_train(packed[:-12], tmp_path, ending)
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".jsonl.gz"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda first, second: first + second + bytes(10_240),
+        lambda first, second: first + bytes(1) + second,
+        lambda first, second: first + gzip.compress(b"") + second + bytes(1 << 20),
+    ],
+    ids=["blocks of a tape", "between members", "empty member"],
+)
+def test_zeros_behind_members_of_gzip_are_no_rows_and_anything_else_is_refused(ending, around, tmp_path):
+    lines = {
+        ".csv.gz": (b"a,b\n" + b"1,2\n" * 50, b"3,4\n"),
+        ".jsonl.gz": (b'{"a": 1, "b": 2}\n' * 50, b'{"a": 3, "b": 4}\n'),
+    }
+    first, second = map(gzip.compress, lines[ending])
+    expected = (["a", "b"], [["1", "2"]] * 50 + [["3", "4"]], {})
+    packed = around(first, second)
+    assert read_to_score(packed, ending) == expected
+    refused = [read_to_score(packed + b"x", ending), read_to_score(first + second[:-3], ending)]
+    if ending == ".csv.gz":
+        assert read_to_train(packed, tmp_path, ending) == expected
+        refused += [
+            read_to_train(packed + b"x", tmp_path, ending),
+            read_to_train(first + second[:-3], tmp_path, ending),
+        ]
+    assert all("x is cut off or damaged" in each for each in refused)
 
 
 def test_many_torn_rows_take_time_in_proportion(tmp_path):

@@ -22,6 +22,7 @@ from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
 from torchlane.core.raw_rows import Chunk
 from torchlane.core.rows import ROW, read_column
+from torchlane.core.values import as_texts, of_arrow, require_single_values
 
 MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
 
@@ -131,13 +132,13 @@ class ChunkScorer:
 
     def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
         array = values.combine_chunks()
+        require_single_values(array.type, encoder.name)
         array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-        raw = array.dictionary.to_pandas()
-        codes = array.indices
+        distinct, codes = array.dictionary, array.indices
         if codes.null_count:
-            raw = pd.concat([raw.astype(object), pd.Series([None], dtype=object)], ignore_index=True).infer_objects()
-            codes = codes.fill_null(len(raw) - 1)
-        raw = raw.rename(encoder.name)
+            codes = codes.fill_null(len(distinct))
+            distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
+        raw = of_arrow(distinct, encoder.name)
         typed, rules = read_column(raw, self._columns[encoder.name], self.model.data.missing_values)
         _reject_what_does_not_fit(typed, rules, encoder)
         good = rules == ""
@@ -189,8 +190,7 @@ def _rejected(chunk: Chunk, read: dict[str, _Read], kept: np.ndarray) -> pa.Tabl
         for name, column in read.items():
             where = np.flatnonzero((column.rules != "")[column.codes])
             codes = column.codes[where]
-            raw = column.raw.astype(object).to_numpy()[codes]
-            shown = ["" if pd.isna(value) else str(value) for value in raw]
+            shown = as_texts(column.raw).fillna("").to_numpy()[codes]
             parts.append(
                 pd.DataFrame({ROW: chunk.rows[where], "column": name, "value": shown, "rule": column.rules[codes]})
             )

@@ -1,6 +1,7 @@
 """A first draft of a use case's parameters, from what its rows look like."""
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 MOST_LEVELS = 20  # listed; a column with more is a category without a list, or a number
 MOST_CODES = 2  # distinct whole numbers of a feature that are levels rather than a quantity
 MISSING = ("",)
+PLAIN = r"[A-Za-z]\w*( \w+)*"  # texts that need no quotes in YAML, but for these words:
+WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
@@ -40,10 +43,11 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
     task, target_column = _describe_target(raw_rows, target)
     kept = {name: column for name, (column, reason) in described.items() if not reason}
     DataOptions.model_validate({"task": task, "target": target, "columns": {**kept, target: target_column}})
+    place = _in_one_line(place_of(raw_rows))
     lines = [
-        f"# drafted from {place_of(raw_rows)}, {len(raw_rows)} rows; levels and ranges are those of the file:",
+        f"# drafted from {place}, {len(raw_rows)} rows; levels and ranges are those of the file:",
         "# rows outside them are rejected, so widen them where other values may come",
-        f"{use_case}:",
+        f"{_yaml(use_case)}:",
         "  data:",
         f"    task: {task}",
         f"    target: {_yaml(target)}",
@@ -131,9 +135,38 @@ def _levels(values: pd.Series) -> dict[str, Any]:
 
 
 def _entry(name: str, column: Mapping[str, Any], reason: str) -> str:
-    return f"{_yaml(name)}: {_yaml(dict(column))}" + (f" # {reason}" if reason else "")
+    return f"{_yaml(name, escape=False)}: {_yaml(dict(column))}" + (f" # {reason}" if reason else "")
 
 
-def _yaml(value: Any) -> str:
-    written = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=np.inf)
+class _Dumper(yaml.SafeDumper):
+    """Quotes each text but plain words, so that no loader takes it for a number, a date or a truth value."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        plain = re.fullmatch(PLAIN, text, re.ASCII) and text.lower() not in WORDS
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def _yaml(value: Any, escape: bool = True) -> str:
+    """Write a value in one line that Kedro's configuration loader reads back to the same; no key is escaped."""
+    value = _escaped(value) if escape else value
+    written = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=np.inf
+    )
     return written.strip().removesuffix("...").strip()
+
+
+def _escaped(value: Any) -> Any:
+    """Keep OmegaConf from replacing what looks like a reference of its own, `${…}`; keys are none to it."""
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_escaped(each) for each in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+
+
+def _in_one_line(text: str) -> str:
+    """Write text into a comment."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -9,25 +9,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from torchlane.core.levels import plain_level
+
 Part = Literal["train", "valid", "test"]
 TaskName = Literal["regression", "binary", "multiclass"]
 CategoryEncoding = Literal["codes", "one_hot"]
 NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
 PixelEncoding = Literal["unit", "z_score"]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def plain_level(value: object) -> str:
-    """Write a level as it is compared: stripped, whole numbers without decimals, True and False in one spelling.
-
-    pandas makes 50.0 of 50 beside a gap, YAML writes 0 or true without quotes.
-
-    >>> plain_level(" 50.0"), plain_level(True), plain_level("true")
-    ('50', 'True', 'True')
-    """
-    text = re.sub(r"^(-?\d+)\.0+$", r"\1", str(value).strip())
-    return text.capitalize() if text.lower() in ("true", "false") else text
-
 
 Level = Annotated[str, BeforeValidator(plain_level)]
 

@@ -17,11 +17,13 @@ from torchlane.core.inference import TrainedModel
 from torchlane.core.options import ColumnOptions
 from torchlane.core.rows import ROW, read_column
 from torchlane.core.scoring import Inbox, InboxFile, PredictionStore
+from torchlane.core.values import as_texts, of_arrow
 
 logger = logging.getLogger(__name__)
 
 FILE = "file"
 KEY = ColumnOptions(kind="category")
+LONG_POWER = r"-?\d(\.\d+)?[eE]\+(1[5-9]|[2-9]\d|\d{3,})"  # a number so long that spreadsheets cut its digits
 OF_PREDICTIONS = ("prediction", "model", "scored_at", "probability_")  # how the columns begin that are needed
 LEFT_OUT = ("torn", "without_key", "without_truth", "unreadable_truth", "replaced", "without_prediction")
 
@@ -137,7 +139,7 @@ def _read_outcomes(
             raise ValueError(f"column '{missing[0]}' is missing; its columns are {', '.join(table.names)}")
         for chunk in table.chunks((), (*by, target)):
             keys = _read_keys(chunk.table, by, file.name)
-            truth, rules = read_column(chunk.table[target].to_pandas(), kind, model.data.missing_values)
+            truth, rules = read_column(of_arrow(chunk.table[target], target), kind, model.data.missing_values)
             truth = truth.replace([np.inf, -np.inf], np.nan) if kind.kind == "number" else truth
             keyed, known = keys.notna().all(axis=1), truth.notna()
             unreadable = keyed & ~known & (rules != "")
@@ -155,9 +157,9 @@ def _read_keys(table: pa.Table, by: tuple[str, ...], place: str) -> pd.DataFrame
         values = table[name]
         if pa.types.is_floating(values.type):
             exact = pc.less(pc.abs(values), 2.0 ** np.finfo(values.type.to_pandas_dtype()).nmant)
-            texts = pc.if_else(exact, values, pa.scalar(None, values.type)).to_pandas().astype("str")
-        else:
-            texts = values.cast(pa.string()).to_pandas().astype("str").str.strip()
+            values = pc.if_else(exact, values, pa.scalar(None, values.type))
+        texts = as_texts(of_arrow(values, name)).str.strip()
+        texts = texts.mask(texts.str.fullmatch(LONG_POWER).fillna(False).astype(bool))
         keys[number], _ = read_column(texts, KEY, ("",))
         changed = (texts != keys[number]) & keys[number].notna()
         if both := set(keys[number][changed]) & set(texts[~changed].dropna()):

@@ -10,12 +10,12 @@ import pandas as pd
 from torchlane.core import images
 from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.raw_rows import columns_of, find_torn
+from torchlane.core.values import as_levels, as_numbers, as_texts
 
 logger = logging.getLogger(__name__)
 
 LARGEST = float(np.finfo(np.float32).max)  # what features can hold
 ROW = "row"  # number of a row in its file: 1 is the first one under the header
-MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # say "missing" in a number column, in any case
 
 
 def place_of(rows: pd.DataFrame) -> str:
@@ -31,7 +31,7 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
         if images.holds_images(raw_rows[name]):
             digest.update(images.digest(raw_rows[name]))
         else:
-            digest.update("\x1e".join(raw_rows[name].fillna("").astype(str)).encode())
+            digest.update("\x1e".join(as_texts(raw_rows[name]).fillna("")).encode())
     return digest.hexdigest()
 
 
@@ -102,7 +102,7 @@ def apply_rules(
     for name in columns:
         if name not in raw_rows:
             raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
-    typed = pd.DataFrame(index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
+    typed = {}
     torn = find_torn(raw_rows)
     whole = np.ones(len(raw_rows), dtype=bool)
     whole[torn.index] = False
@@ -111,16 +111,19 @@ def apply_rules(
         read, rules = read_column(raw_rows[name], column, missing_values)
         typed[name] = read.array
         where = np.flatnonzero((rules != "") & whole)
-        values = _describe_values(raw_rows[name].iloc[where])
+        values = _describe_values(raw_rows[name].iloc[where], column)
         broken.append(pd.DataFrame({ROW: where + 1, "column": name, "value": values, "rule": rules[where]}))
     texts = dict.fromkeys(["column", "value", "rule"], "str")
     rejected = pd.concat(broken)[[ROW, *texts]].astype({ROW: "int64", **texts})
     rejected = rejected.sort_values([ROW, "column"], ignore_index=True)
-    return typed[~typed.index.isin(rejected[ROW])].reset_index(), rejected
+    clean = pd.DataFrame(typed, index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
+    return clean[~clean.index.isin(rejected[ROW])].reset_index(), rejected
 
 
-def _describe_values(values: pd.Series) -> list[str]:
+def _describe_values(values: pd.Series, column: ColumnOptions) -> list[str]:
     """Write values for people, with the name of the file where each is one."""
+    if column.kind != "image":
+        return as_texts(values).fillna("").tolist()
     shown = [images.describe(value) for value in values]
     if pd.api.types.is_integer_dtype(values.index):
         return shown
@@ -138,13 +141,13 @@ def read_column(
     """
     rules = np.full(len(values), "", dtype=object)
     if column.kind == "category":
-        typed = pd.Series(_read_categories(values, missing_values), dtype="str")
+        typed = as_levels(values, missing_values).reset_index(drop=True)
     elif column.size is not None:
         pixels, failed = images.read_images(values, column.size)
         typed = pd.Series(pixels)
         rules[failed] = images.rule_of(column.size)
     else:
-        numbers, failed = _read_numbers(values, missing_values)
+        numbers, failed = as_numbers(values, missing_values)
         typed = pd.Series(numbers)
         rules[failed] = "a number"
     missing = typed.isna().to_numpy()
@@ -153,23 +156,6 @@ def read_column(
     for rule, keeps in _rules(column):
         rules[~keeps(typed).to_numpy(bool) & ~missing & (rules == "")] = rule
     return typed.set_axis(values.index), rules
-
-
-def _read_categories(values: pd.Series, missing_values: tuple[str, ...]) -> pd.api.extensions.ExtensionArray:
-    """Write values as `plain_level` does levels."""
-    text = values.astype("str").str.strip().str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True)
-    text = text.mask(text.str.lower().isin(("true", "false")), text.str.capitalize())
-    return text.mask(text.isin(missing_values)).array
-
-
-def _read_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Give float64 with NaN for missing, and where text is neither missing nor a number."""
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.to_numpy(np.float64, na_value=np.nan), np.zeros(len(values), dtype=bool)
-    text = values.astype("str").str.strip()
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    missing = text.isna() | text.isin(missing_values) | text.str.lower().isin(MISSING_NUMBERS)
-    return numbers, np.isnan(numbers) & ~missing.to_numpy()
 
 
 def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], pd.Series]]]:

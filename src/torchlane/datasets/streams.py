@@ -10,7 +10,8 @@ FREE_BYTES = 1 << 30
 class Counted:
     """A stream that counts line ends and stops where a compressed file expands beyond all reason.
 
-    `last_line` comes on top, as a line of its own behind the end; None adds nothing.
+    `last_line` comes on top, as a line of its own behind the end; None adds nothing. With it, no block ends
+    between CR and LF, where pyarrow would lose the LF of a value.
     """
 
     closed = False
@@ -18,6 +19,7 @@ class Counted:
     def __init__(self, stream: Any, name: str, compressed_size: int | None, last_line: bytes | None = None):
         self._stream, self._name, self._last_line = stream, name, last_line
         self._most = None if compressed_size is None else max(FREE_BYTES, MOST_EXPANSION * compressed_size)
+        self._keeps_pairs, self._kept = last_line is not None, b""
         self._n_bytes = 0
         self._end = b"\n"  # the last byte so far
         self.n_lines = 0
@@ -25,12 +27,15 @@ class Counted:
     def read(self, n_bytes: int) -> bytes:
         """Read on."""
         try:
-            block: bytes = self._stream.read(n_bytes)
+            read: bytes = self._stream.read(n_bytes - len(self._kept))
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{self._name} is cut off or damaged: {error}") from error
-        if not block and self._last_line is not None:
-            block = (b"" if self._end in b"\r\n" else b"\n") + self._last_line
-            block, self._last_line = block + b"\n" * bool(self._last_line), None
+        block = self._kept + read
+        self._kept = b"\r" if self._keeps_pairs and read.endswith(b"\r") and len(block) > 1 else b""
+        block = block.removesuffix(self._kept)
+        if not read and self._last_line is not None:
+            block += b"\n" if (block or self._end) not in (b"\r", b"\n") else b""
+            block, self._last_line = block + self._last_line + b"\n" * bool(self._last_line), None
         self._n_bytes += len(block)
         if self._most is not None and self._n_bytes > self._most:
             raise ValueError(

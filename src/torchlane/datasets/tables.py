@@ -4,11 +4,12 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from torchlane.core.levels import plain_number
 from torchlane.core.raw_rows import Chunk
 from torchlane.datasets.csv_tables import BLOCK_BYTES, SHOWN, CSVTable
 from torchlane.datasets.streams import FREE_BYTES, MOST_EXPANSION, Counted
@@ -16,7 +17,19 @@ from torchlane.datasets.streams import FREE_BYTES, MOST_EXPANSION, Counted
 CHUNK_ROWS = 100_000
 LINE_BYTES = 1 << 20  # of JSON
 
+MOST_DIGITS = 3  # of an exponent that is written out
+OBJECT_RULE = "one JSON object with plain values, each name once"
+CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}  # no JSON, but Python writes them
+
 Chunks = Iterator[Chunk]
+Objects = list[tuple[int, dict[str, Any]]]
+Broken = list[tuple[int, str, str]]
+
+
+class _Nested(NamedTuple):
+    """Stands for a value that is an object or a list, with the start of its line."""
+
+    line: str
 
 
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
@@ -80,7 +93,10 @@ class ParquetTable:
 
 
 class JSONLinesTable:
-    """One JSON object a line; the columns are the names in the first chunk, a row may lack some."""
+    """One JSON object a line; the columns are the names in the first chunk, a row may lack some.
+
+    All values are text. A row is broken where a column that is read holds an object or a list.
+    """
 
     def __init__(self, file: IO[bytes], name: str, compressed_size: int | None):
         self._name = name
@@ -96,15 +112,16 @@ class JSONLinesTable:
         columns = list(dict.fromkeys((*features, *keys)))
         (objects, broken), self._first = self._first, ([], [])
         while objects or broken:
+            objects, broken = _without_nested(objects, broken, columns)
             values = {name: pa.array([each.get(name) for _, each in objects], pa.string()) for name in columns}
             rows = np.array([row for row, _ in objects], dtype=np.int64)
             yield Chunk(rows, pa.table(values), broken)
             objects, broken = self._read_objects()
 
-    def _read_objects(self) -> tuple[list[tuple[int, dict[str, str | None]]], list[tuple[int, str, str]]]:
+    def _read_objects(self) -> tuple[Objects, Broken]:
         """Read the next rows: number and values of each, and the lines that hold no object."""
-        objects: list[tuple[int, dict[str, str | None]]] = []
-        broken: list[tuple[int, str, str]] = []
+        objects: Objects = []
+        broken: Broken = []
         n_bytes = 0
         while len(objects) + len(broken) < CHUNK_ROWS and n_bytes < BLOCK_BYTES:
             self._n_lines = row = self._n_lines + 1
@@ -119,8 +136,7 @@ class JSONLinesTable:
             try:
                 objects.append((row, _read_object(line)))
             except (ValueError, RecursionError):
-                rule = "one JSON object with plain values, each name once"
-                broken.append((row, line[:SHOWN].decode(errors="replace").rstrip(), rule))
+                broken.append((row, _start(line), OBJECT_RULE))
         return objects, broken
 
 
@@ -135,23 +151,52 @@ class _Lines:
         return self._stream.readline(n_bytes)
 
 
-def _read_object(line: bytes) -> dict[str, str | None]:
-    """Read one line; numbers stay the text that they are."""
+class _Object(list[tuple[str, Any]]):
+    """The names and values of a JSON object, a name as often as it stands there."""
+
+
+def _read_object(line: bytes) -> dict[str, Any]:
+    """Read one line: texts, None, and `_Nested` where a value is an object or a list of its own.
+
+    A number is the text of its digits, however it is written: the exact one, not what a float would hold.
+    """
     text = line.decode("utf-8-sig")
-    read = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
-    if not isinstance(read, dict):
+    read = json.loads(
+        text, parse_int=str, parse_float=_decimal, parse_constant=CONSTANTS.get, object_pairs_hook=_Object
+    )
+    if not isinstance(read, _Object):
         raise ValueError("no object")
-    if "\\u" in text:
-        "".join(value or "" for value in read.values()).encode()  # raises where there is half a character
-    return read
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, str | None]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
+    values = dict(read)
+    if len(values) < len(read):
         raise ValueError("a name stands twice")
     for name, value in values.items():
-        if isinstance(value, (dict, list)):
-            raise ValueError("a value is nested")
-        values[name] = value if value is None else str(value)
+        if isinstance(value, list):
+            values[name] = _Nested(_start(line))
+        elif isinstance(value, bool):
+            values[name] = str(value)
+    if "\\u" in text:
+        "".join(each for each in values.values() if isinstance(each, str)).encode()  # raises at half a character
     return values
+
+
+def _decimal(text: str) -> str:
+    """Write a JSON number as typed numbers are; one beyond all floats stays as it is."""
+    if text[-1] != "0" and "e" not in text and "E" not in text:
+        return text
+    power = text.lower().partition("e")[2]
+    return text if len(power.lstrip("+-")) > MOST_DIGITS else plain_number(text)
+
+
+def _without_nested(objects: Objects, broken: Broken, columns: list[str]) -> tuple[Objects, Broken]:
+    """Set the rows apart in which one of these columns holds an object or a list."""
+    nested = {
+        row: value.line for row, each in objects for value in map(each.get, columns) if isinstance(value, _Nested)
+    }
+    if not nested:
+        return objects, broken
+    apart = [(row, line, OBJECT_RULE) for row, line in nested.items()]
+    return [each for each in objects if each[0] not in nested], sorted([*broken, *apart])
+
+
+def _start(line: bytes) -> str:
+    return line[:SHOWN].decode(errors="replace").rstrip()

@@ -10,14 +10,15 @@ from torchlane.core.encoders import CategoryEncoder, NumberEncoder
 from torchlane.core.images import ImageEncoder
 from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.models.named import SCALE
-from torchlane.core.rows import MISSING_NUMBERS
+from torchlane.core.values import MISSING_NUMBERS
 
 FORMAT = "torchlane-interface-2"
 INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
-    "true and false as True and False. A cell that is empty or one of missing_values is missing; a number also where "
-    f"it is {', '.join(MISSING_NUMBERS)}, in any case."
+    "numbers of programs without exponents (0.00001, not 1e-05), points in time as 2025-03-01 06:30:00, midnight as "
+    "2025-03-01, true and false as True and False. As numbers, true and false are 1 and 0. A cell that is empty or one "
+    f"of missing_values is missing; a number also where it is {', '.join(MISSING_NUMBERS)}, in any case."
 )
 INTERVAL = "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum"
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"

@@ -1,0 +1,67 @@
+"""One spelling for each level, however a file or a library wrote the value."""
+
+import re
+from decimal import Decimal
+
+WHOLE = r"-?[0-9]+\.0+"  # a number without a fraction, as pandas writes 50 beside a gap
+NEGATIVE_ZERO = "-0"
+POWER = r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}"  # as programs write numbers; 1E5, without a sign, may be a code
+TRUTH = r"[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
+DATE, TIME, OFFSET = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    r"\+?[0-9]{2}:[0-9]{2}:[0-9]{2}",
+    r"[+-][0-9]{2}:?[0-9]{2}(?::[0-9]{2})?",
+)
+CLOCK = rf"(?:({DATE})[T ]|(-?[0-9]+ days) )?({TIME})(?:\.([0-9]+))?(Z|{OFFSET})?"
+RESPELT_CLOCK = (
+    rf"{DATE}T{TIME}.*|.*{TIME}\.[0-9]*0(?:{OFFSET})?|.*{TIME}.*Z|.*{TIME}.*[+-][0-9]{{4}}.*"
+    rf"|(?:{DATE}|-?[0-9]+ days) \+?00:00:00"
+)
+RESPELT = rf"^(?:{WHOLE}|{NEGATIVE_ZERO}|{POWER}|{TRUTH}|{RESPELT_CLOCK})$"  # all that another spelling may be plainer
+
+_CLOCK = re.compile(CLOCK)
+_POWER = re.compile(POWER)
+_WHOLE = re.compile(WHOLE)
+
+
+def plain_level(value: object) -> str:
+    """Write a level as it is compared: stripped, and in the one spelling that its value has.
+
+    Whole numbers have no decimals, and no number an exponent: pandas makes 50.0 of 50 beside a gap, and
+    programs write 1e-05. True and False are capitalised. A point in time is date, space, time, offset,
+    with no zeros behind a fraction; midnight without an offset is the date alone. All else is text that stays
+    as it is: 007, 1.50, 1E5.
+
+    >>> plain_level(" 50.0"), plain_level(1e16), plain_level(True), plain_level("true")
+    ('50', '10000000000000000', 'True', 'True')
+    >>> plain_level("2025-03-01 00:00:00"), plain_level("2025-03-01T06:30:00.500Z"), plain_level("007")
+    ('2025-03-01', '2025-03-01 06:30:00.5+00:00', '007')
+    """
+    text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    if clock := _CLOCK.fullmatch(text):
+        return _plain_time(*clock.groups())
+    text = plain_number(text) if _POWER.fullmatch(text) else text
+    text = text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+    return "0" if text == NEGATIVE_ZERO else text
+
+
+def plain_number(text: str) -> str:
+    """Write a decimal number in full: no exponent, no zeros that say nothing.
+
+    >>> plain_number("1.50"), plain_number("1.5e+3"), plain_number("-0.0")
+    ('1.5', '1500', '0')
+    """
+    full = format(Decimal(text), "f")
+    full = full.rstrip("0").rstrip(".") if "." in full else full
+    return "0" if full == NEGATIVE_ZERO else full
+
+
+def _plain_time(date: str | None, days: str | None, time: str, fraction: str | None, offset: str | None) -> str:
+    fraction = (fraction or "").rstrip("0")
+    offset = "" if offset is None else "+00:00" if offset == "Z" else f"{offset[:3]}:{offset[3:].removeprefix(':')}"
+    day = date or days
+    if day and time.strip("+") == "00:00:00" and not fraction and not offset:
+        return day
+    return " ".join(filter(None, [day, time + (f".{fraction}" if fraction else "") + offset]))
