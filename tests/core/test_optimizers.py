@@ -95,6 +95,17 @@ def test_wrong_optimizer_value_is_refused_with_its_arguments():
         make_optimizer([nn.Parameter(torch.zeros(1))], OptimizerOptions(arguments={"weight_decay": -1}), 0.1)
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_cycle_with_a_phase_of_no_steps_is_refused_with_its_arguments(share):
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], OptimizerOptions(), 0.1)
+    options = SchedulerOptions(name="OneCycleLR", arguments={"pct_start": share})
+    with pytest.raises(ValueError, match=rf"scheduler OneCycleLR does not take {{'pct_start': {share}}}.*division"):
+        schedule = Schedule(optimizer, options, epochs=2, batches_per_epoch=1)
+        optimizer.step()
+        for _ in range(2):
+            schedule.after_epoch(1.0)
+
+
 def test_scheduler_without_a_needed_argument_is_refused():
     with pytest.raises(
         ValueError, match="scheduler StepLR: missing a required argument: 'step_size'; its arguments are step_size"

@@ -221,8 +221,13 @@ def alone(case: Case) -> tuple[list[Tensor], list[float]]:
 def test_stacked_members_step_as_each_one_does_in_torch(name, data):
     case = data.draw(cases(name, stacked=True))
     assert all(can_step_together(options.optimizer) for options in case.options)
-    for member, (numbers, rates) in enumerate(stacked(case)):
-        expected, expected_rates = by_hand(case, member)
+    try:
+        by_torch = [by_hand(case, member) for member in range(len(case.options))]
+    except ZeroDivisionError:  # OneCycleLR, where a phase has no step
+        with pytest.raises(ValueError, match="scheduler OneCycleLR does not take"):
+            stacked(case)
+        return
+    for (numbers, rates), (expected, expected_rates) in zip(stacked(case), by_torch, strict=True):
         compare(f"optimizer {name}, stacked, rates", rates, expected_rates)
         for ours, theirs in zip(numbers, expected, strict=True):
             compare(f"optimizer {name}, stacked", ours, theirs, **CLOSE)
@@ -234,8 +239,13 @@ def test_stacked_members_step_as_each_one_does_in_torch(name, data):
 def test_one_member_steps_as_in_torch_to_the_bit_where_exact(name, data):
     case = data.draw(cases(name, stacked=False))
     (options,) = case.options
+    try:
+        expected, expected_rates = by_hand(case, 0)
+    except ZeroDivisionError:
+        with pytest.raises(ValueError, match="scheduler OneCycleLR does not take"):
+            alone(case)
+        return
     numbers, rates = alone(case)
-    expected, expected_rates = by_hand(case, 0)
     compare(f"optimizer {name}, alone, rates", rates, expected_rates)
     for ours, theirs in zip(numbers, expected, strict=True):
         if options.exact:

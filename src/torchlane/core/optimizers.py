@@ -101,6 +101,7 @@ class Schedule:
         self._optimizer = optimizer
         self._per_batch = options is not None and options.step == "batch"
         self._scheduler: Any = None
+        self._options = options
         if options is not None:
             steps = epochs * (batches_per_epoch if self._per_batch else 1)
             rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -118,16 +119,28 @@ class Schedule:
 
     def after_batch(self) -> None:
         if self._per_batch:
-            self._scheduler.step()
+            self._step()
 
     def after_epoch(self, watched_loss: float) -> None:
         """Step once an epoch; `watched_loss` is of valid, or of train where there is no valid part."""
         if self._scheduler is None or self._per_batch:
             return
         if isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
-            self._scheduler.step(watched_loss)
+            self._step(watched_loss)
         else:
-            self._scheduler.step()
+            self._step()
+
+    def _step(self, *watched: float) -> None:
+        """Step; a phase of OneCycleLR without a step in it divides by zero, where it is first reached."""
+        try:
+            self._scheduler.step(*watched)
+        except ZeroDivisionError as error:
+            assert self._options is not None
+            name, arguments = self._options.name, dict(self._options.arguments)
+            raise ValueError(
+                f"scheduler {name} does not take {arguments} in a run of so few steps: {error}; "
+                f"set other training.scheduler.arguments, or more epochs"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self._scheduler is None else dict(self._scheduler.state_dict())
@@ -184,5 +197,5 @@ def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: l
 def _construct(what: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return make()
-    except (TypeError, ValueError, AssertionError, KeyError) as error:
+    except (TypeError, ValueError, AssertionError, KeyError, ZeroDivisionError) as error:
         raise ValueError(f"{what} does not take {dict(arguments)}: {error}") from error
