@@ -234,7 +234,7 @@ def test_stacked_members_step_as_each_one_does_in_torch(name, data):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=200)
 @given(data=st.data())
 def test_one_member_steps_as_in_torch_to_the_bit_where_exact(name, data):
     case = data.draw(cases(name, stacked=False))
