@@ -156,8 +156,8 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
     with KedroSession.create(project, env=env, runtime_params=params) as session:
         assert isinstance(session, KedroSession)
         catalog = session.load_context().catalog
-        use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
-        if use_case not in use_cases:
+        if f"{use_case}.predict" not in project_pipelines:  # which says why, where it cannot run
+            use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
             raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
         ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
