@@ -50,7 +50,7 @@ class RunHooks:
                 meant = {name for name in pipeline.all_outputs() if name.startswith(f"{use_case}.")}
                 if run_params.get("only_missing_outputs"):
                     for name in meant & left:
-                        catalog[name]._exists = lambda: False
+                        catalog[name]._exists = _is_unfinished
                     meant = {name for name in meant if not catalog[name].exists()}
                 _write(note, left | meant)
         except BaseException:
@@ -126,6 +126,11 @@ def _ending(run: Callable[..., Any]) -> Callable[..., Any]:
 
 # %reload_kedro imports this module once more
 AbstractRunner.run = _ending(getattr(AbstractRunner.run, "plain", AbstractRunner.run))  # type: ignore[method-assign]
+
+
+def _is_unfinished() -> bool:
+    """Stand in for the `_exists` of a dataset that an earlier run left unfinished; a parallel runner pickles it."""
+    return False
 
 
 def _lock(use_case: str, folder: Path) -> FileLock:
