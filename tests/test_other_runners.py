@@ -136,5 +136,35 @@ def test_files_are_scored_alike_with_each_runner(server, plain, tmp_path, runner
         pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-def score(server: KedroServiceSession, folder: Path, raw: Path, runner: AbstractRunner) -> None:
-    run(server, folder, "zoo.predict", params={"raw_root": str(raw)}, runner=runner)
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_scoring_that_makes_missing_outputs_only_scores_what_has_arrived(server, plain, tmp_path, runner):
+    folder, inbox = tmp_path / "out", tmp_path / "raw/zoo_inbox"
+    inbox.mkdir(parents=True)
+    shutil.copytree(plain, folder)
+    rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv")
+    for number, name in enumerate(("first", "second"), 1):
+        rows.tail(40 + number).to_csv(inbox / f"{name}.csv", index=False)
+        score(server, folder, tmp_path / "raw", runner(), only_missing_outputs=True)
+        assert len(list((folder / "07_model_output/zoo/predictions").glob("*.csv"))) == number
+
+
+@pytest.mark.parametrize("of_another", [False, True])
+def test_run_that_trains_a_model_and_fine_tunes_it_is_refused_with_the_order(server, plain, tmp_path, of_another):
+    folder = tmp_path / "out"
+    shutil.copytree(plain, folder)
+    before = contents(folder)
+    trained, tuned = ("zoo", "salaries") if of_another else ("zoo", "zoo")
+    parent = {"fine_tuning": {"parent": str(folder / "06_models/zoo/model.safetensors")}} if of_another else {}
+    params = {"output_root": str(folder), tuned: parent}
+    message = (
+        f"{tuned}.fine_tune starts from .*model.safetensors, which zoo writes .* run --pipelines=zoo first, and then"
+    )
+    with pytest.raises(ValueError, match=message):
+        server.run(pipeline_names=[trained, f"{tuned}.fine_tune"], runtime_params=params)
+    assert {name: content for name, content in contents(folder).items() if not name.endswith(".lock")} == {
+        name: content for name, content in before.items() if not name.endswith(".lock")
+    }
+
+
+def score(server: KedroServiceSession, folder: Path, raw: Path, runner: AbstractRunner, **options: Any) -> None:
+    run(server, folder, "zoo.predict", params={"raw_root": str(raw)}, runner=runner, **options)
