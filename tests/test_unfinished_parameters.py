@@ -109,6 +109,21 @@ def test_option_set_in_two_files_of_an_environment_is_refused_with_both(conf):
     assert "prices.data.target is set in " in loader.unfinished_use_cases()["prices"]
 
 
+def test_setting_for_all_use_cases_that_two_files_set_stops_all(conf):
+    for name in ("prices", "houses"):
+        (conf / f"base/parameters/{name}.yml").write_text(f"{name}:\n  {DATA}\noutput_root: {name}\n")
+    with pytest.raises(ValueError, match="output_root is set in .*houses.yml and .*prices.yml; leave one of them out"):
+        load(conf)["parameters"]
+
+
+def test_block_that_is_a_list_in_the_environment_is_refused_by_its_own_use_case(conf):
+    (conf / "base/parameters/houses.yml").write_text(f"houses:\n  {DATA}\n")
+    (conf / "other/parameters/houses.yml").write_text("houses: [1]")
+    loader = load(conf)
+    assert list(loader["parameters"]) == ["prices"]
+    assert "houses.yml" in loader.unfinished_use_cases()["houses"]
+
+
 def test_file_for_all_use_cases_that_cannot_be_read_stops_all(conf):
     (conf / "other/parameters.yml").write_text("prices: {training: {epochs: 3")
     with pytest.raises(ValueError, match=r"other/parameters.yml is no YAML: line 2"):

@@ -41,6 +41,11 @@ class ParameterFilesLoader(OmegaConfigLoader):
     def _refuse(self, use_case: str, reason: str) -> None:
         self.unfinished.setdefault(use_case, reason)
 
+    def _refuse_block(self, name: str, reason: str) -> None:
+        if name not in self.use_cases():  # a setting of all
+            raise ValueError(reason)
+        self._refuse(name, reason)
+
     def _read_dir_configs(
         self, conf_path: str, patterns: list[str], key: str, processed_files: set[Path], *args: Any
     ) -> dict[Path, DictConfig]:
@@ -104,7 +109,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
                 other = owners.setdefault(option, path)
                 if other != path:
                     places = f"{shown_path(other)} and {shown_path(path)}"
-                    self._refuse(option.split(".")[0], f"{option} is set in {places}; leave one of them out")
+                    self._refuse_block(option.split(".")[0], f"{option} is set in {places}; leave one of them out")
 
     def _merge_and_resolve(self, key: str, config_per_file: Mapping[Path, DictConfig]) -> dict[str, Any]:
         if key != "parameters" or not config_per_file:
@@ -117,9 +122,9 @@ class ParameterFilesLoader(OmegaConfigLoader):
                 resolved[name] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
             except OmegaConfBaseException as error:
                 reason = f"'{name}' in {self._place(name)} refers to what is not there: {in_one_line(error)}"
-                if name in self.runtime_params or name not in self.use_cases():
+                if name in self.runtime_params:
                     raise ValueError(reason) from error
-                self._refuse(name, reason)
+                self._refuse_block(name, reason)
         return resolved
 
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
@@ -133,7 +138,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
             try:
                 merged |= super()._merge_configs(base, env, key, env_path)
             except (OmegaConfBaseException, TypeError) as error:
-                self._refuse(name, f"'{name}' in {self._place(name)} cannot be put together: {in_one_line(error)}")
+                self._refuse_block(name, f"'{name}' in {self._place(name)} does not fit: {in_one_line(error)}")
         return merged
 
     def _place(self, *keys: str) -> str:
