@@ -2,11 +2,14 @@
 
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from torchlane.config import UseCaseConfigLoader
@@ -40,12 +43,16 @@ FAULTS = {
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """A folder of parameters with the use case `prices`, and an environment `other`."""
-    for env in ("base", "other"):
-        (tmp_path / env / "parameters").mkdir(parents=True)
-        (tmp_path / env / "globals.yml").write_text("output_root: data")
-    (tmp_path / "base/parameters/prices.yml").write_text(f"prices:\n  {DATA}\n")
+    write_conf(tmp_path)
     return tmp_path
+
+
+def write_conf(folder: Path) -> None:
+    """Write parameters of the use case `prices`, and an environment `other`."""
+    for env in ("base", "other"):
+        (folder / env / "parameters").mkdir(parents=True)
+        (folder / env / "globals.yml").write_text("output_root: data")
+    (folder / "base/parameters/prices.yml").write_text(f"prices:\n  {DATA}\n")
 
 
 def load(conf: Path, **runtime: Any) -> UseCaseConfigLoader:
@@ -71,6 +78,31 @@ def test_fault_in_a_file_is_said_by_its_own_use_case_and_keeps_no_other(conf, en
     assert {node.namespace for node in pipelines["prices.predict"].nodes} == {"prices"}
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "houses.yml" in line.getMessage()
+
+
+WHOLE = (PROJECT / "conf/base/parameters/salaries.yml").read_bytes().replace(b"salaries", b"houses")
+DAMAGED = st.one_of(
+    st.integers(0, len(WHOLE)).map(lambda end: WHOLE[:end]),  # saved half
+    st.tuples(st.integers(0, len(WHOLE)), st.binary(max_size=3)).map(
+        lambda at: WHOLE[: at[0]] + at[1] + WHOLE[at[0] :]
+    ),
+    st.tuples(st.integers(0, len(WHOLE)), st.integers(1, 30)).map(lambda at: WHOLE[: at[0]] + WHOLE[at[0] + at[1] :]),
+    st.text("houses:{}[]$-&*!|>%@`'\"#\n ,?0~.", max_size=30).map(str.encode),
+    st.binary(max_size=30),
+)
+
+
+@settings(max_examples=60, deadline=None, phases=(Phase.generate,))
+@given(content=DAMAGED, env=st.sampled_from(["base", "other"]))
+def test_whatever_stands_in_a_file_the_others_can_run(content, env):
+    with tempfile.TemporaryDirectory() as folder:
+        conf = Path(folder)
+        write_conf(conf)
+        (conf / env / "parameters/houses.yml").write_bytes(content)
+        loader = load(conf)
+        pipelines = Pipelines(loader.use_cases(), lambda: loader)
+        assert "prices.predict" in pipelines
+        assert ("houses" in loader["parameters"]) is ("houses" not in loader.unfinished_use_cases())
 
 
 def test_fault_in_an_environment_is_its_own_use_case_s_although_base_is_sound(conf):
