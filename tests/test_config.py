@@ -26,7 +26,10 @@ def read(tmp_path: Path):
         loader = UseCaseConfigLoader(
             str(tmp_path), env="other", base_env="base", runtime_params=runtime, merge_strategy={"parameters": "soft"}
         )
-        return loader, loader["parameters"]
+        parameters = loader["parameters"]
+        for reason in loader.unfinished_use_cases().values():
+            raise ValueError(reason)
+        return loader, parameters
 
     return read_parameters
 

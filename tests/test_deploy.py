@@ -1,5 +1,6 @@
 """What stands in `deploy/`, as far as a machine without a scheduler can check it."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -7,8 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
+from jinja2 import Environment
 
 from torchlane.core.failures import ScoringError
 
@@ -129,6 +133,69 @@ def test_every_exit_status_is_explained():
     assert explained == {0, 1, 2} | {kind.exit_status for kind in ScoringError.__subclasses__()}
 
 
+TRIED_AGAIN = {  # by its number, what the table says of a status
+    int(number): answer == "yes" for number, answer in re.findall(r"^\| (\d) \|.*\| (no|yes)\b", README, re.MULTILINE)
+}
+
+
+def render_dag(**settings: object) -> str:
+    source = (DEPLOY / "airflow/dag.py.j2").read_text()
+    return (
+        Environment(autoescape=True)
+        .from_string(source)
+        .render(package_name="torchlane", pipeline_name="salaries.predict", **settings)
+    )
+
+
+class ToldError(Exception):
+    """What Airflow's exceptions are, by name."""
+
+
+def test_dag_fails_at_once_where_a_person_is_needed_and_is_tried_again_elsewhere(monkeypatch):
+    """Airflow retries after any error but `AirflowFailException`, and is silent about `AirflowSkipException`."""
+    fail, skip, error = (type(name, (ToldError,), {}) for name in ("Fail", "Skip", "Error"))
+
+    class Operator:
+        made: ClassVar[list["Operator"]] = []
+        status = 0
+
+        def __init__(self, *, skip_on_exit_code: list[int], retries: int = 0, **arguments: object):
+            self.skipped, self.arguments = skip_on_exit_code, arguments
+            self.made.append(self)
+
+        def execute(self, context: object) -> None:  # as BashOperator does
+            if self.status in self.skipped:
+                raise skip
+            if self.status:
+                raise error
+
+    modules = {
+        "airflow.providers.standard.operators.bash": {"BashOperator": Operator},
+        "airflow.sdk": {"DAG": lambda **_: contextlib.nullcontext()},
+        "airflow.sdk.exceptions": {"AirflowFailException": fail, "AirflowSkipException": skip},
+    }
+    for name, content in modules.items():
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(render_dag(), "dag.py", "exec"), {"__name__": "dag"})
+    (task,) = Operator.made
+    assert set(TRIED_AGAIN) == {1, 2} | {kind.exit_status for kind in ScoringError.__subclasses__()}
+    for task.status, again in {**TRIED_AGAIN, 130: True, 143: True, -9: True}.items():
+        with pytest.raises(ToldError) as raised:
+            task.execute({})
+        assert raised.type is (error if again else fail), task.status
+    task.status = 0
+    task.execute({})
+
+
+def test_unit_is_not_started_again_where_a_person_is_needed_and_ends_as_failed():
+    service = (DEPLOY / "systemd/torchlane-predict@.service").read_text()
+    (prevented,) = re.findall(r"^RestartPreventExitStatus=(.*)$", service, re.MULTILINE)
+    assert set(map(int, prevented.split())) == {status for status, again in TRIED_AGAIN.items() if not again}
+    assert "SuccessExitStatus" not in service
+
+
 @pytest.mark.slow
 def test_dag_is_generated_and_runs_in_an_airflow_of_its_own(tmp_path):
     """Needs the network: sets up Airflow beside the project."""
@@ -171,3 +238,16 @@ def test_dag_is_generated_and_runs_in_an_airflow_of_its_own(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
     assert "state=success" in done.stdout + done.stderr
     assert len(list((outputs / "07_model_output/salaries/predictions").glob("*.csv"))) == 1
+
+    kedro = project / ".venv/bin/kedro"
+    kedro.unlink()
+    dag.write_text(dag.read_text().replace('"retries": 0', '"retries": 1').replace("minutes=5", "seconds=1"))
+    for status, again in TRIED_AGAIN.items():
+        calls = tmp_path / f"calls of {status}"
+        kedro.write_text(f'#!/bin/sh\necho called >> "{calls}"\nexit {status}\n')
+        kedro.chmod(0o755)
+        command = [airflow, "dags", "test", "torchlane_salaries_predict"]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert len(calls.read_text().splitlines()) == (2 if again else 1), status
+        assert "state=success" not in done.stdout + done.stderr

@@ -2,10 +2,8 @@
 
 import gc
 import json
-import logging
 import re
 import shutil
-import warnings
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,9 +21,9 @@ from kedro.utils import find_kedro_project
 from torchlane.core import interruption
 from torchlane.core.failures import CouldNotStartError, ScoringError
 from torchlane.core.files import replacing
+from torchlane.quiet import ignore_warnings, quieten
 
-# Libraries warn of each other's deprecations, about which users can do nothing.
-warnings.filterwarnings("ignore", module=r"kedro(_viz|_datasets)?(\.|$)")
+ignore_warnings()
 FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch makes many objects and no garbage: collecting costs 0.6 s
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
@@ -39,7 +37,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params.pop("debug")
-        _quieten(debug)
+        quieten(debug)
         gc.set_threshold(*FEW_COLLECTIONS)
         try:
             return super().invoke(ctx)
@@ -156,8 +154,8 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
     with KedroSession.create(project, env=env, runtime_params=params) as session:
         assert isinstance(session, KedroSession)
         catalog = session.load_context().catalog
-        use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
-        if use_case not in use_cases:
+        if f"{use_case}.predict" not in project_pipelines:  # which says why, where it cannot run
+            use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
             raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
         ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
@@ -243,16 +241,6 @@ def main() -> None:
 def _shown(path: Path) -> Path:
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _quieten(debug: bool) -> None:
-    """Leave the telling to Torchlane's own log lines and to the one line of an error."""
-    if debug:
-        logging.getLogger("kedro").setLevel(logging.DEBUG)
-        logging.getLogger("torchlane").setLevel(logging.DEBUG)
-        return
-    for name in ("kedro.pipeline.node", "kedro.runner", "kedro.validation"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

@@ -3,48 +3,56 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, ClassVar
 
-from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
 from torchlane.core.space import SECTIONS as SEARCHED
 from torchlane.core.space import is_option
+from torchlane.parameter_files import ParameterFilesLoader
 
 logger = logging.getLogger(__name__)
 
 
-class UseCaseConfigLoader(OmegaConfigLoader):
+class UseCaseConfigLoader(ParameterFilesLoader):
     """Kedro's loader, strict about parameters: one block a use case, no unknown section or option.
 
     A use case is a file `parameters/<use_case>.yml` in base or in the run's environment. Sections
-    that it leaves out are there with their defaults. The loader made last is kept in `latest`, for
-    the pipeline registry, which Kedro does not hand one.
+    that it leaves out are there with their defaults. What is wrong with it keeps its own pipelines from
+    running and no others, see `unfinished`. The loader made last is kept in `latest`, for the pipeline
+    registry, which Kedro does not hand one.
 
     Raises:
-        ValueError: on reading the parameters, where one is not known or not allowed.
+        ValueError: on reading the parameters, where `--params` or a file beside `parameters/` has something
+            that is not known or not allowed.
     """
 
     latest: ClassVar["UseCaseConfigLoader | None"] = None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self._warned = False
         type(self).latest = self
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        config = super().__getitem__(key)
-        return self._checked(config) if key == "parameters" else config
+        if key == "parameters" and key not in self:
+            self["parameters"] = self._checked(super().__getitem__(key))
+        return super().__getitem__(key)
 
-    def use_cases(self) -> list[str]:
-        """Name the use cases of base and the run's environment, in alphabetical order."""
-        return sorted({path.stem for path in self._parameter_files()})
+    def unfinished_use_cases(self) -> dict[str, str]:
+        """Say what is wrong with the use cases that cannot run, a line each."""
+        self["parameters"]
+        return {use_case: self.unfinished[use_case] for use_case in self.use_cases() if use_case in self.unfinished}
 
-    def _parameter_files(self) -> Iterable[Path]:
-        for env in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
-            folder = Path(self.conf_source) / env / "parameters"
-            yield from (path for path in folder.glob("*.yml") if not path.name.startswith("."))  # still being written
+    def warn(self) -> None:
+        """Tell of the use cases that cannot run, once."""
+        if not self._warned:
+            self._warned = True
+            unfinished = self.unfinished_use_cases()
+            for reason in dict.fromkeys(unfinished.values()):
+                names = " and ".join(name for name in unfinished if unfinished[name] == reason)
+                logger.warning("%s cannot run, the others can: %s", names, reason)
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         settings = [name for name in self["globals"] if not name.startswith("_")]
@@ -52,11 +60,19 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         for name, block in parameters.items():
             if name in settings:
                 checked[name] = block
-                continue
-            if name not in self.use_cases():
-                raise ValueError(_unknown("use case", name, self.use_cases(), self._place(name)))
-            checked[name] = self._checked_block(name, block)
-        return checked
+            elif name not in self.use_cases():
+                if name not in self.unfinished:
+                    raise ValueError(_unknown("use case", name, self.use_cases(), self._place(name)))
+            elif name not in self.unfinished or name in self.runtime_params:
+                try:
+                    checked[name] = self._checked_block(name, block)
+                except ValueError as error:
+                    if name in self.runtime_params:
+                        raise
+                    self._refuse(name, str(error))
+        for name in set(self.use_cases()) - set(parameters):
+            self._refuse(name, f"{self._place(name)} holds no block '{name}'; write one, or remove the file")
+        return {name: block for name, block in checked.items() if name not in self.unfinished}
 
     def _checked_block(self, use_case: str, block: Any) -> dict[str, Any]:
         if not isinstance(block, Mapping):
@@ -122,17 +138,6 @@ class UseCaseConfigLoader(OmegaConfigLoader):
         rule = fault["msg"].removeprefix("Value error, ")
         value = "" if fault["type"] in ("value_error", "missing") else f", not {fault['input']!r}"
         return f"{'.'.join(keys)}: {rule[0].lower()}{rule[1:]}{value}; set it in {place}"
-
-    def _place(self, *keys: str) -> str:
-        """Say where a user set a parameter, or could."""
-        given: Any = self.runtime_params
-        for key in keys:
-            given = given.get(key) if isinstance(given, Mapping) else None
-        if given is not None:
-            return "--params"
-        files = [str(path) for path in self._parameter_files() if path.stem == keys[0]]
-        here = f"{Path.cwd()}/"
-        return " or ".join(path.removeprefix(here) for path in files) or f"{self.conf_source}/*/parameters"
 
 
 def _no_section(use_case: str, section: str, value: Any, place: str) -> str:

@@ -1,6 +1,6 @@
 """The pipelines of each use case, all from the same modular ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -19,28 +19,53 @@ KINDS = {
 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Name every pipeline: `<use_case>`, `<use_case>.predict`, and `__default__` that trains all use cases."""
-    return Pipelines(_config_loader().use_cases())
+    return Pipelines(_config_loader().use_cases(), _config_loader)
 
 
 class Pipelines(Mapping[str, Pipeline]):
-    """Pipelines that are composed, and their imports done, when they are asked for."""
+    """Pipelines that are composed, and their imports done, when they are asked for.
 
-    def __init__(self, use_cases: list[str]):
+    Those of a use case that cannot run, for what its parameters say, are not listed, nor is `__default__` then.
+
+    Raises:
+        ValueError: one of them is asked for, with what is wrong.
+    """
+
+    def __init__(self, use_cases: list[str], config_loader: Callable[[], UseCaseConfigLoader] | None = None):
         self._use_cases = use_cases
+        self._config_loader = config_loader
         self._parts = {f"{use_case}{kind}": (use_case, kind) for use_case in use_cases for kind in KINDS}
 
     def __getitem__(self, name: str) -> Pipeline:
+        unfinished = self._unfinished()
         if name == "__default__":
+            if unfinished:
+                way_out = "; or run the others by name with --pipelines=…"
+                raise ValueError(f"not all use cases can run: {'; '.join(dict.fromkeys(unfinished.values()))}{way_out}")
             return Pipeline([self[use_case] for use_case in self._use_cases])
         use_case, kind = self._parts[name]
+        if use_case in unfinished:
+            raise ValueError(f"{use_case} cannot run: {unfinished[use_case]}")
+        self._warn()
         composed: Pipeline = import_module(f"torchlane.pipelines.{KINDS[kind]}").create_pipeline(use_case)
         return composed
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._parts, "__default__"])
+        unfinished = self._unfinished()
+        self._warn()
+        names = [name for name, (use_case, _) in self._parts.items() if use_case not in unfinished]
+        return iter(names if unfinished else [*names, "__default__"])
 
     def __len__(self) -> int:
-        return len(self._parts) + 1
+        return len(list(iter(self)))
+
+    def _unfinished(self) -> dict[str, str]:
+        """Say what is wrong now: a registry may live longer than the fault."""
+        return self._config_loader().unfinished_use_cases() if self._config_loader else {}
+
+    def _warn(self) -> None:
+        if self._config_loader:
+            self._config_loader().warn()
 
 
 def _config_loader() -> UseCaseConfigLoader:

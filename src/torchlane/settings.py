@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import torchlane.workers  # noqa: F401 (a parallel runner's processes belong to the project)
 from torchlane.config import UseCaseConfigLoader
 from torchlane.hooks import RunHooks
 from torchlane.stages import LineageHooks

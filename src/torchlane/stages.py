@@ -67,11 +67,28 @@ def check_run(pipeline: Pipeline, catalog: Any) -> None:
     for use_case in sorted({str(node.namespace) for node in pipeline.nodes if _is_of_training(node)}):
         nodes = [node for node in pipeline.nodes if node.namespace == use_case and _is_of_training(node)]
         own = Pipeline(nodes)
+        _require_parent(use_case, own, pipeline, catalog)
         lineage, artifacts = Lineage(use_case, catalog), _artifacts(own.inputs())
         _require_inputs(lineage, own, catalog)
         remade = frozenset(_artifacts(own.all_outputs()))
         _require_agreement(lineage, artifacts, options_of(nodes, catalog.load), nodes, remade)
         _warn_of_changed_raw_files(lineage, artifacts, catalog)
+
+
+def _require_parent(use_case: str, own: Pipeline, pipeline: Pipeline, catalog: Any) -> None:
+    """Refuse to fine-tune a model that the same run trains: Kedro knows no order between the two."""
+    if f"{use_case}.parent" not in own.inputs() or f"params:{use_case}.fine_tuning" not in own.inputs():
+        return
+    options = catalog.load(f"params:{use_case}.fine_tuning")
+    parent = catalog.load(f"{use_case}.parent").place(options.parent)
+    for name in sorted(pipeline.all_outputs()):
+        written = getattr(catalog[name], "path", None) if name.endswith("model") and name in catalog else None
+        if written is not None and Path(written).resolve() == parent.resolve():
+            trained = name.partition(".")[0] + (".fine_tune" if name.endswith(".fine_tuned_model") else "")
+            raise ValueError(
+                f"{use_case}.fine_tune starts from {_shown(parent)}, which {trained} writes in the same run, and "
+                f"maybe later; run --pipelines={trained} first, and then --pipelines={use_case}.fine_tune"
+            )
 
 
 def options_of(nodes: Iterable[Node], load: Callable[[str], Any]) -> Values:

@@ -28,6 +28,30 @@ def test_url_that_is_none_is_refused_in_one_line(url):
         LedgerDataset(use_case="x", url=url).load()
 
 
+@pytest.mark.parametrize("in_credentials", [False, True])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "mysql",
+        "mysql+pymysql",
+        "mariadb",
+        "mariadb+mariadbconnector",
+        "mssql+pyodbc",
+        "oracle",
+        "duckdb",
+        "cockroachdb",
+    ],
+)
+def test_database_that_was_not_proven_is_refused_before_its_driver_is_asked_for(scheme, in_credentials):
+    url = f"{scheme}://user:secret@127.0.0.1:1/none"
+    place = {"credentials": {"url": url}} if in_credentials else {"url": url}
+    with pytest.raises(DatasetError, match="a ledger is kept in SQLite or PostgreSQL, not in") as caught:
+        LedgerDataset(use_case="x", **place).load()
+    assert scheme.split("+")[0] in str(caught.value)
+    assert "set path" in str(caught.value) and "postgresql+psycopg://" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
 def test_use_cases_share_a_database_and_do_not_see_each_other(tmp_path):
     url = f"sqlite:///{tmp_path}/ledger.sqlite"
     one, other = (LedgerDataset(use_case=name, url=url).load() for name in ("one", "other"))

@@ -7,7 +7,18 @@ Nothing here imports torch until a name of a torch class has to be checked.
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from torchlane.core.truth import require_no_truth
 
 from torchlane.core.levels import plain_level
 
@@ -25,6 +36,12 @@ class Options(BaseModel):
     """Frozen, with no key that is not declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        require_no_truth(value, cls.model_fields[str(info.field_name)].annotation)
+        return value
 
 
 def require_coverage(coverage: float) -> float:

@@ -83,6 +83,7 @@ def measure(
     _log(counts)
     if not len(rows):
         return {"all": {"rows": 0}, "weeks": {}, "models": {}, **counts}
+    _warn_of_unknown_labels(rows, model)
     week = pd.to_datetime(rows["scored_at"], utc=True).dt.strftime("%G-W%V")
     return {
         "all": _score(rows, model),
@@ -182,6 +183,16 @@ def _log(counts: dict[str, dict[str, int]]) -> None:
     )
 
 
+def _warn_of_unknown_labels(rows: pd.DataFrame, model: TrainedModel) -> None:
+    target = model.encoder.target
+    if target.task == "regression":
+        return
+    unknown = rows["truth"][~rows["truth"].isin(target.labels)]
+    if len(unknown):
+        shown = ", ".join(sorted(set(unknown)))
+        logger.warning("the truth of %d rows is a label that the model does not know: %s", len(unknown), shown)
+
+
 def _score(rows: pd.DataFrame, model: TrainedModel) -> dict[str, Any]:
     target = model.encoder.target
     if target.task == "regression":
@@ -196,7 +207,4 @@ def _score(rows: pd.DataFrame, model: TrainedModel) -> dict[str, Any]:
         probabilities = np.where(unknown[:, None], [1.0, 0.0], probabilities[:, :2])
         index = np.where(unknown, 1, index)
     scores = evaluation.score(model.task, torch.from_numpy(probabilities), torch.from_numpy(index))
-    if unknown.any():
-        shown = ", ".join(labels[len(target.labels) :])
-        logger.warning("the truth of %d rows is a label that the model does not know: %s", unknown.sum(), shown)
     return {**scores, "rows": len(rows), "unknown_label_rows": int(unknown.sum())}

@@ -13,6 +13,8 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from torchlane.datasets.torchvision_sources import files_of, read_part, source_of
+
 PARTS = ("train", "valid", "test")
 PREVIEW_SIDE = 64  # pixels of one image
 MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
@@ -96,22 +98,24 @@ class BundledDigitsDataset(RawImagesDataset):
 
 
 class TorchvisionImagesDataset(RawImagesDataset):
-    """A data set of torchvision with `data` and `targets`, such as MNIST or CIFAR10; downloaded if absent.
+    """A data set of torchvision, of those in `torchlane.datasets.torchvision_sources`; downloaded if absent.
 
     Args:
-        filepath: the folder that torchvision calls root; its files stand in `<filepath>/<name>/`.
+        filepath: the folder that torchvision calls root.
         name: the class of torchvision.datasets.
+        split: which of its splits, for EMNIST.
         metadata: for other tools, such as Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, name: str, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, name: str, split: str | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(metadata=metadata)
         self._root = Path(filepath)
-        self._name = name
+        self._name, self._split = name, split
+        self._source = source_of(name, split)
 
     @property
     def place(self) -> str:
-        return f"{_shown(self._root)}/{self._name}"
+        return _shown(self._root / self._source.place)
 
     def digest(self) -> str:
         return _digest(path.read_bytes() for path in self._files())
@@ -129,23 +133,16 @@ class TorchvisionImagesDataset(RawImagesDataset):
         return pd.concat(parts, ignore_index=True)
 
     def _read_part(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
-        from torchvision import datasets
-
-        if not hasattr(datasets, self._name):
-            raise DatasetError(f"'{self._name}' is no data set of torchvision.datasets; set name in the catalog")
-        make = getattr(datasets, self._name)
         try:
-            found = make(self._root, train=train, download=False)
+            return read_part(self._name, self._split, self._root, train, download=False)
         except Exception as error:
             if self._files():  # torchvision says no more than "not found" of a file that is cut off or missing
-                found = self._make_anew(make, train, f"has files that cannot be read ({_first_line(error)})")
+                problem = f"has files that cannot be read ({_first_line(error)})"
             else:
-                found = self._make_anew(make, train, "does not exist")
-        return np.asarray(found.data), np.asarray(found.targets)
-
-    def _make_anew(self, make: Any, train: bool, problem: str) -> Any:
+                is_there = (self._root / self._source.place).is_dir()
+                problem = f"has no files of {self._name}" if is_there else "does not exist"
         try:
-            return make(self._root, train=train, download=True)
+            return read_part(self._name, self._split, self._root, train, download=True)
         except Exception as error:  # whatever the network came up with
             raise DatasetError(
                 f"{self.place} {problem}, and {self._name} cannot be downloaded ({_first_line(error)}); "
@@ -153,7 +150,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
             ) from error
 
     def _files(self) -> list[Path]:
-        return sorted(path for path in (self._root / self._name).rglob("*") if path.is_file())
+        return files_of(self._source, self._root)
 
     def _exists(self) -> bool:
         return bool(self._files())

@@ -1,4 +1,4 @@
-"""What became of each file of an inbox, in any database that SQLAlchemy speaks to."""
+"""What became of each file of an inbox, in SQLite or PostgreSQL."""
 
 import socket
 import uuid
@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from torchlane.core.failures import CouldNotStartError
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring import Claim, ClaimLostError, InboxFile, Result, Sighting
+from torchlane.datasets.databases import require_database
 
 BUSY_SECONDS = 60  # how long a job waits while another one writes
 MOST_CHARACTERS = 2000  # of a reason or note
@@ -80,7 +81,7 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
     Args:
         use_case: whose files; several may share a database.
         path: of an SQLite file, which needs no server but serves one machine.
-        url: of SQLAlchemy, for any other database.
+        url: of SQLAlchemy, for SQLite or PostgreSQL; no other database has been proven to score each row once.
         credentials: its `url` takes the place of `url`, and stands in no catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -129,7 +130,7 @@ class SQLLedger:
         self._use_case = use_case
         self.job = f"{socket.gethostname()} {uuid.uuid4().hex[:12]}"
         parsed = sql.make_url(url)
-        self._is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._is_sqlite = require_database(parsed) == "sqlite"
         if self._is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = sql.create_engine(

@@ -1,0 +1,83 @@
+"""Data sets of torchvision that can be read: where each keeps its files, and how its arrays are laid out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from kedro.io import DatasetError
+
+EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One class of torchvision.datasets.
+
+    `place` is its folder below the one that torchvision calls root, `files` a pattern below that. The class takes
+    `part_argument` for train or test, has the labels in the attribute `labels`, and images of several channels in
+    the order of image files unless it has their `channels_first`.
+    """
+
+    place: str
+    files: str = "**/*"
+    part_argument: str = "train"
+    labels: str = "targets"
+    channels_first: bool = False
+    splits: tuple[str, ...] = ()  # one of which has to be named
+
+
+SOURCES = {
+    **{name: Source(place=name) for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST")},
+    "EMNIST": Source(place="EMNIST", splits=EMNIST_SPLITS),
+    "USPS": Source(place=".", files="usps*.bz2"),
+    "SVHN": Source(place=".", files="t*_32x32.mat", part_argument="split", labels="labels", channels_first=True),
+    # Their files are pickles, of which torchvision opens those alone that have the MD5 of the published ones.
+    "CIFAR10": Source(place="cifar-10-batches-py"),
+    "CIFAR100": Source(place="cifar-100-python"),
+}
+
+
+def source_of(name: str, split: str | None) -> Source:
+    """Find a source by the name of its class.
+
+    Raises:
+        DatasetError: there is none, or `split` does not go with it.
+    """
+    source = SOURCES.get(name)
+    if source is None:
+        raise DatasetError(
+            f"'{name}' is no data set of torchvision that can be read here; there are {', '.join(SOURCES)}; "
+            f"save the images of another into one sub-folder a class, for torchlane.datasets.images.ImageFolderDataset"
+        )
+    if source.splits and split not in source.splits:
+        raise DatasetError(f"{name} needs one of its splits, not {split!r}; set split: {', '.join(source.splits)}")
+    if split is not None and not source.splits:
+        raise DatasetError(f"{name} has no splits; leave split: {split} out")
+    return source
+
+
+def files_of(source: Source, root: Path) -> list[Path]:
+    """List what there is of a source, in alphabetical order."""
+    return sorted(path for path in (root / source.place).glob(source.files) if path.is_file())
+
+
+def read_part(name: str, split: str | None, root: Path, train: bool, download: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Read one part: images uint8 (n, height, width) or (n, height, width, channels), and a label each.
+
+    Raises whatever torchvision does where the files are missing or damaged.
+    """
+    from torchvision import datasets
+
+    source = source_of(name, split)
+    part: dict[str, Any] = {"train": train} if source.part_argument == "train" else {"split": _part(train)}
+    chosen = {"split": split} if split is not None else {}
+    found = getattr(datasets, name)(root, **part, **chosen, download=download)
+    images, labels = np.asarray(found.data), np.asarray(getattr(found, source.labels))
+    if source.channels_first:
+        images = images.transpose(0, 2, 3, 1)
+    return images, labels[:, 0] if labels.ndim == 2 else labels  # QMNIST: the class, then writer and more
+
+
+def _part(train: bool) -> str:
+    return "train" if train else "test"

@@ -1,0 +1,173 @@
+"""Files of parameters, read one by one: a fault in one of them leaves the use cases of the others at work."""
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml.error import MarkedYAMLError, YAMLError
+
+SUFFIXES = (".yml", ".yaml", ".json")
+
+
+class ParameterFilesLoader(OmegaConfigLoader):
+    """Kedro's loader, but for parameters: each file, and then each block, is read by itself.
+
+    A file `parameters/<use_case>.yml` holds the block of its use case and no other. What is wrong with a file
+    is kept in `unfinished`, a line a use case. Of a use case that stands there no block is given.
+
+    Raises:
+        ValueError: on reading the parameters, where a file of parameters beside that folder cannot be read.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self.unfinished: dict[str, str] = {}
+        super().__init__(*args, **kwargs)
+
+    def use_cases(self) -> list[str]:
+        """Name the use cases of base and the run's environment, in alphabetical order."""
+        return sorted({path.stem for path in self._parameter_files()})
+
+    def _parameter_files(self) -> Iterable[Path]:
+        for env in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
+            folder = Path(self.conf_source) / env / "parameters"
+            for path in sorted(folder.glob("*")):
+                if path.suffix in SUFFIXES and not path.name.startswith("."):  # still being written
+                    yield path
+
+    def _refuse(self, use_case: str, reason: str) -> None:
+        self.unfinished.setdefault(use_case, reason)
+
+    def _refuse_block(self, name: str, reason: str) -> None:
+        if name not in self.use_cases():  # a setting of all
+            raise ValueError(reason)
+        self._refuse(name, reason)
+
+    def _read_dir_configs(
+        self, conf_path: str, patterns: list[str], key: str, processed_files: set[Path], *args: Any
+    ) -> dict[Path, DictConfig]:
+        if key != "parameters":
+            return super()._read_dir_configs(conf_path, patterns, key, processed_files, *args)
+        super()._read_dir_configs(conf_path, [], key, processed_files, *args)  # whether there is the folder
+        found = (Path(each) for pattern in patterns for each in self._fs.glob(f"{conf_path}/{pattern}"))
+        files: dict[Path, DictConfig] = {}
+        for path in sorted(set(found)):
+            if self._is_hidden(str(path)) or not self._is_valid_config_path(path):
+                continue
+            processed_files.add(path)
+            try:
+                files[path] = self._read_file(path)
+            except ValueError as error:
+                self._refuse_file(path, str(error))
+        for path, config in files.items():
+            self._check_names(path, config)
+        self._check_overlaps(files)
+        return files
+
+    def _read_file(self, path: Path) -> DictConfig:
+        shown = shown_path(path)
+        try:
+            with self._fs.open(path.as_posix()) as stream:
+                text = stream.read().decode("utf-8")
+            config = OmegaConf.load(io.StringIO(text))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+        except MarkedYAMLError as error:
+            raise ValueError(f"{shown} is no YAML: {_fault_in_yaml(error)}; mend or remove it") from error
+        except (YAMLError, OmegaConfBaseException, OSError, ValueError, TypeError) as error:
+            raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; mend or remove it") from error
+        if not isinstance(config, DictConfig):
+            raise ValueError(f"{shown} must hold options by name; it holds a list")
+        return config
+
+    def _refuse_file(self, path: Path, reason: str) -> None:
+        if not self._is_of_use_case(path):
+            raise ValueError(reason)
+        self._refuse(path.stem, reason)
+
+    def _is_of_use_case(self, path: Path) -> bool:
+        return path.parent.name == "parameters" and path.stem in self.use_cases()
+
+    def _check_names(self, path: Path, config: DictConfig) -> None:
+        if not self._is_of_use_case(path):
+            return
+        for name in map(str, config):
+            if name != path.stem and name not in self["globals"]:
+                reason = f"'{name}' in {shown_path(path)}: a file there holds the options of its own use case"
+                way_out = f"name the block {path.stem}, or move it to {path.with_stem(name).name}"
+                for use_case in (path.stem, name):
+                    self._refuse(use_case, f"{reason}, {path.stem}; {way_out}")
+
+    def _check_overlaps(self, files: Mapping[Path, DictConfig]) -> None:
+        """Refuse options that two files of an environment set."""
+        owners: dict[str, Path] = {}
+        for path, config in files.items():
+            for option in self._get_all_keys(_as_text(OmegaConf.to_container(config, resolve=False))):
+                other = owners.setdefault(option, path)
+                if other != path:
+                    places = f"{shown_path(other)} and {shown_path(path)}"
+                    self._refuse_block(option.split(".")[0], f"{option} is set in {places}; leave one of them out")
+
+    def _merge_and_resolve(self, key: str, config_per_file: Mapping[Path, DictConfig]) -> dict[str, Any]:
+        if key != "parameters" or not config_per_file:
+            return super()._merge_and_resolve(key, config_per_file)
+        merged: Any = OmegaConf.unsafe_merge(*config_per_file.values(), self.runtime_params)
+        resolved: dict[str, Any] = {}
+        for name in map(str, merged):
+            try:
+                node = merged[name]
+                resolved[name] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+            except OmegaConfBaseException as error:
+                reason = f"'{name}' in {self._place(name)} refers to what is not there: {in_one_line(error)}"
+                if name in self.runtime_params:
+                    raise ValueError(reason) from error
+                self._refuse_block(name, reason)
+        return resolved
+
+    def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
+        if key != "parameters":
+            return super()._merge_configs(config, env_config, key, env_path)
+        merged: dict[str, Any] = {}
+        for name in dict.fromkeys((*config, *env_config)):
+            if name in self.unfinished:
+                continue
+            base, env = ({name: each[name]} if name in each else {} for each in (config, env_config))
+            try:
+                merged |= super()._merge_configs(base, env, key, env_path)
+            except (OmegaConfBaseException, TypeError) as error:
+                self._refuse_block(name, f"'{name}' in {self._place(name)} does not fit: {in_one_line(error)}")
+        return merged
+
+    def _place(self, *keys: str) -> str:
+        """Say where a user set a parameter, or could."""
+        given: Any = self.runtime_params
+        for key in keys:
+            given = given.get(key) if isinstance(given, Mapping) else None
+        if given is not None:
+            return "--params"
+        files = [shown_path(path) for path in self._parameter_files() if path.stem == keys[0]]
+        return " or ".join(files) or f"{self.conf_source}/*/parameters"
+
+
+def _fault_in_yaml(error: MarkedYAMLError) -> str:
+    mark = error.problem_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{place}{error.problem or error.context}"
+
+
+def _as_text(content: Any) -> Any:
+    """Name what stands in a file by text: YAML has numbers as names too."""
+    return {str(key): _as_text(value) for key, value in content.items()} if isinstance(content, dict) else content
+
+
+def in_one_line(error: Exception) -> str:
+    """Give the first line of an error's text."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def shown_path(path: Path) -> str:
+    """Write a path as a user would, from the working folder where it lies in it."""
+    return str(path).removeprefix(f"{Path.cwd()}/")
