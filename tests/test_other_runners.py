@@ -15,7 +15,7 @@ from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 UNFINISHED = ["zoo.history", "zoo.metrics", "zoo.model"]  # a kill came before these were written
 QUICK = {"zoo": {"training": {"epochs": 2, "members": 2}, "prediction": {"settle_seconds": 0}}}

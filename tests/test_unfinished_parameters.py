@@ -16,7 +16,7 @@ from torchlane.config import UseCaseConfigLoader
 from torchlane.core.options import SECTIONS, ColumnOptions, DriftOptions, LossOptions, Options
 from torchlane.pipeline_registry import Pipelines
 
-from .conftest import PROJECT, run_command
+from .commands import PROJECT, run_command
 
 DATA = "data: {task: regression, target: price, columns: {size: {kind: number}}}"
 FAULTS = {

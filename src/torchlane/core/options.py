@@ -18,9 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from torchlane.core.truth import require_no_truth
-
 from torchlane.core.levels import plain_level
+from torchlane.core.truth import require_no_truth
 
 Part = Literal["train", "valid", "test"]
 TaskName = Literal["regression", "binary", "multiclass"]
