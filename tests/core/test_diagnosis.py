@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -90,8 +91,9 @@ def test_learning_rate_of_100_is_too_high(labelled):
 def test_losses_that_rise_count_unless_they_are_next_to_nothing(toy_tensors, size, found):
     training = TrainingOptions.model_validate(HEALTHY)
     observer = Observer(DiagnosisOptions(overfit_steps=0))
-    network = build_model(ModelOptions(widths=[16]), 3, 1)
-    observer.begin(network, toy_tensors[0], Objective.of(NUMBER, training.loss), training)
+    objective = Objective.of(NUMBER, training.loss)
+    build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+    observer.begin(make_members(build, *toy_tensors, objective, training, CPU)[0])
     losses = [observer.start_loss * size * factor for factor in (1.0, 2.0, 1.0, 2.0, 1.0, 2.0)]
     history = pd.DataFrame({"train_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
     assert names(diagnose(observer, history, NUMBER, "")) == found
