@@ -48,7 +48,7 @@ def as_written(array: pa.Array, name: str) -> pa.Array:
     array = unwrapped(array)
     array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     kind = array.type
-    is_number = _is_exact(kind) or _is_inexact(kind) and not pa.types.is_float16(kind)
+    is_number = _is_exact(kind) or (_is_inexact(kind) and not pa.types.is_float16(kind))
     is_time = pa.types.is_temporal(kind) and not pa.types.is_duration(kind)
     if is_number or is_time or _is_text(kind) or pa.types.is_null(kind):
         return array
