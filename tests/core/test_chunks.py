@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 from torchlane.core.chunks import ChunkScorer
 from torchlane.core.options import DataOptions
@@ -108,6 +109,35 @@ def test_keys_go_into_the_predictions_as_they_are(toy_rows, toy_data):
     scored = ChunkScorer(model, keys=["id"]).score(chunk_of(rows))
     assert scored.predictions.column_names == ["row", "id", "prediction", "spread", "low", "high"]
     assert scored.predictions["id"].to_pylist() == ["a", "0007"]
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (pa.array([bytes(16), None], pa.uuid()), ["00000000-0000-0000-0000-000000000000", None]),
+        (pa.array(["a", None], pa.string_view()), ["a", None]),
+        (pa.array([b"a", None]), ["a", None]),
+        (pa.array([60, None], pa.duration("s")), ["0 days 00:01:00", None]),
+        (pa.array(np.array([0.1, np.nan], dtype="f2")), ["0.1", None]),
+        (pa.array([2**53 + 1, None]), [2**53 + 1, None]),
+        (pa.array(["a", None]).dictionary_encode(), ["a", None]),
+    ],
+    ids=lambda each: str(each.type) if isinstance(each, pa.Array) else "",
+)
+def test_key_of_any_type_can_be_written_and_a_feature_of_it_be_read(toy_rows, toy_data, values, written):
+    model = train_on(toy_rows, toy_data)
+    table = pa.table({"size": ["1", "2"], "place": values, "id": values})
+    predictions = ChunkScorer(model, keys=["id"]).score(Chunk(np.arange(1, 3), table)).predictions
+    assert predictions["id"].to_pylist() == written
+    csv.write_csv(predictions, pa.BufferOutputStream())
+    expected = model.predict(pd.DataFrame({"size": ["1", "2"], "place": [written[0], None]}))
+    np.testing.assert_array_equal(predictions["prediction"].to_numpy(), expected["prediction"])
+
+
+def test_key_of_lists_is_refused_by_name_and_type(toy_rows, toy_data):
+    chunk = Chunk(np.arange(1, 2), pa.table({"size": ["1"], "place": ["sea"], "id": [[1]]}))
+    with pytest.raises(ValueError, match="'id' holds list<item: int64>, which is not one value .* and prediction.keys"):
+        ChunkScorer(train_on(toy_rows, toy_data), keys=["id"]).score(chunk)
 
 
 def test_missing_column_is_named_and_extra_ones_are_listed(toy_rows, toy_data):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -153,3 +154,14 @@ def test_parts_without_rows_have_no_scores(toy_rows, toy_data):
     metrics, predictions = evaluate(model, tensors, clean, splits)
     assert (metrics["valid"], metrics["test"], metrics["baseline"]) == ({}, {}, {})
     assert predictions.empty
+
+
+def test_log_says_what_is_not_defined(toy_rows, toy_data, caplog):
+    caplog.set_level("INFO")
+    model = train_on(toy_rows, toy_data)
+    clean, _ = check_rows(toy_rows, toy_data)
+    splits = split_rows(clean, toy_data, SplitOptions())
+    clean.loc[clean["row"].isin(splits.loc[splits["part"] == "test", "row"]), "price"] = 7.0
+    tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
+    assert evaluate(model, tensors, clean, splits)[0]["baseline"]["r2_score"] is None
+    assert re.search(r"test r2_score undefined, mean_absolute.* \(constant: r2_score undefined\)", caplog.text)

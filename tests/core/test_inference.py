@@ -219,6 +219,17 @@ class Bomb:
         return (pytest.fail, ("a pickle was loaded",))
 
 
+def test_column_that_stands_twice_is_named(model, toy_rows):
+    with pytest.raises(ValueError, match="column 'place' stands 2 times in the table; rename or drop one"):
+        model.predict(pd.concat([toy_rows, toy_rows[["place"]]], axis=1))
+
+
+@pytest.mark.parametrize("made", [pa.Table.from_pandas, pd.DataFrame.to_numpy, pd.DataFrame.to_dict])
+def test_what_is_no_frame_is_refused_with_the_columns_that_one_needs(model, toy_rows, made):
+    with pytest.raises(ValueError, match=r"takes a pandas DataFrame, not a \w+; .* the columns size, place"):
+        model.predict(made(toy_rows))
+
+
 def test_pickle_in_place_of_a_model_is_refused_and_not_loaded(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(pickle.dumps(Bomb()))

@@ -90,6 +90,27 @@ def test_wrong_optimizer_arguments_are_refused(arguments, message):
         OptimizerOptions.model_validate(arguments)
 
 
+@pytest.mark.parametrize(
+    ("made", "name", "arguments"),
+    [
+        (OptimizerOptions, "AdamW", {"weight_decay": True}),
+        (OptimizerOptions, "AdamW", {"betas": [0.9, False]}),
+        (OptimizerOptions, "SGD", {"momentum": True}),
+        (SchedulerOptions, "StepLR", {"step_size": True}),
+        (SchedulerOptions, "MultiStepLR", {"milestones": [True]}),
+        (SchedulerOptions, "OneCycleLR", {"max_lr": True}),
+    ],
+)
+def test_no_argument_takes_true_or_false_for_a_number(made, name, arguments):
+    with pytest.raises(ValueError, match=f"{name}: {next(iter(arguments))}: a number is needed, not (true|false)"):
+        made(name=name, arguments=arguments)
+
+
+def test_argument_that_is_true_or_false_takes_it():
+    assert OptimizerOptions(name="SGD", arguments={"nesterov": True, "momentum": 0.9, "foreach": False})
+    assert SchedulerOptions(name="OneCycleLR", arguments={"cycle_momentum": False, "three_phase": True})
+
+
 def test_wrong_optimizer_value_is_refused_with_its_arguments():
     with pytest.raises(ValueError, match=r"optimizer AdamW does not take {'weight_decay': -1}: Invalid weight_decay"):
         make_optimizer([nn.Parameter(torch.zeros(1))], OptimizerOptions(arguments={"weight_decay": -1}), 0.1)

@@ -64,6 +64,10 @@ def typed(values: list[object], kind: pa.DataType) -> pd.Series:
         (pd.Series(["a", None], dtype="string"), ["a", None]),
         (of_arrow(pa.array(["a", None]).dictionary_encode()), ["a", None]),
         (of_arrow(pa.nulls(2)), [None, None]),
+        (of_arrow(pa.array([uuid.UUID(int=5).bytes, None], pa.uuid())), [str(uuid.UUID(int=5)), None]),
+        (of_arrow(pa.array(["a", None], pa.json_())), ["a", None]),
+        (of_arrow(pa.array([1, None], pa.bool8())), ["True", None]),
+        (of_arrow(pa.array(["a", None], pa.string_view())), ["a", None]),
         (pd.Series([uuid.UUID(int=5), pd.NA, pd.NaT], dtype=object), [str(uuid.UUID(int=5)), None, None]),
     ],
 )

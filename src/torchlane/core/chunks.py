@@ -22,7 +22,7 @@ from torchlane.core.inference import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
 from torchlane.core.raw_rows import Chunk
 from torchlane.core.rows import ROW, read_column
-from torchlane.core.values import as_texts, of_arrow, require_single_values
+from torchlane.core.values import as_texts, as_written, of_arrow, require_single_values, unwrapped
 
 MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
 
@@ -120,9 +120,7 @@ class ChunkScorer:
         predicted = predicted.take(pa.array(index)) if index is not None else predicted
         columns = {ROW: pa.array(chunk.rows[kept])}
         for key in self.keys:
-            values = chunk.table[key].combine_chunks()
-            values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-            columns[key] = values.filter(pa.array(kept))
+            columns[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
         columns |= {name: predicted[name] for name in predicted.column_names}
         n_rejected = len(chunk.broken) + int((~kept).sum())
         return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts)
@@ -131,7 +129,7 @@ class ChunkScorer:
         return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
 
     def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
-        array = values.combine_chunks()
+        array = unwrapped(values.combine_chunks())
         require_single_values(array.type, encoder.name)
         array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
         distinct, codes = array.dictionary, array.indices

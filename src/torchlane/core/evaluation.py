@@ -61,10 +61,10 @@ def evaluate(
         constant = metrics["baseline"][primary]
         logger.log(
             logging.DEBUG if quiet else logging.INFO,
-            "evaluation: test %s (constant: %s %.4g), %d rows of %s",
-            ", ".join(f"{name} {value:.4g}" for name, value in metrics["test"].items() if value is not None),
+            "evaluation: test %s (constant: %s %s), %d rows of %s",
+            ", ".join(f"{name} {shown_score(value)}" for name, value in metrics["test"].items()),
             primary,
-            math.nan if constant is None else constant,
+            shown_score(constant),
             metrics["rows"]["test"],
             metrics["data"],
         )
@@ -75,6 +75,11 @@ def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
     """Compute a task's metrics; see `Task` for the shapes. None where a metric is not defined."""
     scores = {name: task.score(name, prediction, truth) for name in task.metrics}
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def shown_score(value: float | None) -> str:
+    """Write a score for the log."""
+    return "undefined" if value is None else f"{value:.4g}"
 
 
 def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> Scores:

@@ -141,8 +141,14 @@ class TrainedModel:
         `probability_<label>` each.
 
         Raises:
-            ValueError: a column is missing, a row breaks a rule of its column, or `coverage` is no share.
+            ValueError: `rows` is no DataFrame, a column is missing or stands there twice, a row breaks a rule of
+                its column, or `coverage` is no share.
         """
+        if not isinstance(rows, pd.DataFrame):
+            columns = ", ".join(self.data.feature_columns)
+            raise ValueError(
+                f"predict takes a pandas DataFrame, not a {type(rows).__name__}; give it one with the columns {columns}"
+            )
         clean, rejected = apply_rules(rows, self.data.feature_columns, self.data.missing_values)
         if len(rejected):
             first = rejected.iloc[0]

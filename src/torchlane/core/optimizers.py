@@ -1,14 +1,15 @@
 """Optimizers and schedulers of torch by name, and why some do not fit."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_type_hints
 
 import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from torchlane.core.options import OptimizerOptions, SchedulerOptions
+from torchlane.core.truth import require_no_truth
 
 UNFIT_OPTIMIZERS: Mapping[str, str] = {
     "LBFGS": "it needs a closure that evaluates the loss several times a step",
@@ -30,7 +31,7 @@ RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the w
 
 
 def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no optimizer of torch.optim, does not fit, or takes no such argument.
+    """Refuse what is no optimizer of torch.optim, does not fit, or takes no such argument or value.
 
     Raises:
         ValueError: with the reason and the choices.
@@ -183,6 +184,12 @@ def _check_arguments(what: str, made: type[Any], ours: Mapping[str, Any], given:
     except TypeError as error:
         choices = ", ".join(name for name in signature.parameters if name not in ours)
         raise ValueError(f"{what}: {error}; its arguments are {choices}") from error
+    hints = get_type_hints(made.__init__, localns={each.__name__: each for each in (Callable, Iterable, Sequence)})
+    for name, value in given.items():
+        try:
+            require_no_truth(value, hints.get(name))
+        except ValueError as error:
+            raise ValueError(f"{what}: {name}: {error}") from error
 
 
 def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: list[float]) -> dict[str, Any]:

@@ -97,11 +97,14 @@ def apply_rules(
     The second has a line for each broken rule: `row`, `column`, `value` as it stood, `rule`.
 
     Raises:
-        ValueError: a column is missing.
+        ValueError: a column is missing or stands there twice.
     """
     for name in columns:
         if name not in raw_rows:
             raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
+        if raw_rows[name].ndim > 1:
+            n_times = raw_rows[name].shape[1]
+            raise ValueError(f"column '{name}' stands {n_times} times in {place_of(raw_rows)}; rename or drop one")
     typed = {}
     torn = find_torn(raw_rows)
     whole = np.ones(len(raw_rows), dtype=bool)

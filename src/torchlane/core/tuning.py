@@ -57,6 +57,7 @@ AS_GIVEN = "as given"  # stands in the leaderboard for what has no value of its 
 RECORD = "record"  # the name under which Optuna keeps what became of a trial
 Direction = Literal["maximize", "minimize"]
 Found = tuple[Chosen, pd.DataFrame, Importances]  # what changed, the trials, the importance of each option
+WAY_OUT = "set another split.seed or split.valid_fraction, or tuning.trials to 0"
 LEADERBOARD = ("trial", "state", "value", "epochs", "seconds", "error")
 
 
@@ -411,7 +412,7 @@ class _Search:
         error = next((outcome["error"] for outcome in outcomes if outcome["error"]), "")
         value = math.nan if error else _mean([outcome["kept"][name] for outcome in outcomes])
         if not error and not math.isfinite(value):
-            error = f"{self._ground.metric} is not defined on valid"
+            error = f"{self._ground.metric} is not defined on valid, as where its rows have one target; {WAY_OUT}"
         rungs = {}
         for epoch in _rungs(self._ground.options):
             reached = [outcome for outcome in outcomes if len(outcome["history"]) >= epoch]

@@ -6,6 +6,7 @@ that 0.1 as float32 is 0.1.
 """
 
 import datetime
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -17,13 +18,41 @@ import pyarrow.compute as pc
 from torchlane.core.levels import RESPELT, plain_level, plain_number
 
 MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # say "missing" in a number column, in any case
-WAY_OUT = "leave the column out of data.columns, or write each of its parts into a column of its own"
+WAY_OUT = "leave the column out of data.columns and prediction.keys, or write its parts as plain columns"
 CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 
 
 def of_arrow(values: pa.Array | pa.ChunkedArray, name: str = "") -> pd.Series:
     """Give an Arrow column to pandas with the type that it has, which pandas would else infer anew."""
     return pd.Series(values, dtype=pd.ArrowDtype(values.type), name=name)
+
+
+def unwrapped(array: pa.Array) -> pa.Array:
+    """Give values of an extension type, and views of text, as what they are: uuid and JSON as text, bool8 as bool."""
+    kind = array.type
+    if isinstance(kind, pa.UuidType):
+        return pa.array([None if each is None else str(uuid.UUID(bytes=each)) for each in array.storage.to_pylist()])
+    if isinstance(kind, pa.BaseExtensionType):
+        return array.storage.cast(pa.bool_()) if isinstance(kind, pa.Bool8Type) else array.storage
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        return array.cast(pa.string() if pa.types.is_string_view(kind) else pa.binary())
+    return array
+
+
+def as_written(array: pa.Array, name: str) -> pa.Array:
+    """Give keys as predictions list them: numbers, text and times as they are, and as text what CSV has no form for.
+
+    Raises:
+        ValueError: as for `as_texts`.
+    """
+    array = unwrapped(array)
+    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    kind = array.type
+    is_number = _is_exact(kind) or (_is_inexact(kind) and not pa.types.is_float16(kind))
+    is_time = pa.types.is_temporal(kind) and not pa.types.is_duration(kind)
+    if is_number or is_time or _is_text(kind) or pa.types.is_null(kind):
+        return array
+    return pa.array(as_texts(of_arrow(array, name)), pa.string(), from_pandas=True)
 
 
 def as_texts(values: pd.Series) -> pd.Series:
@@ -125,7 +154,7 @@ def _arrow(values: pd.Series) -> pa.Array | None:
     dtype: Any = values.dtype
     if isinstance(dtype, pd.ArrowDtype):
         array = pa.array(values.array)
-        array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        array = unwrapped(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
         return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if isinstance(dtype, np.dtype) and dtype.kind in "biufmM" and dtype.itemsize <= np.dtype(np.float64).itemsize:
         return pa.array(values.to_numpy().astype(dtype.newbyteorder("="), copy=False), from_pandas=True)
@@ -159,7 +188,7 @@ def _text(array: pa.Array, name: Any) -> pa.Array:
     try:
         return array.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"column '{name}' holds {kind}, which cannot be read as text: {error}") from error
+        raise ValueError(f"column '{name}' holds {kind}, which cannot be read as text: {error}; {WAY_OUT}") from error
 
 
 def _plain_times(array: pa.Array) -> pa.Array:

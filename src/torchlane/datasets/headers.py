@@ -44,12 +44,13 @@ def read_header(start: bytes, place: str) -> Header:
         raise ValueError(f"{place} is empty; it needs a header and rows")
     if len(start) >= HEADER_BYTES and text.endswith(header):
         raise ValueError(f"{place} is no table: its header is longer than {HEADER_BYTES >> 10} KiB")
-    if header.count('"') % 2:
-        raise ValueError(f"a quote is left open in the header of {place}; a header is one line")
     separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([header], delimiter=each))))
     if separator != ",":
         logger.info("%s: the fields stand between %r", place, separator)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    read = next(csv.reader([f"{header}\n"], delimiter=separator))
+    if read[-1].endswith("\n"):  # the line's end has become part of a name
+        raise ValueError(f"a quote is left open in the header of {place}; a header is one line")
+    names = [name.strip() for name in read]
     names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchlane.core.checkpoints import CheckpointStore, NoCheckpoints
 from torchlane.core.encoders import TargetEncoder, fit_encoder
-from torchlane.core.evaluation import Scores, score
+from torchlane.core.evaluation import Scores, score, shown_score
 from torchlane.core.inference import TrainedModel
 from torchlane.core.learning import Lesson, train_models
 from torchlane.core.options import (
@@ -213,15 +213,11 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
     else:
         logger.info(
             "on the parent's own %d test rows: %s of the parent %s, of the fine-tuned model %s",
-            forgetting["rows"], primary, _number(forgetting["parent"].get(primary)),
-            _number(forgetting["fine_tuned"].get(primary)),
+            forgetting["rows"], primary, shown_score(forgetting["parent"].get(primary)),
+            shown_score(forgetting["fine_tuned"].get(primary)),
         )  # fmt: skip
     if known:
         logger.warning("%d of the held-out new rows stand in the parent's train part, so its score is flattered", known)
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4g}"
 
 
 def _mean_and_spread(values: pd.Series) -> dict[str, float]:
