@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from torchlane.core.options import SECTIONS, DataOptions
-from torchlane.core.space import Recipe, resolve_space
+from torchlane.core.search.space import Recipe, resolve_space
 
 from .commands import PROJECT, run_command
 from .test_runs import PUBLIC
