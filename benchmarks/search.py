@@ -32,11 +32,11 @@ from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.model.trained import build_network
-from torchlane.core.options import SECTIONS
+from torchlane.core.options import SECTIONS, Recipe
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
 from torchlane.core.search.given import held_values
-from torchlane.core.search.space import Recipe, read_values, resolve_space
+from torchlane.core.search.space import read_values, resolve_space
 from torchlane.core.search.tuning import Ground, choose_options
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit

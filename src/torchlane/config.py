@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
-from torchlane.core.search.space import SECTIONS as SEARCHED
-from torchlane.core.search.space import is_option
+from torchlane.core.options.searchable import SEARCHED, is_option
 from torchlane.parameter_files import ParameterFilesLoader
 
 logger = logging.getLogger(__name__)

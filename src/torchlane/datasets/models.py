@@ -8,8 +8,8 @@ from kedro_datasets._typing import JSONPreview
 from torchlane.core.encoding.encoders import Encoder
 from torchlane.core.model import trained as inference
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options import Recipe
 from torchlane.core.search.chosen import Chosen, read_chosen
-from torchlane.core.search.space import Recipe
 from torchlane.datasets.files import FileDataset
 
 

@@ -1,13 +1,13 @@
 import pytest
 
 from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder, fit_encoder
+from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, train_model, with_members
+from torchlane.core.model.profile import summarise_training
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
-from torchlane.core.rows.images import ImageEncoder
-from torchlane.core.scoring import drift
 
 TARGET = TargetEncoder(name="y", task="regression")
 NUMBER = NumberEncoder(name="x", encoding="z_score", median=0.0, quantiles=(0.0, 1.0), missing=0, flagged=False)
@@ -48,9 +48,7 @@ def test_profile_of_predictions_is_that_of_valid_and_of_train_only_where_there_i
     training = TrainingOptions(epochs=20, members=2, learning_rate=0.01)
     model, _ = train_model(Lesson(train, valid, encoder, training), data, ModelOptions(), NoCheckpoints())
     of_train, of_valid = (
-        drift.summarise_training(
-            len(train), model.describe_predictions(part.tensors[0])["prediction"], encoder.target.labels
-        )
+        summarise_training(len(train), model.describe_predictions(part.tensors[0])["prediction"], encoder.target.labels)
         for part in (train, valid)
     )
     assert of_train != of_valid

@@ -2,17 +2,10 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 
-from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions, TuningOptions
+from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, Recipe, TrainingOptions, TuningOptions
+from torchlane.core.options.searchable import known_options
 from torchlane.core.search.given import held_values
-from torchlane.core.search.space import (
-    Recipe,
-    distributions_of,
-    grid_size,
-    grid_values,
-    known_options,
-    read_values,
-    resolve_space,
-)
+from torchlane.core.search.space import distributions_of, grid_size, grid_values, read_values, resolve_space
 
 
 def recipe(model: dict | None = None, training: dict | None = None, encoding: dict | None = None) -> Recipe:

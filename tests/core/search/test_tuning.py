@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks.named import trust
-from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions, TuningOptions
+from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, Recipe, TrainingOptions, TuningOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import split_rows
 from torchlane.core.search import tuning
 from torchlane.core.search.chosen import apply_chosen, no_change
 from torchlane.core.search.given import given_values, held_values
-from torchlane.core.search.space import Recipe, resolve_space
+from torchlane.core.search.space import resolve_space
 from torchlane.core.search.tuning import Ground, choose_options
 from torchlane.core.training.members import Outcome
 from torchlane.core.training.optimizers import optimizer_defaults, scheduler_defaults

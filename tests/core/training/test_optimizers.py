@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from torchlane.core.options import OptimizerOptions, SchedulerOptions
-from torchlane.core.training.optimizers import UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS, Schedule, make_optimizer
+from torchlane.core.options.torch_names import UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS
+from torchlane.core.training.optimizers import Schedule, make_optimizer
 
 OPTIMIZERS = sorted(
     name

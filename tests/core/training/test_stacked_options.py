@@ -24,10 +24,13 @@ from torchlane.core.options import (
     DataOptions,
     LossOptions,
     OptimizerOptions,
+    Recipe,
     SchedulerOptions,
     TrainingOptions,
 )
-from torchlane.core.search.space import OPEN, SECTIONS, Recipe, default_space, known_options
+from torchlane.core.options.searchable import OPEN, known_options
+from torchlane.core.options.searchable import SEARCHED as SECTIONS
+from torchlane.core.search.space import default_space
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit, group_alike
 from torchlane.core.training.members import Member, make_members

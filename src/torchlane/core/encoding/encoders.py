@@ -1,6 +1,5 @@
 """From clean rows to float32 features and targets, and back: fitted on train alone, stored as JSON."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -9,8 +8,9 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding, TaskName
-from torchlane.core.rows.images import ImageEncoder
+from torchlane.core.rows.levels import natural_order, restore_labels
 
 QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
 
@@ -301,36 +301,6 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
             columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
     return Encoder(columns=tuple(columns), target=target)
-
-
-def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
-    """Order levels by value where all are numbers, else by alphabet.
-
-    >>> natural_order(["100", "50", "0"]), natural_order(["MI", "EN"])
-    (('0', '50', '100'), ('EN', 'MI'))
-    """
-    alphabetical = sorted(levels)
-    try:
-        values = [float(level) for level in alphabetical]
-    except ValueError:
-        return tuple(alphabetical)
-    if not np.isfinite(values).all():
-        return tuple(alphabetical)
-    return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
-
-
-def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
-    """Give labels the type that they had in the file: bool or int64 where all those `among` have it, else text.
-
-    >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
-    ([3, 1], ['007'])
-    """
-    texts, known = list(labels), set(among)
-    if known <= {"False", "True"}:
-        return np.array([text == "True" for text in texts], dtype=bool)
-    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
-        return np.array(texts, dtype=object).astype(np.int64)
-    return np.array(texts, dtype=object)
 
 
 def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:

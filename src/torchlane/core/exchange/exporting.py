@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.encoding.encoders import CategoryEncoder, Encoder
+from torchlane.core.encoding.images import BRIGHTEST, ImageEncoder
 from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_names
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.networks.state_dicts import read_state_dict
-from torchlane.core.rows.images import BRIGHTEST, ImageEncoder
 
 FORMATS: Mapping[str, tuple[str, ...]] = {  # and the endings of their files
     "state_dict": (".pt", ".pth"),

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
-from torchlane.core.rows.images import ImageEncoder
 from torchlane.core.rows.values import MISSING_NUMBERS
 
 FORMAT = "torchlane-interface-2"

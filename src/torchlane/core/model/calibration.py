@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from torchlane.core.training.held_out import sums_of_others
+
 RESIDUALS = 1001  # stored at most
 SPREAD_WEIGHTS = torch.cat([torch.zeros(1), torch.linspace(-2, 3, 21).exp()]).double()  # over 1 / mean spread
 SPREAD_PRIOR = 2.0  # power of the prior density (1 + weight)^-power, before any row is seen
@@ -76,17 +78,6 @@ class Calibration(BaseModel):
             return None
         needed = math.ceil((self.n_rows + 1) * Fraction(repr(float(coverage))))  # 75 * 0.68 is more than 51 in floats
         return next((each for each, rank in zip(self.residuals, self.ranks, strict=True) if rank >= needed), math.inf)
-
-
-def sums_of_others(values: Tensor) -> Tensor:
-    """Add up the values of all other rows, for each of (…, n_rows); a large one does not swallow the others.
-
-    >>> sums_of_others(torch.tensor([1.0, 1e20, 4.0], dtype=torch.float64)).tolist()
-    [1e+20, 5.0, 1e+20]
-    """
-    before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
-    nothing = values.new_zeros(*values.shape[:-1], 1)
-    return torch.cat([nothing, before[..., :-1]], dim=-1) + torch.cat([after[..., 1:], nothing], dim=-1)
 
 
 def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:

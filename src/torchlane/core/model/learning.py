@@ -18,10 +18,10 @@ from torchlane.core.encoding.encoders import Encoder
 from torchlane.core.encoding.tensors import fingerprint
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
+from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel, build_network
 from torchlane.core.networks import describe_capacity
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
-from torchlane.core.scoring import drift
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit, mean_history, mean_metrics
 from torchlane.core.training.members import Member, Outcome, make_members
@@ -133,7 +133,7 @@ def conclude(
     trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))
     unseen = lesson.valid if len(lesson.valid) else lesson.train
     predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
-    details["profile"] = drift.summarise_training(len(lesson.train), predictions, labels)
+    details["profile"] = summarise_training(len(lesson.train), predictions, labels)
     return trained, mean_history(own)
 
 

@@ -23,6 +23,7 @@ from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_model, named
 from torchlane.core.networks.augmentation import Augmentation
 from torchlane.core.networks.building import FOREIGN
+from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import (
     AugmentationOptions,
     DataOptions,
@@ -31,7 +32,6 @@ from torchlane.core.options import (
     require_coverage,
 )
 from torchlane.core.rows.checking import ROW, apply_rules
-from torchlane.core.rows.images import Pixels
 from torchlane.core.stacks.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks.tasks import TASKS, Task
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from torchlane.core.networks.activations import activation_class
 from torchlane.core.options import ModelOptions
+from torchlane.core.options.torch_names import activation_class
 
 KERNEL = 3
 LEAST_SIDE = 4  # of an image that is still halved

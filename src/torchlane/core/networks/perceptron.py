@@ -7,8 +7,8 @@ from math import prod
 
 from torch import nn
 
-from torchlane.core.networks.activations import activation_class
 from torchlane.core.options import ModelOptions
+from torchlane.core.options.torch_names import activation_class
 
 
 def build_perceptron(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from torchlane.core.encoding.encoders import natural_order, restore_labels
 from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.rows.checking import ROW, apply_rules, place_of
+from torchlane.core.rows.levels import natural_order, restore_labels
 from torchlane.core.rows.raw_rows import columns_of, find_torn
 
 logger = logging.getLogger(__name__)

@@ -1,18 +1,12 @@
-"""Images: from what a raw source gives to uint8 tensors, and to what a network sees."""
+"""Images as a raw source gives them, and as bytes of one size."""
 
 import hashlib
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
-
-from torchlane.core.options import PixelEncoding
 
 Size = tuple[int, int, int]  # channels, height, width
-BRIGHTEST = 255
 
 
 def holds_images(values: pd.Series) -> bool:
@@ -55,70 +49,6 @@ def describe(cell: Any) -> str:
     return "" if pd.isna(cell) else str(cell)
 
 
-class ImageEncoder(BaseModel):
-    """Images as they are, uint8, with what brings their pixels to scale: (pixel / 255 - mean) / deviation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["image"] = "image"
-    name: str
-    encoding: PixelEncoding
-    size: Size
-    means: tuple[float, ...]  # a channel, of train, in 0 … 1
-    deviations: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, values: pd.Series, size: Size, encoding: PixelEncoding) -> Self:
-        """Learn the scale of each channel from the images of train, as bytes."""
-        pixels = _stack(values, size)
-        counts = [np.bincount(pixels[:, channel].ravel(), minlength=BRIGHTEST + 1) for channel in range(size[0])]
-        levels = np.arange(BRIGHTEST + 1) / BRIGHTEST
-        means = [float(np.average(levels, weights=count)) for count in counts]
-        deviations = [
-            float(np.average((levels - mean) ** 2, weights=count)) ** 0.5
-            for mean, count in zip(means, counts, strict=True)
-        ]
-        return cls(
-            name=str(values.name),
-            encoding=encoding,
-            size=size,
-            means=tuple(means),
-            deviations=tuple(deviation or 1.0 for deviation in deviations),
-        )
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def encode(self, values: pd.Series) -> np.ndarray:
-        """Stack images given as bytes: uint8 (n_rows, channels, height, width)."""
-        return _stack(values, self.size)
-
-
-class Pixels(nn.Module):
-    """Bring uint8 images to scale, on the device they are on.
-
-    Shape: (n_rows, channels, height, width) to the same, float32. Where the encoding is `unit` the
-    result is `images / 255` to the bit.
-    """
-
-    def __init__(self, encoder: ImageEncoder):
-        super().__init__()
-        unit = encoder.encoding == "unit"
-        self.means: Tensor | None
-        self.deviations: Tensor | None
-        for name, values in (("means", encoder.means), ("deviations", encoder.deviations)):
-            # On the CPU, also where a network is built without storage; the encoder holds them, not the weights.
-            scale = None if unit else torch.tensor(values, device="cpu")[:, None, None]
-            self.register_buffer(name, scale, persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scaled = images.float() / BRIGHTEST
-        if self.means is None or self.deviations is None:
-            return scaled
-        return (scaled - self.means) / self.deviations
-
-
 def _bytes_of(cell: Any, size: Size) -> bytes | None:
     if isinstance(cell, bytes):
         return cell if len(cell) == size[0] * size[1] * size[2] else None
@@ -129,10 +59,6 @@ def _bytes_of(cell: Any, size: Size) -> bytes | None:
     if cell.shape == (*size[1:], size[0]):
         return cell.transpose(2, 0, 1).tobytes()
     return None
-
-
-def _stack(values: pd.Series, size: Size) -> np.ndarray:
-    return np.frombuffer(bytearray(b"".join(values)), np.uint8).reshape(-1, *size)
 
 
 def _shown(shape: tuple[int, ...]) -> str:

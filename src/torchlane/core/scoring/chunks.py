@@ -16,6 +16,7 @@ import pyarrow as pa
 import torch
 
 from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
 from torchlane.core.rows.checking import ROW, read_column
@@ -68,7 +69,7 @@ class ChunkScorer:
         self.model = model
         self.keys = tuple(keys)
         self._coverage = require_coverage(coverage)
-        self.profile = drift.Profile.of(model)
+        self.profile = Profile.of(model)
         self._columns = model.data.feature_columns
 
     @property

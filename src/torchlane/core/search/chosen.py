@@ -10,9 +10,9 @@ import pandas as pd
 from pandas.util import hash_pandas_object
 from pydantic import BaseModel, Field, ValidationError
 
-from torchlane.core.options import DataOptions, TuningOptions
+from torchlane.core.options import DataOptions, Recipe, TuningOptions, fault_of
 from torchlane.core.rows.splits import rows_of
-from torchlane.core.search.space import Recipe, Space, fault_of, is_fixed, write_value
+from torchlane.core.search.space import Space, is_fixed, write_value
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from torchlane.core.options import ChoicesOptions, DataOptions
-from torchlane.core.search.space import DEPTH, LAYERED, WIDTH, Recipe, Space, distributions_of, write_value
+from torchlane.core.options import ChoicesOptions, DataOptions, Recipe
+from torchlane.core.options.searchable import DEPTH, LAYERED, WIDTH
+from torchlane.core.search.space import Space, distributions_of, write_value
 
 _UNSET: Any = object()
 

@@ -17,7 +17,7 @@ from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.trained import FORMAT, build_network
-from torchlane.core.options import DataOptions, EncodingOptions, TrainingOptions, TuningOptions
+from torchlane.core.options import DataOptions, EncodingOptions, Recipe, TrainingOptions, TuningOptions, fault_of
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.chosen import (
     AGAIN,
@@ -30,15 +30,7 @@ from torchlane.core.search.chosen import (
 )
 from torchlane.core.search.given import given_values, held_values
 from torchlane.core.search.importances import Importances, weigh_options
-from torchlane.core.search.space import (
-    Recipe,
-    Space,
-    fault_of,
-    grid_size,
-    read_values,
-    resolve_space,
-    write_value,
-)
+from torchlane.core.search.space import Space, grid_size, read_values, resolve_space, write_value
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.training.fit import fit, group_alike

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from torchlane.core.machine.checkpoints import State
-from torchlane.core.model.calibration import sums_of_others
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.members import Member
 
@@ -50,3 +49,14 @@ class HeldOut:
     def load_state_dict(self, state: State) -> None:
         """Go back to where `state_dict` was taken."""
         self._outputs, self._losses = state["outputs"].clone(), state["losses"].clone()
+
+
+def sums_of_others(values: Tensor) -> Tensor:
+    """Add up the values of all other rows, for each of (…, n_rows); a large one does not swallow the others.
+
+    >>> sums_of_others(torch.tensor([1.0, 1e20, 4.0], dtype=torch.float64)).tolist()
+    [1e+20, 5.0, 1e+20]
+    """
+    before, after = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
+    nothing = values.new_zeros(*values.shape[:-1], 1)
+    return torch.cat([nothing, before[..., :-1]], dim=-1) + torch.cat([after[..., 1:], nothing], dim=-1)

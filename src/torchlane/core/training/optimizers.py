@@ -1,57 +1,14 @@
-"""Optimizers and schedulers of torch by name, and why some do not fit."""
+"""Optimizers and schedulers of torch, made from options."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from torchlane.core.options import OptimizerOptions, SchedulerOptions
-
-UNFIT_OPTIMIZERS: Mapping[str, str] = {
-    "LBFGS": "it needs a closure that evaluates the loss several times a step",
-    "Muon": "it takes matrices only, and networks have biases",
-    "SparseAdam": "it takes sparse gradients only",
-}
-UNFIT_SCHEDULERS: Mapping[str, str] = {
-    "ChainedScheduler": "it takes schedulers as arguments",
-    "LambdaLR": "it takes a Python function",
-    "MultiplicativeLR": "it takes a Python function",
-    "SequentialLR": "it takes schedulers as arguments",
-}
-RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the whole run has
-    "CosineAnnealingLR": "T_max",
-    "LinearLR": "total_iters",
-    "OneCycleLR": "total_steps",
-    "PolynomialLR": "total_iters",
-}
-
-
-def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no optimizer of torch.optim, does not fit, or takes no such argument.
-
-    Raises:
-        ValueError: with the reason and the choices.
-    """
-    optimizer = _look_up("optimizer", name, _optimizers(), UNFIT_OPTIMIZERS)
-    if "lr" in arguments:
-        raise ValueError(f"optimizer {name}: lr is training.learning_rate")
-    _check_arguments(f"optimizer {name}", optimizer, {"params": None, "lr": None}, arguments)
-
-
-def check_scheduler(name: str, step: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no scheduler of torch.optim.lr_scheduler, does not fit, or takes no such argument.
-
-    Raises:
-        ValueError: with the reason and the choices.
-    """
-    scheduler = _look_up("scheduler", name, _schedulers(), UNFIT_SCHEDULERS)
-    if name == "ReduceLROnPlateau" and step != "epoch":
-        raise ValueError("scheduler ReduceLROnPlateau looks at the validation loss, so set step: epoch")
-    filled = _with_defaults(name, arguments, steps=1, rates=[1.0])
-    _check_arguments(f"scheduler {name}", scheduler, {"optimizer": None}, filled)
+from torchlane.core.options.torch_names import optimizers, schedulers, with_defaults
 
 
 def make_optimizer(
@@ -64,7 +21,7 @@ def make_optimizer(
     """
     optimizer: Optimizer = _construct(
         f"optimizer {options.name}",
-        lambda: _optimizers()[options.name](parameters, lr=learning_rate, **options.arguments),
+        lambda: optimizers()[options.name](parameters, lr=learning_rate, **options.arguments),
         options.arguments,
     )
     return optimizer
@@ -72,13 +29,13 @@ def make_optimizer(
 
 def optimizer_defaults(options: OptimizerOptions) -> dict[str, Any]:
     """Give the arguments that the optimizer has where they are not set."""
-    return defaults_of(_optimizers()[options.name])
+    return defaults_of(optimizers()[options.name])
 
 
 def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
     """Give the arguments that the scheduler has where they are not set, but for those that follow from the training."""
-    filled = _with_defaults(options.name, options.arguments, steps=1, rates=[1.0])
-    return {name: value for name, value in defaults_of(_schedulers()[options.name]).items() if name not in filled}
+    filled = with_defaults(options.name, options.arguments, steps=1, rates=[1.0])
+    return {name: value for name, value in defaults_of(schedulers()[options.name]).items() if name not in filled}
 
 
 def defaults_of(made: Any) -> dict[str, Any]:
@@ -105,10 +62,10 @@ class Schedule:
         if options is not None:
             steps = epochs * (batches_per_epoch if self._per_batch else 1)
             rates = [float(group["lr"]) for group in optimizer.param_groups]
-            arguments = _with_defaults(options.name, options.arguments, steps, rates)
+            arguments = with_defaults(options.name, options.arguments, steps, rates)
             self._scheduler = _construct(
                 f"scheduler {options.name}",
-                lambda: _schedulers()[options.name](optimizer, **arguments),
+                lambda: schedulers()[options.name](optimizer, **arguments),
                 options.arguments,
             )
 
@@ -148,50 +105,6 @@ class Schedule:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self._scheduler is not None:
             self._scheduler.load_state_dict(state)
-
-
-def _optimizers() -> dict[str, type[Any]]:
-    return _classes_of(torch.optim, Optimizer)
-
-
-def _schedulers() -> dict[str, type[Any]]:
-    return _classes_of(lr_scheduler, lr_scheduler.LRScheduler)
-
-
-def _classes_of(module: Any, base: type) -> dict[str, type[Any]]:
-    """The public classes of a module that derive from `base`, without it."""
-    return {
-        name: member
-        for name, member in vars(module).items()
-        if inspect.isclass(member) and issubclass(member, base) and member is not base and not name.startswith("_")
-    }
-
-
-def _look_up(what: str, name: str, known: Mapping[str, type[Any]], unfit: Mapping[str, str]) -> type[Any]:
-    choices = ", ".join(sorted(set(known) - set(unfit)))
-    if name in unfit:
-        raise ValueError(f"{what} {name} does not fit: {unfit[name]}; choose one of {choices}")
-    if name not in known:
-        raise ValueError(f"{what} '{name}' is not one of torch: {choices}")
-    return known[name]
-
-
-def _check_arguments(what: str, made: type[Any], ours: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    signature = inspect.signature(made)
-    try:
-        signature.bind(**{**ours, **given})
-    except TypeError as error:
-        choices = ", ".join(name for name in signature.parameters if name not in ours)
-        raise ValueError(f"{what}: {error}; its arguments are {choices}") from error
-
-
-def _with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: list[float]) -> dict[str, Any]:
-    """Fill in what follows from the training options: the run's length and the peak of a cycle, a group each."""
-    peaks = rates if len(rates) > 1 else rates[0]
-    defaults: dict[str, Any] = {"max_lr": peaks} if name == "OneCycleLR" else {}
-    if name in RUN_LENGTH and "epochs" not in arguments:
-        defaults[RUN_LENGTH[name]] = steps
-    return {**defaults, **arguments}
 
 
 def _construct(what: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:

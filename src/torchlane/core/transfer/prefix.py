@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import TensorDataset
 
-from torchlane.core.rows.images import Pixels
+from torchlane.core.networks.pixels import Pixels
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.members import Member, Weights
 

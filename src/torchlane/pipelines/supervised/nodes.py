@@ -19,6 +19,7 @@ from torchlane.core.options import (
     EncodingOptions,
     EvaluationOptions,
     ModelOptions,
+    Recipe,
     SplitOptions,
     TrainingOptions,
     TuningOptions,
@@ -27,7 +28,6 @@ from torchlane.core.rows import checking as rows
 from torchlane.core.rows import splits
 from torchlane.core.search import chosen, tuning
 from torchlane.core.search.importances import Importances
-from torchlane.core.search.space import Recipe
 from torchlane.core.training.observation import Observer
 from torchlane.figures import curves, layers, predictions, trials
 
