@@ -41,8 +41,8 @@ def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
 def defaults_of(made: Any) -> dict[str, Any]:
     """Give the defaults in the signature of a class.
 
-    >>> defaults_of(torch.optim.SGD)["momentum"]
-    0
+    >>> defaults_of(lr_scheduler.StepLR)["gamma"]
+    0.1
     """
     parameters = inspect.signature(made).parameters.items()
     return {name: each.default for name, each in parameters if each.default is not inspect.Parameter.empty}
