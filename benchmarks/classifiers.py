@@ -25,12 +25,12 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
 
 from peers.near import encoding
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
-from torchlane.core.rows import check_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
 
 
 def main() -> None:

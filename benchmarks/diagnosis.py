@@ -14,14 +14,14 @@ from typing import Any
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.learning import Lesson, train_model
-from torchlane.core.observation import Observer
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, DiagnosisOptions
-from torchlane.core.rows import check_rows
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.training.observation import Observer
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ import yaml
 from classifiers import read_use_case, settings_of
 from intervals import train_members
 from peers.jobs import keep
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.evaluation import score
-from torchlane.core.learning import TABLE_MEMBERS, Lesson
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.evaluation import score
+from torchlane.core.model.learning import TABLE_MEMBERS, Lesson
 from torchlane.core.options import Options
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
 
 MEMBERS = (1, 4, 8, 16, 32)
 ASKED = 0.9  # of new rows within the interval

@@ -12,11 +12,11 @@ import onnxruntime
 import pandas as pd
 import torch
 
-from torchlane.core.encoders import fit_encoder
+from torchlane.core.encoding.encoders import fit_encoder
 from torchlane.core.exchange import export_model
-from torchlane.core.inference import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel, build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
-from torchlane.core.rows import check_rows
+from torchlane.core.rows.checking import check_rows
 
 REPEATS = 5
 N_ROWS = 256

@@ -27,14 +27,14 @@ from kedro.framework.startup import bootstrap_project
 
 import torchlane
 from torchlane.core import transfer
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.inference import TrainedModel
-from torchlane.core.learning import Lesson, train_models
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_models
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import SECTIONS, Options
-from torchlane.core.rows import ROW, check_rows
-from torchlane.core.splits import rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import ROW, check_rows
+from torchlane.core.rows.splits import rows_of, split_rows
 from torchlane.core.transfer.comparison import score_on
 
 VALID_SHARE = 0.2  # of the new rows

@@ -22,17 +22,17 @@ import pandas as pd
 import torch
 
 from classifiers import read_use_case
-from torchlane.core.calibration import Calibration
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.inference import TrainedModel, build_network
-from torchlane.core.learning import Lesson, conclude
-from torchlane.core.members import make_members
-from torchlane.core.objectives import Objective
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.learning import Lesson, conclude
+from torchlane.core.model.trained import TrainedModel, build_network
 from torchlane.core.options import SECTIONS, DataOptions, Options
-from torchlane.core.rows import check_rows
-from torchlane.core.tensors import build_tensors
-from torchlane.core.training import fit
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.fit import fit
+from torchlane.core.training.members import make_members
 
 ASKED = 0.9
 TEST_ROWS = 1000

@@ -26,14 +26,14 @@ import torch
 from kedro.framework.startup import bootstrap_project
 
 from torchlane.cli import cli
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.inference import load
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.model.learning import Lesson, train_model
+from torchlane.core.model.trained import load
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, SplitOptions, TrainingOptions
-from torchlane.core.rows import check_rows
-from torchlane.core.samples import draw_rows
-from torchlane.core.splits import rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.samples import draw_rows
+from torchlane.core.rows.splits import rows_of, split_rows
 from torchlane.datasets.checkpoints import FolderStore
 
 DATA = DataOptions.model_validate(

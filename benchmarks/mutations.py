@@ -28,9 +28,9 @@ from kedro.runner import SequentialRunner
 
 import torchlane
 from torchlane.cli import explain
-from torchlane.core.checkpoints import NoCheckpoints
+from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
-from torchlane.core.rows import ROW
+from torchlane.core.rows.checking import ROW
 from torchlane.datasets.rows import RawRowsDataset
 from torchlane.datasets.studies import StudiesDataset
 from torchlane.pipelines.supervised import create_pipeline

@@ -22,14 +22,14 @@ from sklearn.metrics import r2_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.evaluation import evaluate
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.evaluation import evaluate
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS
-from torchlane.core.rows import check_rows
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
 
 PENALTIES = np.geomspace(0.03, 100, 15)
 

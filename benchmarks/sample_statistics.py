@@ -1,9 +1,9 @@
 """Derive the statistics that bundled samples are drawn from.
 
     python benchmarks/sample_statistics.py salaries data/01_raw/public/ds_salaries.csv \
-        src/torchlane/core/samples/salaries.json
+        src/torchlane/core/rows/samples/salaries.json
     python benchmarks/sample_statistics.py water_potability data/01_raw/public/water_potability.csv \
-        src/torchlane/core/samples/water_potability.json
+        src/torchlane/core/rows/samples/water_potability.json
 
 Prints nothing; the JSON holds frequencies, effects, quantiles and correlations, and no row of the file.
 """

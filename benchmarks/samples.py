@@ -16,15 +16,15 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from torchlane.core import samples
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.evaluation import evaluate
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.evaluation import evaluate
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
-from torchlane.core.rows import check_rows
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows import samples
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
 
 GOAL = 0.05
 

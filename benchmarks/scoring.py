@@ -41,15 +41,15 @@ import pandas as pd
 import torch
 
 from mutations import DECLARED, MUTATIONS, PARAMETERS, TARGET, MisreadError, Mutated, judge, read_table, written
-from torchlane.core import scoring
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.inference import TrainedModel
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, PredictionOptions, TrainingOptions
-from torchlane.core.rows import apply_rules, check_rows
-from torchlane.core.samples import draw_rows, write_sample
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import apply_rules, check_rows
+from torchlane.core.rows.samples import draw_rows, write_sample
+from torchlane.core.scoring import job as scoring
 from torchlane.datasets.inbox import InboxDataset
 from torchlane.datasets.ledger import SQLLedger
 from torchlane.datasets.predictions import PredictionFolder

@@ -25,22 +25,22 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.devices import choose_device
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.evaluation import evaluate
-from torchlane.core.given import held_values
-from torchlane.core.inference import build_network
-from torchlane.core.learning import Lesson, train_model
-from torchlane.core.members import make_members
-from torchlane.core.objectives import Objective
-from torchlane.core.options import SECTIONS
-from torchlane.core.rows import check_rows
-from torchlane.core.space import Recipe, read_values, resolve_space
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
-from torchlane.core.training import fit
-from torchlane.core.tuning import Ground, choose_options
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.evaluation import evaluate
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.machine.devices import choose_device
+from torchlane.core.model.learning import Lesson, train_model
+from torchlane.core.model.trained import build_network
+from torchlane.core.options import SECTIONS, Recipe
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.search.given import held_values
+from torchlane.core.search.space import read_values, resolve_space
+from torchlane.core.search.tuning import Ground, choose_options
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.fit import fit
+from torchlane.core.training.members import make_members
 from torchlane.datasets.studies import SQLStudies
 
 
@@ -85,7 +85,7 @@ def one_after_another(ground: Ground) -> None:
     """Train the trials that the search would ask for, each alone by the plain loop."""
     import optuna
 
-    from torchlane.core.sampling import ask
+    from torchlane.core.search.sampling import ask
 
     space = resolve_space(ground.options, ground.recipe, ground.data)
     study = optuna.create_study(direction=ground.direction)

@@ -21,9 +21,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from torchlane.core.options import DataOptions, SplitOptions
-from torchlane.core.repeats import find_coincidences, number_combinations
-from torchlane.core.rows import ROW
-from torchlane.core.splits import split_rows
+from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.repeats import find_coincidences, number_combinations
+from torchlane.core.rows.splits import split_rows
 
 RAW = Path("data/01_raw")
 SALARY_COLUMNS = (

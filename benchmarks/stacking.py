@@ -18,18 +18,18 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from torch.utils.data import DataLoader
 
-from torchlane.core.devices import choose_device
-from torchlane.core.encoders import Encoder, fit_encoder
-from torchlane.core.inference import build_network
-from torchlane.core.members import make_members
-from torchlane.core.objectives import Objective
-from torchlane.core.optimizers import make_optimizer
+from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.devices import choose_device
+from torchlane.core.model.trained import build_network
 from torchlane.core.options import SECTIONS, ModelOptions, TrainingOptions
-from torchlane.core.rows import check_rows
-from torchlane.core.splits import rows_of, split_rows
-from torchlane.core.stacked_run import StackedRun
-from torchlane.core.stacking import make_program
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import rows_of, split_rows
+from torchlane.core.stacks.stacking import make_program
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.members import make_members
+from torchlane.core.training.optimizers import make_optimizer
+from torchlane.core.training.stacked_run import StackedRun
 
 MEMBERS = (4, 16, 64)
 WIDTHS = (64, 128, 256)

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from torchlane.core.encoders import TargetEncoder
-from torchlane.core.members import make_members
-from torchlane.core.objectives import Objective
+from torchlane.core.encoding.encoders import TargetEncoder
 from torchlane.core.options import TrainingOptions
-from torchlane.core.plain_run import PlainRun
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.members import make_members
+from torchlane.core.training.plain_run import PlainRun
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from torchlane.config import UseCaseConfigLoader
-from torchlane.core.files import replacing
+from torchlane.core.machine.files import replacing
 from torchlane.core.options import SECTIONS
 
 GOOD = """

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 from jinja2 import Environment
 
-from torchlane.core.failures import ScoringError
+from torchlane.core.scoring.failures import ScoringError
 
 from .commands import PROJECT, run_command
 

@@ -13,12 +13,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import torchlane
-from torchlane.core.checkpoints import NoCheckpoints
-from torchlane.core.encoders import fit_encoder
-from torchlane.core.learning import Lesson, train_model
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS
-from torchlane.core.rows import check_rows
-from torchlane.core.tensors import build_tensors
+from torchlane.core.rows.checking import check_rows
 from torchlane.datasets.images import BundledDigitsDataset, TorchvisionImagesDataset
 
 from .commands import PROJECT, run_command

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import torchlane
+from tests.core.exchange.exchanged import image_model, table_model, table_rows
+from tests.core.exchange.test_exchange import Bomb, encoded
 
 from .commands import PROJECT, run_command
-from .core.exchanged import image_model, table_model, table_rows
-from .core.test_exchange import Bomb, encoded
 
 
 @pytest.fixture

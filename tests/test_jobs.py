@@ -17,8 +17,9 @@ from kedro.framework.session import KedroServiceSession
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
-from torchlane.core import scoring, splits
-from torchlane.core.failures import ScoringError
+from torchlane.core.rows import splits
+from torchlane.core.scoring import job as scoring
+from torchlane.core.scoring.failures import ScoringError
 
 from .commands import PROJECT
 

@@ -19,7 +19,8 @@ from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner, ThreadRunner
 
 from torchlane import lineage, stages
-from torchlane.core import digests, inference
+from torchlane.core.machine import digests
+from torchlane.core.model import trained as inference
 from torchlane.core.options import SECTIONS
 from torchlane.hooks import RunHooks
 from torchlane.lineage import STAGES
@@ -282,7 +283,7 @@ def test_run_cut_off_goes_on_with_what_is_missing_but_not_with_other_options(fin
         raise RuntimeError("cut off")
 
     with monkeypatch.context() as patched:
-        patched.setattr("torchlane.core.chosen.apply_chosen", killed)
+        patched.setattr("torchlane.core.search.chosen.apply_chosen", killed)
         with pytest.raises(RuntimeError, match="cut off"):
             finished.run(split={"seed": 3})
     with pytest.raises(ValueError, match="split.seed is 0 and was 3 when splits was made"):
@@ -307,7 +308,7 @@ def test_training_that_goes_on_is_not_given_other_options_without_a_word(finishe
 
     assert line in refusal(finished, nodes=["train_model"], **options)
     with monkeypatch.context() as patched:
-        patched.setattr("torchlane.core.learning.train_model", killed)
+        patched.setattr("torchlane.core.model.learning.train_model", killed)
         with pytest.raises(RuntimeError, match="cut off"):
             finished.run("train")
     assert line in refusal(finished, missing=True, **options)

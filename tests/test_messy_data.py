@@ -294,7 +294,7 @@ def test_second_run_of_a_use_case_says_so_and_leaves(run, outputs):
 KILLED = """
 import os, signal, sys
 import torchlane.pipelines.supervised.nodes as nodes
-from torchlane.core import files
+from torchlane.core.machine import files
 from torchlane.cli import main
 name, moment = sys.argv[1:3]
 plain = getattr(nodes, name)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from torchlane.core.options import SECTIONS, DataOptions
-from torchlane.core.space import Recipe, resolve_space
+from torchlane.core.options import SECTIONS, DataOptions, Recipe
+from torchlane.core.search.space import resolve_space
 
 from .commands import PROJECT, run_command
 from .test_runs import PUBLIC

@@ -201,7 +201,7 @@ def test_two_processes_over_one_inbox_score_each_file_once(outputs, inbox):
 
 
 def test_sigterm_ends_the_run_and_gives_the_file_back(outputs, inbox):
-    from torchlane.core.samples import write_sample
+    from torchlane.core.rows.samples import write_sample
 
     write_sample("salaries", 400_000, 0, inbox / "large.csv")
     command = ["kedro", "run", "--pipeline=salaries.predict", "--env=test", settings_of(outputs, inbox)]
@@ -224,7 +224,7 @@ def test_scoring_does_not_import_what_only_training_or_reports_need(outputs, inb
         "from torchlane.cli import cli; from pathlib import Path; bootstrap_project(Path.cwd())\n"
         f"command = ['run', '--pipeline=salaries.predict', '--env=test', {settings_of(outputs, inbox)!r}]\n"
         "done = CliRunner().invoke(cli, command); assert done.exit_code == 0, done.output\n"
-        "heavy = {'torchvision', 'sklearn', 'torchlane.core.training'} & set(sys.modules)\n"
+        "heavy = {'torchvision', 'sklearn', 'torchlane.core.training.fit'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = run_command(sys.executable, "-c", program)

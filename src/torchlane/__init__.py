@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torchlane.core.exchange import export_model, import_weights
-    from torchlane.core.inference import TrainedModel, load
+    from torchlane.core.model.trained import TrainedModel, load
 
 __version__ = "0.1.0"
 __all__ = ["TrainedModel", "export_model", "import_weights", "load"]
@@ -18,6 +18,6 @@ def __getattr__(name: str) -> Any:
         from torchlane.core import exchange
 
         return getattr(exchange, name)
-    from torchlane.core import inference
+    from torchlane.core.model import trained as inference
 
     return getattr(inference, name)

@@ -18,9 +18,9 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 
-from torchlane.core import interruption
-from torchlane.core.failures import CouldNotStartError, ScoringError
-from torchlane.core.files import replacing
+from torchlane.core.machine import interruption
+from torchlane.core.machine.files import replacing
+from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
 from torchlane.quiet import ignore_warnings, quieten
 
 ignore_warnings()
@@ -101,7 +101,7 @@ cli.add_command(Command(name="run", params=list(kedro_run.params), callback=_run
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV or Parquet file.")
 def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
     """Draw the bundled sample of USE_CASE, or a larger one for load tests."""
-    from torchlane.core import samples
+    from torchlane.core.rows import samples
 
     samples.write_sample(use_case, rows, seed, output)
 
@@ -112,7 +112,7 @@ def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
 @click.option("--name", default=None, help="Name of the use case; default: that of the file.")
 def init(file: Path, target: str, name: str | None) -> None:
     """Draft the parameters of a new use case from the CSV file FILE, and put the file where its pipeline reads it."""
-    from torchlane.core.drafting import draft_parameters
+    from torchlane.core.rows.drafting import draft_parameters
     from torchlane.datasets.rows import RawRowsDataset
 
     project = find_kedro_project(Path.cwd())
@@ -145,7 +145,7 @@ def init(file: Path, target: str, name: str | None) -> None:
 @click.option("--retry", is_flag=True, help="Let the next run try files again that have failed too often.")
 def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool, retry: bool) -> None:
     """Say what became of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
-    from torchlane.core.status import describe
+    from torchlane.core.scoring.status import describe
 
     project = find_kedro_project(Path.cwd())
     if project is None:
@@ -184,7 +184,8 @@ TRUST = click.option(
 @TRUST
 def export_command(model: Path, output: Path, to: str | None, member: int | None, trust: str | None) -> None:
     """Write the model file MODEL as OUTPUT: weights (.pt), ONNX (.onnx) or a program of torch.export (.pt2)."""
-    from torchlane.core import exchange, inference
+    from torchlane.core import exchange
+    from torchlane.core.model import trained as inference
 
     done = exchange.export_model(inference.load(model, trust=trust), output, to, member)
     click.echo(
@@ -211,7 +212,8 @@ def import_command(
     partial: bool,
 ) -> None:
     """Put WEIGHTS, files of torch.save or safetensors, into the network of a model file: one member a file."""
-    from torchlane.core import exchange, inference
+    from torchlane.core import exchange
+    from torchlane.core.model import trained as inference
 
     for pair in rename:
         if not all(pair.partition("=")):

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
-from torchlane.core.space import SECTIONS as SEARCHED
-from torchlane.core.space import is_option
+from torchlane.core.options.searchable import SEARCHED, is_option
 from torchlane.parameter_files import ParameterFilesLoader
 
 logger = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
             except ValidationError as error:
                 raise ValueError(self._explain(error, use_case, section)) from error
             if isinstance(checked, ModelOptions) and checked.module_class is not None:
-                from torchlane.core.models.named import trust
+                from torchlane.core.networks.named import trust
 
                 trust(checked.module_class)
         return sections

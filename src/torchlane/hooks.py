@@ -14,8 +14,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Node, Pipeline
 from kedro.runner import AbstractRunner
 
-from torchlane.core import failures
-from torchlane.core.files import replacing
+from torchlane.core.machine.files import replacing
+from torchlane.core.scoring import failures
 from torchlane.stages import check_run
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from typing import Any
 from kedro.io import DatasetError
 from pydantic import BaseModel
 
-from torchlane.core.digests import Stamp, content_digest, stamp_of
-from torchlane.core.files import replacing
+from torchlane.core.machine.digests import Stamp, content_digest, stamp_of
+from torchlane.core.machine.files import replacing
 
 STAGES = ("prepare", "tune", "train", "evaluate", "report")
-MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows: see `torchlane.core.chosen`
+MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows: see `torchlane.core.search.chosen`
 Values = dict[str, Any]  # options as JSON, by `section.option`
 
 

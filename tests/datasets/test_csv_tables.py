@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kedro.io import DatasetError
 
-from torchlane.core.raw_rows import columns_of, find_torn
+from torchlane.core.rows.raw_rows import columns_of, find_torn
 from torchlane.datasets import csv_tables
 from torchlane.datasets.rows import RawRowsDataset
 from torchlane.datasets.tables import open_table

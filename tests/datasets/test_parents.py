@@ -8,9 +8,9 @@ import torch
 from kedro.io import DatasetError
 from safetensors.torch import save_file
 
-from torchlane.core.calibration import Calibration
-from torchlane.core.encoders import CategoryEncoder, Encoder, TargetEncoder
-from torchlane.core.inference import FORMAT, TrainedModel
+from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, TargetEncoder
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.trained import FORMAT, TrainedModel
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.datasets.parents import ParentDataset
 

@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from kedro.io import DatasetError
 
-from torchlane.core.raw_rows import columns_of, find_torn
+from torchlane.core.rows.raw_rows import columns_of, find_torn
 from torchlane.datasets.rows import RawRowsDataset
 
 CSV = "id,code,size\r\n1,NA,007\r\n2,,1e5\r\n"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from torchlane.core.options import ColumnOptions
-from torchlane.core.rows import apply_rules
+from torchlane.core.rows.checking import apply_rules
 from torchlane.datasets import csv_tables, streams, tables
 from torchlane.datasets.rows import RawRowsDataset
 

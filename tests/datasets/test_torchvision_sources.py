@@ -14,7 +14,7 @@ from kedro.io import DatasetError
 from scipy.io import savemat
 from torchvision import datasets
 
-from torchlane.core.images import read_images
+from torchlane.core.rows.images import read_images
 from torchlane.datasets.images import TorchvisionImagesDataset
 
 N_TRAIN, N_TEST = 6, 3

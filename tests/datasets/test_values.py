@@ -17,14 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from torchlane.core import chunks
-from torchlane.core.chunks import ChunkScorer
+from tests.core.model.test_trained import train_on
 from torchlane.core.options import ColumnOptions, DataOptions
-from torchlane.core.rows import read_column
-from torchlane.core.values import of_arrow
+from torchlane.core.rows.checking import read_column
+from torchlane.core.rows.values import of_arrow
+from torchlane.core.scoring import chunks
+from torchlane.core.scoring.chunks import ChunkScorer
 from torchlane.datasets.tables import open_table
-
-from ..core.test_inference import train_on
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

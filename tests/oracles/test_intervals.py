@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles.agreement import compare
-from torchlane.core.calibration import RESIDUALS, Calibration
+from torchlane.core.model.calibration import RESIDUALS, Calibration
 
 many = settings(max_examples=300, deadline=None)
 coverages = st.decimals("0.0001", "0.9999", places=4) | st.decimals("0.000000000001", "0.999999999999", places=12)

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.oracles.agreement import compare
-from torchlane.core.encoders import TargetEncoder
-from torchlane.core.objectives import Objective
+from torchlane.core.encoding.encoders import TargetEncoder
 from torchlane.core.options import LossOptions, TaskName
-from torchlane.core.tasks import TASKS
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.tasks.tasks import TASKS
 
 LABELS = tuple("abcdef")
 CLOSE = {"relative": 1e-12, "absolute": 1e-14}

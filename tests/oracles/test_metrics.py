@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from tests.oracles.agreement import compare
-from torchlane.core import metrics
-from torchlane.core.evaluation import score
-from torchlane.core.tasks import TASKS
+from torchlane.core.judging.evaluation import score
+from torchlane.core.tasks import metrics
+from torchlane.core.tasks.tasks import TASKS
 
 EPS = 2.0**-52
 many = settings(max_examples=200, deadline=None)

@@ -13,11 +13,12 @@ from torch.optim import lr_scheduler
 
 from tests.oracles.agreement import compare
 from tests.oracles.torch_arguments import FLAG, NEEDED, OPTIMIZERS, SCHEDULERS
-from torchlane.core.adaptation import Adaptation, ParameterGroup
-from torchlane.core.optimizers import RUN_LENGTH, UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS, Schedule
 from torchlane.core.options import OptimizerOptions, SchedulerOptions, TrainingOptions
-from torchlane.core.stacked_optimizers import KERNELS, MemberSettings, StackedSteps, can_step_together
-from torchlane.core.stepping import Stepper
+from torchlane.core.options.torch_names import RUN_LENGTH, UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS
+from torchlane.core.training.adaptation import Adaptation, ParameterGroup
+from torchlane.core.training.optimizers import Schedule
+from torchlane.core.training.stacked_optimizers import KERNELS, MemberSettings, StackedSteps, can_step_together
+from torchlane.core.training.stepping import Stepper
 
 SHAPES = ((2, 3), (4,))  # of the parameters, a group each
 CLOSE = {"relative": 1e-9, "absolute": 1e-12}

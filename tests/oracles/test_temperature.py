@@ -8,7 +8,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
 from tests.oracles.agreement import compare
-from torchlane.core.calibration import TEMPERATURE_SPREAD, Calibration, tempered
+from torchlane.core.model.calibration import TEMPERATURE_SPREAD, Calibration, tempered
 
 seeds, n_rows, n_labels = st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 6)
 COARSE = np.linspace(-3, 3, 121)

@@ -3,7 +3,7 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
-from torchlane.core.checkpoints import NoCheckpoints
+from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines import fine_tuning
 

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from torchlane.core.checkpoints import State
-from torchlane.core.files import replacing
+from torchlane.core.machine.checkpoints import State
+from torchlane.core.machine.files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from torchlane.core.raw_rows import Chunk, torn_rule
+from torchlane.core.rows.raw_rows import Chunk, torn_rule
 from torchlane.datasets.headers import HEADER_BYTES, read_header
 from torchlane.datasets.streams import Counted, count_lines
 

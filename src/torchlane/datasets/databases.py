@@ -2,7 +2,7 @@
 
 import sqlalchemy as sql
 
-from torchlane.core.failures import CouldNotStartError
+from torchlane.core.scoring.failures import CouldNotStartError
 
 DATABASES = ("sqlite", "postgresql")  # as SQLAlchemy names them
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
-from torchlane.core.files import replacing
+from torchlane.core.machine.files import replacing
 
 Content = TypeVar("Content")
 

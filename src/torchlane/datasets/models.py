@@ -5,11 +5,11 @@ from pathlib import Path
 
 from kedro_datasets._typing import JSONPreview
 
-from torchlane.core import inference
-from torchlane.core.chosen import Chosen, read_chosen
-from torchlane.core.encoders import Encoder
-from torchlane.core.inference import TrainedModel
-from torchlane.core.space import Recipe
+from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.model import trained as inference
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options import Recipe
+from torchlane.core.search.chosen import Chosen, read_chosen
 from torchlane.datasets.files import FileDataset
 
 
@@ -28,7 +28,7 @@ class EncoderDataset(FileDataset[Encoder]):
 
 
 class ChosenDataset(FileDataset[Chosen]):
-    """What a search changed; see `torchlane.core.chosen`."""
+    """What a search changed; see `torchlane.core.search.chosen`."""
 
     def read(self, path: Path) -> Chosen:
         try:
@@ -59,7 +59,7 @@ class RecipeDataset(FileDataset[Recipe]):
 
 
 class ModelDataset(FileDataset[TrainedModel]):
-    """A model file; see `torchlane.core.inference`."""
+    """A model file; see `torchlane.core.model.trained`."""
 
     def read(self, path: Path) -> TrainedModel:
         return inference.load(path)

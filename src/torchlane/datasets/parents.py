@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
-from torchlane.core import inference
-from torchlane.core.inference import TrainedModel
-from torchlane.core.rows import ROW
+from torchlane.core.model import trained as inference
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.rows.checking import ROW
 
 
 class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 from pyarrow import csv as arrow_csv
 
-from torchlane.core.files import replacing, target_name
+from torchlane.core.machine.files import replacing, target_name
 
 MOST_BYTES = 150  # of an input's name in that of its predictions; file systems allow 255
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import TablePreview
 
-from torchlane.core.digests import content_digest
-from torchlane.core.files import replacing
-from torchlane.core.raw_rows import columns_of, mark_torn
+from torchlane.core.machine.digests import content_digest
+from torchlane.core.machine.files import replacing
+from torchlane.core.rows.raw_rows import columns_of, mark_torn
 from torchlane.datasets.csv_tables import CSVTable
 
 
@@ -20,7 +20,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
     `attrs["place"]` of what is loaded names the file. A row with more or fewer fields than the header is
     missing in every column but one that only tables with such rows have; see
-    `torchlane.core.raw_rows.mark_torn`.
+    `torchlane.core.rows.raw_rows.mark_torn`.
 
     Args:
         filepath: the file; endings such as `.gz` say how it is compressed.

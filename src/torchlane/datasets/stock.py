@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro_datasets import json, pandas, plotly
 
-from torchlane.core.files import replacing
+from torchlane.core.machine.files import replacing
 
 
 class AtomicSave:

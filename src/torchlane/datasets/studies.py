@@ -16,8 +16,8 @@ import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import SQLAlchemyError
 
-from torchlane.core.chosen import read_chosen
-from torchlane.core.tuning import Direction, Found, no_trials
+from torchlane.core.search.chosen import read_chosen
+from torchlane.core.search.tuning import Direction, Found, no_trials
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

@@ -9,8 +9,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from torchlane.core.levels import plain_number
-from torchlane.core.raw_rows import Chunk
+from torchlane.core.options.levels import plain_number
+from torchlane.core.rows.raw_rows import Chunk
 from torchlane.datasets.csv_tables import BLOCK_BYTES, SHOWN, CSVTable
 from torchlane.datasets.streams import FREE_BYTES, MOST_EXPANSION, Counted
 

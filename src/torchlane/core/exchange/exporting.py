@@ -18,14 +18,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from torchlane.core.calibration import Calibration
-from torchlane.core.encoders import CategoryEncoder, Encoder
+from torchlane.core.encoding.encoders import CategoryEncoder, Encoder
+from torchlane.core.encoding.images import BRIGHTEST, ImageEncoder
 from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_names
-from torchlane.core.files import replacing
-from torchlane.core.images import BRIGHTEST, ImageEncoder
-from torchlane.core.inference import TrainedModel
-from torchlane.core.models.named import SCALE
-from torchlane.core.state_dicts import read_state_dict
+from torchlane.core.machine.files import replacing
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks.named import SCALE
+from torchlane.core.networks.state_dicts import read_state_dict
 
 FORMATS: Mapping[str, tuple[str, ...]] = {  # and the endings of their files
     "state_dict": (".pt", ".pth"),

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from torchlane.core.calibration import Calibration
-from torchlane.core.inference import TrainedModel
-from torchlane.core.models.named import SCALE
-from torchlane.core.state_dicts import Shapes, Tensors, listed, mismatches, read_state_dict, shapes_of
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks.named import SCALE
+from torchlane.core.networks.state_dicts import Shapes, Tensors, listed, mismatches, read_state_dict, shapes_of
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoders import CategoryEncoder, NumberEncoder
-from torchlane.core.images import ImageEncoder
-from torchlane.core.inference import COVERAGE, TrainedModel
-from torchlane.core.models.named import SCALE
-from torchlane.core.values import MISSING_NUMBERS
+from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.model.trained import COVERAGE, TrainedModel
+from torchlane.core.networks.named import SCALE
+from torchlane.core.rows.values import MISSING_NUMBERS
 
 FORMAT = "torchlane-interface-2"
 INPUT = "features"

@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.checkpoints import CheckpointStore, NoCheckpoints
-from torchlane.core.encoders import TargetEncoder, fit_encoder
-from torchlane.core.evaluation import Scores, score, shown_score
-from torchlane.core.inference import TrainedModel
-from torchlane.core.learning import Lesson, train_models
+from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
+from torchlane.core.encoding.tensors import build_tensors, fingerprint
+from torchlane.core.judging.evaluation import Scores, score, shown_score
+from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_models
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import (
     DataOptions,
     EncodingOptions,
@@ -22,10 +23,9 @@ from torchlane.core.options import (
     SplitOptions,
     TrainingOptions,
 )
-from torchlane.core.rows import ROW
-from torchlane.core.splits import rows_of
-from torchlane.core.tasks import TASKS
-from torchlane.core.tensors import build_tensors, fingerprint
+from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.splits import rows_of
+from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.transfer.fine_tuning import data_for, fine_tune, make_lesson, split_new_rows
 
 logger = logging.getLogger(__name__)

@@ -12,14 +12,12 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from torchlane.core.adaptation import Adaptation, ParameterGroup
-from torchlane.core.checkpoints import CheckpointStore
-from torchlane.core.devices import choose_device
-from torchlane.core.inference import TrainedModel, build_network
-from torchlane.core.learning import Lesson, conclude, identify
-from torchlane.core.members import Member, Outcome, make_members
-from torchlane.core.models import describe_capacity
-from torchlane.core.objectives import Objective
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.machine.devices import choose_device
+from torchlane.core.model.learning import Lesson, conclude, identify
+from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.networks import describe_capacity
 from torchlane.core.options import (
     ColumnOptions,
     DataOptions,
@@ -28,10 +26,12 @@ from torchlane.core.options import (
     SplitOptions,
     TrainingOptions,
 )
-from torchlane.core.rows import check_rows, place_of
-from torchlane.core.splits import PARTS, rows_of, split_rows
-from torchlane.core.tensors import build_tensors
-from torchlane.core.training import fit
+from torchlane.core.rows.checking import check_rows, place_of
+from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.adaptation import Adaptation, ParameterGroup
+from torchlane.core.training.fit import fit
+from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.transfer.growth import check_task, feature_sources, grow_encoder, grow_weights, head_map
 from torchlane.core.transfer.layers import Layer, Names, find_head, frozen_names, layers_of, matching, names_of, shown
 from torchlane.core.transfer.prefix import cut_prefix, restored
@@ -82,7 +82,7 @@ def data_for(parent: TrainedModel, data: DataOptions, options: FineTuningOptions
 def check_new_rows(
     new_rows: pd.DataFrame, parent: TrainedModel, data: DataOptions, options: FineTuningOptions
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean rows from rejected ones, as `torchlane.core.rows.check_rows` does.
+    """Part clean rows from rejected ones, as `torchlane.core.rows.checking.check_rows` does.
 
     Raises:
         ValueError: a column that the parent needs is missing, no row is left, there are fewer rows than classes,

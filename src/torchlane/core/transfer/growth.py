@@ -6,10 +6,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder, natural_order
-from torchlane.core.images import ImageEncoder
-from torchlane.core.inference import TrainedModel
+from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
+from torchlane.core.rows.levels import natural_order
 from torchlane.core.transfer.layers import Layer, shown
 
 NEW = -1  # stands where the parent has nothing to take weights from

@@ -10,9 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import TensorDataset
 
-from torchlane.core.adaptation import Adaptation
-from torchlane.core.images import Pixels
-from torchlane.core.members import Member, Weights
+from torchlane.core.networks.pixels import Pixels
+from torchlane.core.training.adaptation import Adaptation
+from torchlane.core.training.members import Member, Weights
 
 BLOCK_ROWS = 1024  # that go through the layers together
 MOST_BYTES = 1 << 30  # of outputs that are kept, all members together

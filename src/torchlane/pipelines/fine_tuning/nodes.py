@@ -5,9 +5,11 @@ from typing import Any, Protocol
 import pandas as pd
 from plotly.graph_objects import Figure
 
-from torchlane.core import evaluation, rows, splits, tensors, transfer
-from torchlane.core.checkpoints import CheckpointStore
-from torchlane.core.inference import TrainedModel
+from torchlane.core import transfer
+from torchlane.core.encoding import tensors
+from torchlane.core.judging import evaluation
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import (
     DataOptions,
     EncodingOptions,
@@ -17,6 +19,8 @@ from torchlane.core.options import (
     SplitOptions,
     TrainingOptions,
 )
+from torchlane.core.rows import checking as rows
+from torchlane.core.rows import splits
 from torchlane.core.transfer import comparison
 from torchlane.figures import comparisons, curves, predictions
 

@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from torchlane.core import scoring
-from torchlane.core.inference import TrainedModel
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions, PredictionOptions
-from torchlane.core.scoring import Inbox, Ledger, PredictionStore
+from torchlane.core.scoring import job as scoring
+from torchlane.core.scoring.job import Inbox, Ledger, PredictionStore
 
 
 def score_files(
@@ -51,7 +51,7 @@ def score_outcomes(
     files = outcomes.files()
     if not files:
         return
-    from torchlane.core import outcomes as live
+    from torchlane.core.scoring import outcomes as live
 
     done = [entry for entry in ledger.entries() if entry["state"] == "done"]
     identity = live.identify(files, done, model, prediction.keys)

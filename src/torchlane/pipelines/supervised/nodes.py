@@ -6,36 +6,41 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
-from torchlane.core import chosen, cross_validation, encoders, evaluation, learning, rows, splits, tensors, tuning
-from torchlane.core.checkpoints import CheckpointStore
-from torchlane.core.diagnosis import diagnose
-from torchlane.core.encoders import Encoder
-from torchlane.core.importances import Importances
-from torchlane.core.inference import TrainedModel
-from torchlane.core.observation import Observer
+from torchlane.core.encoding import encoders, tensors
+from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.judging import cross_validation, evaluation
+from torchlane.core.judging.diagnosis import diagnose
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.model import learning
+from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import (
     DataOptions,
     DiagnosisOptions,
     EncodingOptions,
     EvaluationOptions,
     ModelOptions,
+    Recipe,
     SplitOptions,
     TrainingOptions,
     TuningOptions,
 )
-from torchlane.core.space import Recipe
+from torchlane.core.rows import checking as rows
+from torchlane.core.rows import splits
+from torchlane.core.search import chosen, tuning
+from torchlane.core.search.importances import Importances
+from torchlane.core.training.observation import Observer
 from torchlane.figures import curves, layers, predictions, trials
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean rows from rejected ones; see `torchlane.core.rows.check_rows`."""
+    """Part clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
     return rows.check_rows(raw_rows, data)
 
 
 def split_rows(
     clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, data: DataOptions, split: SplitOptions
 ) -> pd.DataFrame:
-    """Give each row its part, unless too many were rejected; see `torchlane.core.splits.split_rows`."""
+    """Give each row its part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
     rows.check_rejections(clean_rows, rejected_rows, data)
     return splits.split_rows(clean_rows, data, split)
 
@@ -51,7 +56,7 @@ def choose_options(
     training: TrainingOptions,
     options: TuningOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame, Importances]:
-    """Search for better options; see `torchlane.core.tuning.choose_options`."""
+    """Search for better options; see `torchlane.core.search.tuning.choose_options`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
     ground = tuning.Ground(clean_rows, split, data, recipe, options)
     return tuning.choose_options(ground, studies, search_checkpoints)
@@ -67,13 +72,13 @@ def settle_recipe(
     training: TrainingOptions,
     options: TuningOptions,
 ) -> Recipe:
-    """Say which options train takes: those given, as the search changed them; see `torchlane.core.chosen`."""
+    """Say which options train takes: those given, as the search changed them; see `torchlane.core.search.chosen`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
     return chosen.apply_chosen(chosen_options, clean_rows, split, data, recipe, options)
 
 
 def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
-    """Learn the encoding from train alone; see `torchlane.core.encoders.fit_encoder`."""
+    """Learn the encoding from train alone; see `torchlane.core.encoding.encoders.fit_encoder`."""
     return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
 
 
@@ -108,7 +113,7 @@ def cross_validate(
     split: SplitOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
-    """Train and score a model a fold; see `torchlane.core.cross_validation.cross_validate`."""
+    """Train and score a model a fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
     encoding, model, training = recipe.encoding, recipe.model, recipe.training
     return cross_validation.cross_validate(
         clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
@@ -126,7 +131,7 @@ def evaluate_model(
     recipe: Recipe,
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Score all parts; see `torchlane.core.evaluation.evaluate`."""
+    """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
     parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)

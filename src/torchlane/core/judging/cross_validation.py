@@ -1,0 +1,143 @@
+"""How good the whole recipe is: a model for each of several splits, all members trained together."""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.evaluation import evaluate
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.model.learning import Lesson, train_models
+from torchlane.core.options import (
+    DataOptions,
+    EncodingOptions,
+    EvaluationOptions,
+    ModelOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
+
+logger = logging.getLogger(__name__)
+
+TOGETHER_BYTES = 1 << 30  # of features that are trained on in one go
+SEEDS_APART = 1000  # between the members of one fold and the next
+
+
+def cross_validate(
+    clean_rows: pd.DataFrame,
+    data: DataOptions,
+    split: SplitOptions,
+    encoding: EncodingOptions,
+    model: ModelOptions,
+    training: TrainingOptions,
+    evaluation: EvaluationOptions,
+    checkpoints: CheckpointStore,
+) -> pd.DataFrame:
+    """Score a model for each fold of each repeat: `repeat`, `fold`, rows of each part, the metrics of test.
+
+    Each fold fits its own encoder and stops on its own valid part, as the pipeline does.
+
+    Raises:
+        ValueError: there are fewer rows that differ than folds, or fewer of some class.
+    """
+    lines: list[dict[str, Any]] = []
+    folds = deal_folds(clean_rows, data, split, evaluation)
+    for together in _in_portions(folds, clean_rows, data, encoding, training):
+        lessons = [lesson for _, lesson, _ in together]
+        trained = train_models(lessons, data, model, checkpoints, clean_rows.attrs["source"])
+        for (splits, _, tensors), (of_fold, _) in zip(together, trained, strict=True):
+            metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, quiet=True)
+            repeat, fold = divmod(len(lines), evaluation.folds)
+            lines.append({"repeat": repeat, "fold": fold, **metrics["rows"], **metrics["test"]})
+    return pd.DataFrame(lines, columns=None if lines else ["repeat", "fold", *PARTS])
+
+
+def deal_folds(
+    clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, evaluation: EvaluationOptions
+) -> list[pd.DataFrame]:
+    """Give the splits of all folds, repeat after repeat, each repeat dealt with a seed of its own."""
+    if not evaluation.folds:
+        return []
+    folds = [
+        splits
+        for repeat in range(evaluation.repeats)
+        for splits in fold_rows(clean_rows, data, split, evaluation.folds, split.seed + repeat)
+    ]
+    n_rows = len(folds[0])
+    if n_rows < len(clean_rows):
+        logger.info(
+            "folds: cut from %d rows; the other %d are in test, as '%s' gives it, and stay out of them",
+            n_rows, len(clean_rows) - n_rows, split.part_column,
+        )  # fmt: skip
+    return folds
+
+
+def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any]:
+    """Give mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
+
+    Folds share training rows, so the interval is that of Nadeau and Bengio (2003,
+    doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). Folds where a metric is
+    not defined do not count for it. `trials` of a search that chose the recipe looked at rows that the
+    folds test, which the log and `recipe` say.
+    """
+    if fold_scores.empty:
+        return {}
+    summary: dict[str, Any] = {
+        "folds": int(fold_scores["fold"].max()) + 1,
+        "repeats": int(fold_scores["repeat"].max()) + 1,
+        "recipe": "as given",
+    }
+    if trials:
+        summary["recipe"] = f"chosen by a search of {trials} trials on rows that the folds test: scores are optimistic"
+        logger.warning("folds: the recipe was %s", summary["recipe"])
+    overlap = fold_scores["test"] / (fold_scores["train"] + fold_scores["valid"])
+    for name in fold_scores.columns.drop(["repeat", "fold", *PARTS]):
+        values = fold_scores[name].dropna()
+        if len(values) < 2:
+            continue
+        variance = (1 / len(values) + overlap[values.index].mean()) * values.var()
+        half = _t_quantile(len(values) - 1) * math.sqrt(variance)
+        mean = float(values.mean())
+        summary[name] = {
+            "mean": mean,
+            "standard_deviation": float(values.std()),
+            "low": mean - half,
+            "high": mean + half,
+        }
+    return summary
+
+
+def _in_portions(
+    folds: list[pd.DataFrame],
+    clean_rows: pd.DataFrame,
+    data: DataOptions,
+    encoding: EncodingOptions,
+    training: TrainingOptions,
+) -> Iterator[list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]]]:
+    """Encode the folds, as many at a time as memory shall hold."""
+    portion: list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]] = []
+    n_bytes = 0
+    for number, splits in enumerate(folds):
+        parts = {part: rows_of(part, clean_rows, splits) for part in PARTS}
+        encoder = fit_encoder(parts["train"], data, encoding)
+        tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
+        n_new = tensors["train"].tensors[0].nbytes
+        if portion and n_bytes + n_new > TOGETHER_BYTES:
+            yield portion
+            portion, n_bytes = [], 0
+        own = training.model_copy(update={"seed": training.seed + SEEDS_APART * (number + 1)})
+        portion.append((splits, Lesson(tensors["train"], tensors["valid"], encoder, own), tensors))
+        n_bytes += n_new
+    if portion:
+        yield portion
+
+
+def _t_quantile(degrees: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, degrees))

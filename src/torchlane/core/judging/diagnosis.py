@@ -1,0 +1,233 @@
+"""What is wrong with a training, in plain language, from what was seen of it."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.tasks.tasks import TASKS
+from torchlane.core.training.observation import Line, Observer
+
+logger = logging.getLogger(__name__)
+
+VANISHED = 1e-3  # gradient norm of the first layer over that of the last
+EXPLODED = 1e3  # gradient norm of all layers; with scaled features and targets it is about 1
+DEAD = SATURATED = 0.5  # share of a layer
+NOISE = 0.01  # of the loss at the start; smaller rises are those of a network that has learned its rows
+STILL = 3e-5  # share of their norm that weights move in a step
+LITTLE_GAIN = 0.05  # of what there is between the constant and a perfect score
+SOME_GAIN = 0.15
+CARRIED_OVER = 1 / 3  # of the gain on train that valid has to show
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, and what people try, in this order."""
+
+    name: str
+    finding: str
+    remedies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules look at; `gains` are of train and valid in the last epoch: 0 is the constant, 1 perfect."""
+
+    observer: Observer
+    history: pd.DataFrame
+    gains: Mapping[str, float]
+
+    def layers(self, measure: str) -> dict[str, dict[int, float]]:
+        """One measure by layer and epoch, layers in the order of the network."""
+        found: dict[str, dict[int, float]] = {}
+        for line in self.observer.lines:
+            if line[measure] is not None:
+                found.setdefault(line["layer"], {})[line["epoch"]] = line[measure]
+        return found
+
+
+def diagnose(observer: Observer, history: pd.DataFrame, target: TargetEncoder, capacity: str) -> dict[str, Any]:
+    """Turn what was seen into the content of `diagnosis.json`, and log each finding.
+
+    The result has `enabled`, `capacity` (parameters a layer and in total), `findings` (name, finding
+    and remedies each), `overfit_one_batch` and `layers`, as `Observer` gives them.
+    """
+    if not observer.options.enabled:
+        return {"enabled": False, "capacity": capacity, "findings": []}
+    evidence = Evidence(observer, history, _gains(history, target))
+    findings = [found for rule in RULES if (found := rule(evidence)) is not None]
+    for found in findings:
+        logger.info("diagnosis: %s; try: %s", found.finding, "; ".join(found.remedies))
+    if not findings:
+        logger.info("diagnosis: nothing found")
+    return {
+        "enabled": True,
+        "capacity": capacity,
+        "findings": [asdict(found) for found in findings],
+        "overfit_one_batch": observer.overfit,
+        "layers": [_finite(line) for line in observer.lines],
+    }
+
+
+def _cannot_overfit(evidence: Evidence) -> Finding | None:
+    result = evidence.observer.overfit
+    if result is None or result["fitted"] is not False:
+        return None
+    first = next(iter(evidence.layers("gradient_norm").values()), {0: 1.0})
+    if not math.isfinite(result["loss"]):
+        why = "the loss is no finite number: the features may not be scaled"
+    elif first[0] < STILL:
+        why = f"hardly a gradient reaches the first layer (norm {first[0]:.1e})"
+    else:
+        why = "the network may be too small, or its activations may keep gradients back"
+    return Finding(
+        "overfit_one_batch",
+        f"the network does not learn {result['rows']} rows by heart in {result['steps']} steps: loss "
+        f"{result['loss']:.3g}, the best constant has {result['constant_loss']:.3g}; {why}",
+        ("another activation, such as ReLU", "batch norm", "fewer or wider layers", "scaled features"),
+    )
+
+
+def _vanishing(evidence: Evidence) -> Finding | None:
+    ratios = _first_to_last(evidence)
+    if not ratios or median(ratios) >= VANISHED:
+        return None
+    return Finding(
+        "vanishing_gradients",
+        f"gradients vanish: the first layer's norm is {median(ratios):.1e} of the last one's",
+        ("ReLU or GELU instead of sigmoid or tanh", "batch norm", "kaiming or xavier initialisation", "fewer layers"),
+    )
+
+
+def _exploding(evidence: Evidence) -> Finding | None:
+    norms = evidence.layers("gradient_norm")
+    totals = [math.hypot(*values) for values in zip(*(each.values() for each in norms.values()), strict=True)]
+    if all(math.isfinite(total) and total < EXPLODED for total in totals):
+        return None
+    return Finding(
+        "exploding_gradients",
+        f"gradients explode: their norm reaches {max(totals):.2g}, where about 1 is usual",
+        ("training.clip_norm: 1", "a lower learning_rate", "scaled features and target", "batch norm"),
+    )
+
+
+def _dying(evidence: Evidence) -> Finding | None:
+    shares = {layer: list(seen.values())[-1] for layer, seen in evidence.layers("dead_share").items()}
+    dead = {layer: share for layer, share in shares.items() if share >= DEAD}
+    if not dead:
+        return None
+    named = ", ".join(f"{share:.0%} of {layer}" for layer, share in dead.items())
+    return Finding(
+        "dying_relus",
+        f"ReLUs have died: {named} give 0 for every row, and no gradient passes them",
+        ("a lower learning_rate", "LeakyReLU or GELU", "batch norm", "kaiming initialisation"),
+    )
+
+
+def _saturation(evidence: Evidence) -> Finding | None:
+    shares = {layer: list(seen.values())[-1] for layer, seen in evidence.layers("saturated_share").items()}
+    full = {layer: share for layer, share in shares.items() if share >= SATURATED}
+    if not full:
+        return None
+    named = ", ".join(f"{share:.0%} of the outputs of {layer}" for layer, share in full.items())
+    return Finding(
+        "saturation",
+        f"activations are saturated: {named} stand at a limit, where the gradient is nearly 0",
+        ("scaled features", "xavier initialisation", "batch norm", "ReLU or GELU", "a lower learning_rate"),
+    )
+
+
+def _rate_too_high(evidence: Evidence) -> Finding | None:
+    start, losses = evidence.observer.start_loss, evidence.history["train_loss"].tolist()
+    noise = NOISE * (start or 0)
+    rises = sum(later > max(1.2 * earlier, earlier + noise) for earlier, later in pairwise(losses))
+    diverged = start is not None and losses[-1] > 2 * start
+    unsteady = len(losses) >= 6 and rises >= len(losses) / 4 and losses[-1] > 1.5 * min(losses)
+    if not diverged and not unsteady:
+        return None
+    how = f"it began at {start:.3g}" if diverged else f"it rose by a fifth in {rises} of {len(losses)} epochs"
+    return Finding(
+        "learning_rate_too_high",
+        f"the learning rate looks too high: the training loss ends at {losses[-1]:.3g}, and {how}",
+        ("a tenth of the learning_rate", "training.clip_norm: 1", "a larger batch_size", "a scheduler"),
+    )
+
+
+def _rate_too_low(evidence: Evidence) -> Finding | None:
+    start, losses = evidence.observer.start_loss, evidence.history["train_loss"].tolist()
+    moves = [move for seen in evidence.layers("update_ratio").values() for move in seen.values()]
+    if start is None or not moves or median(moves) >= STILL or losses[-1] < start / 2:
+        return None
+    return Finding(
+        "learning_rate_too_low",
+        f"the learning rate looks too low: a step moves the weights by {median(moves):.1e} of their norm, and the "
+        f"training loss went from {start:.3g} to {losses[-1]:.3g} only",
+        ("ten times the learning_rate", "more epochs", "Adam or AdamW instead of SGD"),
+    )
+
+
+def _overfitting(evidence: Evidence) -> Finding | None:
+    train, valid = evidence.gains["train"], evidence.gains["valid"]
+    if math.isnan(valid) or train < SOME_GAIN or valid >= CARRIED_OVER * train:
+        return None
+    return Finding(
+        "overfitting",
+        f"overfitting: of what the network gains over the constant on train ({train:.0%} of the way to a perfect "
+        f"score), {max(valid, 0):.0%} shows on valid",
+        ("more data, or augmentation", "more dropout", "more weight_decay", "a smaller network"),
+    )
+
+
+def _underfitting(evidence: Evidence) -> Finding | None:
+    if evidence.gains["train"] >= LITTLE_GAIN:
+        return None
+    return Finding(
+        "underfitting",
+        f"underfitting: on train the network is hardly better than a constant ({evidence.gains['train']:.0%} of the "
+        f"way to a perfect score)",
+        ("more epochs, or another learning_rate", "a larger network", "less dropout and weight_decay", "more features"),
+    )
+
+
+RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
+    _cannot_overfit,
+    _vanishing,
+    _exploding,
+    _dying,
+    _saturation,
+    _rate_too_high,
+    _rate_too_low,
+    _overfitting,
+    _underfitting,
+)
+
+
+def _first_to_last(evidence: Evidence) -> list[float]:
+    """The first layer's gradient norm over the last one's, an epoch each; nothing for fewer than three layers."""
+    norms = list(evidence.layers("gradient_norm").values())
+    if len(norms) < 3:
+        return []
+    pairs = zip(norms[0].values(), norms[-1].values(), strict=True)
+    return [first / last for first, last in pairs if last > 0 and math.isfinite(first / last)]
+
+
+def _gains(history: pd.DataFrame, target: TargetEncoder) -> dict[str, float]:
+    metric = TASKS[target.task].primary_metric
+    constant = {"r2_score": 0.0, "roc_auc_score": 0.5}.get(metric)
+    if constant is None:
+        constant = max(target.counts) / sum(target.counts)
+    last = history.iloc[-1]
+    return {part: float(last[f"{part}_{metric}"] - constant) / (1 - constant) for part in ("train", "valid")}
+
+
+def _finite(line: Line) -> Line:
+    """JSON knows no infinity."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in line.items()
+    }

@@ -1,0 +1,1 @@
+"""A trained model: what it predicts, and what it is made of."""

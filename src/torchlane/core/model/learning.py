@@ -1,0 +1,156 @@
+"""From tensors and options to a `TrainedModel`: what the stage `train` calls."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from typing import Any
+
+import pandas as pd
+import torch
+from torch.utils.data import TensorDataset
+
+from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.tensors import fingerprint
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.machine.devices import choose_device
+from torchlane.core.model.profile import summarise_training
+from torchlane.core.model.trained import FORMAT, TrainedModel, build_network
+from torchlane.core.networks import describe_capacity
+from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.fit import fit, mean_history, mean_metrics
+from torchlane.core.training.members import Member, Outcome, make_members
+from torchlane.core.training.observation import Observer
+
+logger = logging.getLogger(__name__)
+
+PROFILED = 10_000  # rows whose predictions are summarised, for the drift of those of new rows
+TABLE_MEMBERS = 16
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one model learns from: encoded rows, the encoder they went through, and how."""
+
+    train: TensorDataset
+    valid: TensorDataset
+    encoder: Encoder
+    training: TrainingOptions
+
+
+def with_members(training: TrainingOptions, model: ModelOptions, encoder: Encoder) -> TrainingOptions:
+    """Set how many members there are, where the options leave it open."""
+    if training.members is not None:
+        return training
+    stacked = model.kind == "mlp" and encoder.image is None
+    return training.model_copy(update={"members": TABLE_MEMBERS if stacked else 1})
+
+
+def train_model(
+    lesson: Lesson,
+    data: DataOptions,
+    model: ModelOptions,
+    checkpoints: CheckpointStore,
+    source: str = "",
+    observer: Observer | None = None,
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Train on encoded features (n_rows, …) and targets: the model, and `history` a row an epoch.
+
+    Raises:
+        ValueError: the device is not there, the loss does not fit the task, or the loss explodes.
+    """
+    ((trained, history),) = train_models([lesson], data, model, checkpoints, source, observer)
+    return trained, history
+
+
+def train_models(
+    lessons: Sequence[Lesson],
+    data: DataOptions,
+    model: ModelOptions,
+    checkpoints: CheckpointStore,
+    source: str = "",
+    observer: Observer | None = None,
+) -> list[tuple[TrainedModel, pd.DataFrame]]:
+    """Train the members of several models at once, each as `train_model` would, and stack what can be stacked.
+
+    `observer` watches the first member of the first model.
+
+    Raises:
+        ValueError: the device is not there, the loss does not fit the task, or a loss explodes.
+    """
+    lessons = [replace(lesson, training=with_members(lesson.training, model, lesson.encoder)) for lesson in lessons]
+    members: list[Member] = []
+    for lesson in lessons:
+        training, encoder = lesson.training, lesson.encoder
+        objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+        build = partial(build_network, model, encoder, training.augmentation)
+        members += make_members(build, lesson.train, lesson.valid, objective, training, device)
+    first = lessons[0]
+    capacity = describe_capacity(members[0].model)
+    logger.info(
+        "training: %d rows, %s features, members %d, each %s; on %s with %d threads",
+        len(first.train),
+        " x ".join(map(str, first.encoder.feature_shape)),
+        len(members),
+        capacity,
+        choose_device(first.training.device),
+        first.training.threads or torch.get_num_threads(),
+    )
+    if observer is not None:
+        observer.begin(members[0])
+    outcomes = iter(fit(members, checkpoints.of_run(identify(lessons, model)), observer=observer))
+    return [
+        conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})
+        for lesson in lessons
+    ]
+
+
+def conclude(
+    lesson: Lesson,
+    own: Sequence[Outcome],
+    data: DataOptions,
+    model: ModelOptions,
+    source: str,
+    details: Mapping[str, Any],
+) -> tuple[TrainedModel, pd.DataFrame]:
+    """Put the members of one lesson together, calibrated on valid, with what people ask later and `details`."""
+    weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
+    details = {
+        "source": source,
+        **details,
+        "data_fingerprint": fingerprint(lesson.train),
+        "metrics": mean_metrics(own),
+        "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
+        "device": str(choose_device(lesson.training.device)),
+        "threads": lesson.training.threads or torch.get_num_threads(),
+    }
+    trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
+    trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))
+    unseen = lesson.valid if len(lesson.valid) else lesson.train
+    predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
+    details["profile"] = summarise_training(len(lesson.train), predictions, labels)
+    return trained, mean_history(own)
+
+
+def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
+    return model.describe_predictions(dataset.tensors[0][:PROFILED])["prediction"]
+
+
+def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
+    """Name all that the weights depend on, so that no checkpoint of another training is taken up."""
+    named = [
+        {
+            "train": fingerprint(lesson.train),
+            "valid": fingerprint(lesson.valid),
+            "target": lesson.encoder.target.model_dump(mode="json"),
+            "model": model.model_dump(mode="json"),
+            "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
+        }
+        for lesson in lessons
+    ]
+    return hashlib.sha256(json.dumps([FORMAT, named], sort_keys=True).encode()).hexdigest()

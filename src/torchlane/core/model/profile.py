@@ -1,0 +1,123 @@
+"""How the features and predictions of a model were distributed in train, small enough for its file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+
+if TYPE_CHECKING:
+    from torchlane.core.model.trained import TrainedModel
+
+BINS = 10  # of a number; deciles of train
+SMOOTHING = 0.5  # added to each count, so that an empty bin has a logarithm (Jeffreys' prior)
+DECILES = np.linspace(0, 1, BINS + 1)[1:-1]
+COMMON = 20  # levels with a bin of their own; the rarer ones share one
+
+
+def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Give what the encoder does not hold: the number of train rows, and how predictions are distributed.
+
+    `predictions` are best made for rows that the model was not fitted to: values, or some of `labels`,
+    of whatever type.
+    """
+    if not labels:
+        deciles = np.quantile(predictions, DECILES) if len(predictions) else np.zeros(0)
+        edges = np.unique(deciles)
+        counts = np.bincount(np.searchsorted(edges, predictions), minlength=len(edges) + 1)
+        return {"rows": rows, "edges": edges.tolist(), "counts": counts.tolist()}
+    predicted = predictions.astype("str").value_counts()
+    return {"rows": rows, "labels": {label: int(predicted.get(label, 0)) for label in labels}}
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """The bins of one column: shares (n_bins,) of the rows it was made from, and how values are put into them."""
+
+    shares: np.ndarray
+    rows: int
+    edges: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of numbers; a missing one is in the last bin
+    encoder: CategoryEncoder | None = None
+    merged: np.ndarray | None = None  # int64: the bin of each code of a category
+
+    def bins(self, values: pd.Series) -> np.ndarray:
+        if self.encoder is not None and self.merged is not None:
+            return self.merged[self.encoder.codes(values)]
+        bins = np.searchsorted(self.edges, values.to_numpy(np.float64))
+        return np.where(values.isna(), len(self.shares) - 1, bins)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The distribution of every feature, and of the predictions, as the model knew them."""
+
+    columns: Mapping[str, ColumnProfile]
+    predictions: ColumnProfile | None
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: "TrainedModel") -> Self:
+        """Take it from the encoder and from what `summarise_training` left in the model's details."""
+        summary = model.details.get("profile", {})
+        categories = [sum(column.counts) for column in model.encoder.columns if column.kind == "category"]
+        rows = summary.get("rows") or (categories[0] if categories else 0)
+        columns = {
+            column.name: _of_category(column) if column.kind == "category" else _of_number(column, rows)
+            for column in model.encoder.columns
+            if column.kind != "image"
+        }
+        labels = model.encoder.target.labels
+        predictions = None
+        if "edges" in summary:
+            predictions = _of_counts(summary["counts"], edges=np.array(summary["edges"]))
+        elif "labels" in summary:
+            predictions = _of_counts([summary["labels"].get(label, 0) for label in labels])
+        return cls(columns, predictions, labels)
+
+    def width(self, name: str) -> int:
+        """Say how many bins a feature has."""
+        return len(self.columns[name].shares)
+
+    def bins(self, name: str, values: pd.Series) -> np.ndarray:
+        """Put checked values of a feature into its bins: int64 (n_values,)."""
+        return self.columns[name].bins(values)
+
+    def count_predictions(self, predictions: pd.Series, index: np.ndarray | None) -> np.ndarray:
+        """Count predictions, of which each stands for the rows that `index` (n_rows,) gives it."""
+        if self.predictions is None:
+            return np.zeros(0, dtype=np.int64)
+        if self.labels:
+            bins = pd.Index(self.labels).get_indexer(pd.Index(predictions.astype("str")))
+        else:
+            bins = np.searchsorted(self.predictions.edges, predictions.to_numpy(np.float64))
+        return np.bincount(bins if index is None else bins[index], minlength=len(self.predictions.shares))
+
+
+def _of_category(column: CategoryEncoder) -> ColumnProfile:
+    """One bin for each of the commonest levels, one for the others, one for unseen, one for missing."""
+    counts = np.array(column.counts, dtype=np.int64)
+    rest = column.unseen + np.arange(2)
+    levels = np.delete(np.arange(len(counts)), rest)
+    common = np.sort(levels[np.argsort(-counts[levels], kind="stable")[:COMMON]])
+    n_rare = int(len(levels) > COMMON)
+    merged = np.full(len(counts), len(common), dtype=np.int64)
+    merged[common] = np.arange(len(common))
+    merged[rest] = len(common) + n_rare + np.arange(2)
+    return _of_counts(np.bincount(merged, weights=counts), encoder=column, merged=merged)
+
+
+def _of_number(column: NumberEncoder, rows: int) -> ColumnProfile:
+    """Deciles of train, those that are equal taken together, and one bin for missing."""
+    quantiles = np.array(column.quantiles)
+    known = max(rows - column.missing, 1) if rows else len(quantiles)
+    edges = np.unique(np.quantile(quantiles, DECILES))
+    shares = np.bincount(np.searchsorted(edges, quantiles), minlength=len(edges) + 1) / len(quantiles)
+    return _of_counts(np.append(shares * known, column.missing), edges=edges)
+
+
+def _of_counts(counts: "np.ndarray | list[int]", **bins: Any) -> ColumnProfile:
+    smoothed = np.asarray(counts, dtype=np.float64) + SMOOTHING
+    return ColumnProfile(smoothed / smoothed.sum(), rows=round(float(np.sum(counts))), **bins)

@@ -1,0 +1,278 @@
+"""A trained model: one file without pickle, and all that prediction needs."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.machine.files import replacing
+from torchlane.core.model.calibration import Calibration, tempered
+from torchlane.core.networks import build_model, named
+from torchlane.core.networks.augmentation import Augmentation
+from torchlane.core.networks.building import FOREIGN
+from torchlane.core.networks.pixels import Pixels
+from torchlane.core.options import (
+    AugmentationOptions,
+    DataOptions,
+    ModelOptions,
+    TrainingOptions,
+    require_coverage,
+)
+from torchlane.core.rows.checking import ROW, apply_rules
+from torchlane.core.stacks.stacking import NotStackableError, stacked_forward
+from torchlane.core.tasks.tasks import TASKS, Task
+
+FORMAT = "torchlane-model-3"
+COVERAGE = 0.9  # of intervals
+BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """Weights with a leading member axis, and the options and encoder they belong to.
+
+    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` is what
+    valid says of how far predictions can be trusted. `details` holds
+    what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
+    library versions, device and threads. `fingerprint` is the SHA-256 of the file it was read from.
+    """
+
+    weights: dict[str, Tensor]
+    encoder: Encoder
+    data: DataOptions
+    model: ModelOptions
+    training: TrainingOptions
+    details: dict[str, Any] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
+    fingerprint: str = ""
+
+    @property
+    def task(self) -> Task:
+        return TASKS[self.encoder.target.task]
+
+    @property
+    def n_members(self) -> int:
+        return len(next(iter(self.weights.values())))
+
+    def network(self, member: int = 0) -> nn.Module:
+        """Rebuild one member, in eval mode on the CPU."""
+        foreign = self.model.kind in FOREIGN
+        with torch.random.fork_rng(devices=()), torch.device("cpu" if foreign else "meta"):
+            network = build_network(self.model, self.encoder, from_published=False)
+        network.load_state_dict({name: stacked[member] for name, stacked in self.weights.items()}, assign=not foreign)
+        return network.eval()
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
+        with torch.inference_mode():
+            return _by_blocks(self._forward, features, rows_in=0, rows_out=1)
+
+    @cached_property
+    def _forward(self) -> Callable[[Tensor], Tensor]:
+        """All members' outputs (members, n_rows, width), through one program where they are several and can be."""
+        networks = [self.network(member) for member in range(self.n_members)]
+        dtype = torch.float32 if self.encoder.image is None else torch.uint8
+        few_rows = torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
+        try:
+            if len(networks) > 1:
+                return stacked_forward(networks, few_rows)
+        except NotStackableError:
+            pass
+        return lambda features: torch.stack([network(features) for network in networks])
+
+    def member_predictions(self, features: Tensor) -> Tensor:
+        """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
+        outputs = self.outputs(features)
+        return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
+
+    def joint_prediction(self, of_members: Tensor) -> Tensor:
+        """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
+
+    def join_members(self, of_members: Tensor) -> Tensor:
+        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
+        mean = of_members.mean(0)
+        return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
+
+    def spread(self, of_members: Tensor) -> Tensor:
+        """Say how far apart the members' values (members, n_rows) are: their standard deviation (n_rows,)."""
+        return _by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
+
+    def calibrated(self, valid: TensorDataset, held_out: Tensor) -> "TrainedModel":
+        """Learn from encoded rows that trained no weight; from none of them, nothing.
+
+        `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut` has them, where
+        the target is a number.
+        """
+        if not len(valid):
+            return self
+        features, targets = valid.tensors
+        target = self.encoder.target
+        if target.task == "regression":
+            of_members = target.decode(held_out)
+            truth = target.decode(targets.flatten())
+            calibration = Calibration.of_values(of_members.mean(0), self.spread(of_members), truth)
+        else:
+            calibration = Calibration.of_probabilities(
+                self.member_predictions(features).mean(0), targets.flatten().long()
+            )
+        return replace(self, calibration=calibration)
+
+    def predict(self, rows: pd.DataFrame, coverage: float = COVERAGE) -> pd.DataFrame:
+        """Predict raw rows, which need the feature columns but no target, in the order they come in.
+
+        The result has the index of `rows` and the column `prediction`: a value in the units of the
+        raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
+        interval that covers the truth of that share of new rows, within the bounds that are declared for
+        the target, or a label, of the type it had there (text, int64 or bool), with a column
+        `probability_<label>` each.
+
+        Raises:
+            ValueError: `rows` is no DataFrame, a column is missing or stands there twice, a row breaks a rule of
+                its column, or `coverage` is no share.
+        """
+        if not isinstance(rows, pd.DataFrame):
+            columns = ", ".join(self.data.feature_columns)
+            raise ValueError(
+                f"predict takes a pandas DataFrame, not a {type(rows).__name__}; give it one with the columns {columns}"
+            )
+        clean, rejected = apply_rules(rows, self.data.feature_columns, self.data.missing_values)
+        if len(rejected):
+            first = rejected.iloc[0]
+            raise ValueError(
+                f"{rejected[ROW].nunique()} of {len(rows)} rows break a rule, first row {first[ROW]}: "
+                f"'{first['column']}' is '{first['value']}', which is not {first['rule']}; correct or drop these rows"
+            )
+        features = torch.from_numpy(self.encoder.encode_features(clean))
+        return self.describe_predictions(features, coverage).set_axis(rows.index)
+
+    def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
+        """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
+        require_coverage(coverage)
+        each = self.member_predictions(features)
+        joint = self.joint_prediction(each).numpy()
+        if self.encoder.target.task == "regression":
+            spread = self.spread(each).numpy()
+            table = pd.DataFrame({"prediction": joint, "spread": spread})
+            half_width = self.calibration.half_width(coverage)
+            if half_width is None:
+                return table
+            half_widths = half_width * (1 + self.calibration.spread_weight * spread)
+            column = self.data.target_column
+            ends = {"low": joint - half_widths, "high": joint + half_widths}
+            return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
+        target = self.encoder.target
+        labels = target.restore(target.labels)
+        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}
+        return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, in place of an older one in a single step."""
+        parts = {
+            name: getattr(self, name).model_dump(mode="json")
+            for name in ("encoder", "data", "model", "training", "calibration")
+        }
+        header = json.dumps({"format": FORMAT, **parts, "details": self.details})
+        weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
+        with replacing(Path(path)) as partial:
+            # One key, since safetensors writes several in no fixed order.
+            save_file(weights, partial, metadata={"torchlane": header})
+
+
+def build_network(
+    options: ModelOptions,
+    encoder: Encoder,
+    augmentation: AugmentationOptions | None = None,
+    *,
+    from_published: bool = True,
+) -> nn.Module:
+    """Build the network for an encoder's features and target, weights drawn from the global generator.
+
+    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+    With `from_published` a network starts from the published weights that `options` may ask for.
+
+    Raises:
+        ValueError: the kind of model does not take such features, a table is to be augmented, or
+            published weights are not to be had or have a scale of pixels of their own.
+    """
+    width = TASKS[encoder.target.task].width(len(encoder.target.labels))
+    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
+        raise ValueError(
+            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
+            f"would change; set encoding.pixels to unit"
+        )
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
+    if encoder.image is None:
+        if augmentation is not None:
+            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
+        return network
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    if augmentation is not None:
+        steps["augmentation"] = Augmentation(augmentation)
+    steps["pixels"] = Pixels(encoder.image)
+    steps["network"] = network
+    return nn.Sequential(steps)
+
+
+def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
+    """Read a model file; nothing in it is ever executed or unpickled.
+
+    `trust` names the class of a network of the user's own, `package.module.Class`: it is imported
+    when the model predicts, and never on the file's word alone.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a model file, is cut off, or has another format version.
+    """
+    if trust is not None:
+        named.trust(trust)
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
+    fingerprint = _digest(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("torchlane", "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
+    model = TrainedModel(
+        weights=weights,
+        encoder=Encoder.model_validate(header["encoder"]),
+        data=DataOptions.model_validate(header["data"]),
+        model=ModelOptions.model_validate(header["model"]),
+        training=TrainingOptions.model_validate(header["training"]),
+        details=header["details"],
+        calibration=Calibration.model_validate(header["calibration"]),
+        fingerprint=fingerprint,
+    )
+    return model if _digest(path) == fingerprint else load(path, trust=trust)  # it was replaced in the meantime
+
+
+def _digest(path: str | Path) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
+    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one filled up; says which dimensions are the rows."""
+    done = []
+    for block in values.split(BLOCK_ROWS, dim=rows_in):
+        n_rows = block.shape[rows_in]
+        filling = (0, 0) * (block.ndim - 1 - rows_in) + (0, BLOCK_ROWS - n_rows)
+        done.append(function(nn.functional.pad(block, filling)).narrow(rows_out, 0, n_rows))
+    return torch.cat(done, dim=rows_out)

@@ -1,0 +1,66 @@
+"""What a use case may set: one frozen model a section, in the order of the flow.
+
+Each model forbids unknown keys and holds the defaults, so YAML states only what differs.
+Nothing here imports torch until a name of a torch class has to be checked.
+"""
+
+from torchlane.core.options.base import Level, Options, fault_of
+from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
+from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
+from torchlane.core.options.fine_tuning import FineTuningOptions, FreezeOptions
+from torchlane.core.options.judging import DiagnosisOptions, EvaluationOptions, require_coverage
+from torchlane.core.options.network import OPTIONS_OF_KIND, AugmentationOptions, ModelKind, ModelOptions
+from torchlane.core.options.recipe import Recipe
+from torchlane.core.options.rows import ColumnOptions, DataOptions, Part, SplitOptions, TaskName
+from torchlane.core.options.scoring import DriftOptions, PredictionOptions
+from torchlane.core.options.search import TuningOptions
+from torchlane.core.options.training import LossOptions, OptimizerOptions, SchedulerOptions, TrainingOptions
+
+__all__ = [
+    "OPTIONS_OF_KIND",
+    "SECTIONS",
+    "AugmentationOptions",
+    "CategoryEncoding",
+    "ChoicesOptions",
+    "ColumnOptions",
+    "DataOptions",
+    "DiagnosisOptions",
+    "Dimension",
+    "DriftOptions",
+    "EncodingOptions",
+    "EvaluationOptions",
+    "FineTuningOptions",
+    "FreezeOptions",
+    "Level",
+    "LossOptions",
+    "ModelKind",
+    "ModelOptions",
+    "NumberEncoding",
+    "OptimizerOptions",
+    "Options",
+    "Part",
+    "PixelEncoding",
+    "PredictionOptions",
+    "RangeOptions",
+    "Recipe",
+    "SchedulerOptions",
+    "SplitOptions",
+    "TaskName",
+    "TrainingOptions",
+    "TuningOptions",
+    "fault_of",
+    "require_coverage",
+]
+
+SECTIONS: dict[str, type[Options]] = {
+    "data": DataOptions,
+    "split": SplitOptions,
+    "encoding": EncodingOptions,
+    "model": ModelOptions,
+    "training": TrainingOptions,
+    "tuning": TuningOptions,
+    "evaluation": EvaluationOptions,
+    "diagnosis": DiagnosisOptions,
+    "fine_tuning": FineTuningOptions,
+    "prediction": PredictionOptions,
+}

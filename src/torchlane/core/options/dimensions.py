@@ -1,0 +1,45 @@
+"""The values that a search may give one option."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from torchlane.core.options.base import Options
+
+
+class RangeOptions(Options):
+    """Numbers from `low` to `high`; `log` spreads their logarithm evenly, and a `step` leaves one each step."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _range_holds_something(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}; for one value set the option itself")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range starts above 0, not at {self.low:g}; raise low, or leave log out")
+        if self.log and self.step is not None:
+            raise ValueError("a log range has no step; leave one of them out, or give choices")
+        if self.step is not None and self.step > self.high - self.low:
+            raise ValueError(f"step {self.step:g} is longer than the range from {self.low:g} to {self.high:g}")
+        return self
+
+
+class ChoicesOptions(Options):
+    """Values to choose from, each as the option itself would take it."""
+
+    choices: tuple[Any, ...] = Field(min_length=1)
+
+    @field_validator("choices")
+    @classmethod
+    def _choices_differ(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        for place, value in enumerate(choices):
+            if value in choices[:place]:
+                raise ValueError(f"choices name {value!r} twice")
+        return choices
+
+
+Dimension = RangeOptions | ChoicesOptions

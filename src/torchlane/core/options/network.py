@@ -1,0 +1,100 @@
+"""The network, and how its images are moved in training."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from torchlane.core.options.base import Options
+
+ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
+OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisation
+    "mlp": ("widths", "activation", "dropout", "batch_norm"),
+    "cnn": ("widths", "activation", "dropout", "depth"),
+    "rnn": ("widths", "dropout", "cell", "bidirectional"),
+    "transformer": ("dropout", "blocks", "token_width", "heads"),
+    "torchvision": ("name", "arguments", "weights", "weights_folder"),
+    "class": ("module_class", "arguments"),
+}
+
+
+class ModelOptions(Options):
+    """The network.
+
+    `mlp`, a perceptron, takes tables and images, `cnn` and `rnn` (over the rows of an image) take
+    images, `transformer` (over the features of a table) takes tables. `widths` are those of the hidden
+    layers, of the stages of a cnn (`depth` convolutions each), or of the recurrent layers (of
+    `cell`s). `activation` is a class of torch.nn that works on each number by itself, or null for none.
+    `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
+    `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
+    `weights` starts a model of torchvision from published ones, `DEFAULT` or another name there: of the
+    file that stands in `weights_folder` (null: the folder where torch keeps downloads), or is downloaded
+    to it. The head is drawn anew, and pixels are brought to the scale that the weights were trained with.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    kind: ModelKind = "mlp"
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = (64, 64)
+    activation: str | None = "GELU"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    batch_norm: bool = False
+    initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
+    depth: int = Field(2, ge=1)
+    cell: Literal["LSTM", "GRU"] = "LSTM"
+    bidirectional: bool = False
+    blocks: int = Field(2, ge=1)
+    token_width: int = Field(64, ge=1)
+    heads: int = Field(8, ge=1)
+    name: str | None = None
+    weights: str | None = None
+    weights_folder: str | None = None
+    module_class: str | None = Field(None, alias="class", pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    arguments: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_is_a_kind(cls, given: Any) -> Any:
+        named = isinstance(given, dict) and given.get("class") is not None
+        return {"kind": "class", **given} if named else given
+
+    @model_validator(mode="after")
+    def _options_fit_kind(self) -> Self:
+        fitting = OPTIONS_OF_KIND[self.kind]
+        for name, field in type(self).model_fields.items():
+            shown = field.alias or name
+            if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != field.default:
+                choices = ", ".join(type(self).model_fields[each].alias or each for each in fitting)
+                raise ValueError(f"{shown} is no option of kind {self.kind}, which has {choices} and initialisation")
+        needed = {"torchvision": self.name, "class": self.module_class}
+        if needed.get(self.kind, "") is None:
+            raise ValueError(f"kind {self.kind} needs {OPTIONS_OF_KIND[self.kind][0].replace('module_', '')}")
+        if self.weights_folder is not None and self.weights is None:
+            raise ValueError("weights_folder is where weights are; set weights too, such as DEFAULT")
+        if self.kind == "transformer" and self.token_width % self.heads:
+            raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
+        if self.kind in ("cnn", "rnn") and not self.widths:
+            raise ValueError(f"kind {self.kind} needs at least one width")
+        return self
+
+    @field_validator("activation")
+    @classmethod
+    def _activation_exists(cls, name: str | None) -> str | None:
+        if name is not None:
+            from torchlane.core.options.torch_names import activation_class
+
+            activation_class(name)
+        return name
+
+
+class AugmentationOptions(Options):
+    """How far each image of a training batch is moved at random, uniformly to both sides.
+
+    `shift` is in sides of the image, `rotation` and `shear` in degrees, `scale` a share of the size.
+    `erasing` is the probability that a rectangle becomes black.
+    """
+
+    shift: float = Field(0.0, ge=0, lt=1)
+    rotation: float = Field(0.0, ge=0, le=180)
+    scale: float = Field(0.0, ge=0, lt=1)
+    shear: float = Field(0.0, ge=0, lt=90)
+    erasing: float = Field(0.0, ge=0, le=1)

@@ -1,0 +1,62 @@
+"""What train takes: everything that a search may change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torchlane.core.options.base import Options
+from torchlane.core.options.encoding import EncodingOptions
+from torchlane.core.options.network import ModelOptions
+from torchlane.core.options.searchable import DEPTH, LAYERED, WIDTH, path_of, put_option
+from torchlane.core.options.training import TrainingOptions
+
+Values = Mapping[str, Any]  # by the name of an option, as the option takes them
+
+
+class Recipe(Options):
+    """All that a search may change: how rows are encoded, the network, and how it is trained.
+
+    `trials` is the number of trials of the search that chose some of it, 0 where all is as given.
+    """
+
+    encoding: EncodingOptions
+    model: ModelOptions
+    training: TrainingOptions
+    trials: int = 0
+
+    def changed(self, values: Values) -> "Recipe":
+        """Set options by name.
+
+        Raises:
+            ValueError: one of them does not take its value, or the network has no such option.
+        """
+        sections = self.model_dump()
+        for name, value in sorted(values.items()):  # a group before what stands in it
+            if name == WIDTH or (name == DEPTH and self.model.kind in LAYERED):
+                continue
+            put_option(sections, name, value)
+        if WIDTH in values or (DEPTH in values and self.model.kind in LAYERED):
+            sections["model"]["widths"] = self._layers(values)
+        return Recipe.model_validate(sections)
+
+    def value(self, name: str, unset: Any = None) -> Any:
+        """Give an option as it stands; `unset` where it is not there."""
+        if name == WIDTH:
+            return self.model.widths[0] if len(set(self.model.widths)) == 1 else unset
+        if name == DEPTH and self.model.kind in LAYERED:
+            return len(self.model.widths)
+        found: Any = self.model_dump()
+        for key in path_of(name):
+            if not isinstance(found, Mapping) or key not in found:
+                return unset
+            found = found[key]
+        return found
+
+    def _layers(self, values: Values) -> tuple[int, ...]:
+        if self.model.kind not in LAYERED:
+            raise ValueError(f"{WIDTH} is for kinds {' and '.join(LAYERED)}, not {self.model.kind}; use model.widths")
+        if "model.widths" in values:
+            raise ValueError(f"model.widths excludes {WIDTH} and {DEPTH}; leave one of them out of the space")
+        depth = values.get(DEPTH, len(self.model.widths))
+        if WIDTH not in values and len(set(self.model.widths)) > 1:
+            raise ValueError(f"{DEPTH} needs {WIDTH} beside it, since model.widths {self.model.widths} differ")
+        return (values.get(WIDTH, self.model.widths[0] if self.model.widths else 64),) * depth

@@ -1,0 +1,1 @@
+"""From a raw table to checked rows, each with a part."""

@@ -1,0 +1,198 @@
+"""From rows as they stand in a file to rows that keep the declared rules."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.rows import images
+from torchlane.core.rows.raw_rows import columns_of, find_torn
+from torchlane.core.rows.values import as_levels, as_numbers, as_texts
+
+logger = logging.getLogger(__name__)
+
+LARGEST = float(np.finfo(np.float32).max)  # what features can hold
+ROW = "row"  # number of a row in its file: 1 is the first one under the header
+
+
+def place_of(rows: pd.DataFrame) -> str:
+    """Say where rows came from: the path that a dataset left in `rows.attrs`, else "the table"."""
+    return str(rows.attrs.get("place", "the table"))
+
+
+def rows_digest(raw_rows: pd.DataFrame) -> str:
+    """Give the SHA-256 of column names and values as text, whatever the line ends of the file."""
+    names = columns_of(raw_rows)
+    digest = hashlib.sha256("\x1f".join(names).encode())
+    for name in names:
+        if images.holds_images(raw_rows[name]):
+            digest.update(images.digest(raw_rows[name]))
+        else:
+            digest.update("\x1e".join(as_texts(raw_rows[name]).fillna("")).encode())
+    return digest.hexdigest()
+
+
+def describe_source(raw_rows: pd.DataFrame, options: DataOptions) -> str:
+    """Say what the rows are: `data.source`, unless `data.digest` shows that they are others."""
+    place = place_of(raw_rows)
+    if options.digest and rows_digest(raw_rows) != options.digest:
+        logger.warning("%s does not hold the rows of '%s'; reports name the file instead", place, options.source)
+        return f"{place}, which is not the {options.source}"
+    return options.source or place
+
+
+def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part the rows that keep every declared rule from those that break one, and say how many.
+
+    The results are those of `apply_rules` for all declared columns and the target; the clean rows
+    carry what `describe_source` says in `attrs["source"]`.
+
+    Raises:
+        ValueError: a declared column is missing, or no row is left.
+    """
+    columns = {**options.columns, options.target: options.target_column}
+    if options.target not in raw_rows:
+        raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
+    clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
+    ignored = [name for name in columns_of(raw_rows) if name not in columns]
+    logger.info(
+        "rows: %d kept, %d rejected, from %s%s",
+        len(clean),
+        len(raw_rows) - len(clean),
+        place_of(raw_rows),
+        f"; ignored, since not declared: {', '.join(ignored)}" if ignored else "",
+    )
+    if clean.empty:
+        raise ValueError(_nothing_left(raw_rows, rejected))
+    clean.attrs["source"] = describe_source(raw_rows, options)
+    return clean, rejected
+
+
+def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, options: DataOptions) -> None:
+    """Stop where more rows were rejected than `data.max_rejected_fraction` allows.
+
+    Raises:
+        ValueError: with the share and the rules broken most often.
+    """
+    n_rejected = rejected_rows[ROW].nunique()
+    n_rows = n_rejected + len(clean_rows)
+    if n_rejected > options.max_rejected_fraction * n_rows:
+        raise ValueError(
+            f"{n_rejected} of {n_rows} rows are rejected, more than data.max_rejected_fraction "
+            f"{options.max_rejected_fraction:g} allows: {_commonest_rules(rejected_rows)}; see rejected_rows.csv, "
+            f"and correct the file, data.columns or the limit"
+        )
+
+
+def apply_rules(
+    raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions], missing_values: tuple[str, ...]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the declared columns of raw rows, whether text or typed, and hold them to their rules.
+
+    The first result has `row` (int64, 1 for the first row) and the columns: float64 for numbers,
+    text for categories, NaN where missing; bytes for images, a byte a pixel in the order of `size`.
+    The second has a line for each broken rule: `row`, `column`, `value` as it stood, `rule`.
+
+    Raises:
+        ValueError: a column is missing or stands there twice.
+    """
+    for name in columns:
+        if name not in raw_rows:
+            raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
+        if raw_rows[name].ndim > 1:
+            n_times = raw_rows[name].shape[1]
+            raise ValueError(f"column '{name}' stands {n_times} times in {place_of(raw_rows)}; rename or drop one")
+    typed = {}
+    torn = find_torn(raw_rows)
+    whole = np.ones(len(raw_rows), dtype=bool)
+    whole[torn.index] = False
+    broken = [torn.assign(row=torn.index + 1, column="")]
+    for name, column in columns.items():
+        read, rules = read_column(raw_rows[name], column, missing_values)
+        typed[name] = read.array
+        where = np.flatnonzero((rules != "") & whole)
+        values = _describe_values(raw_rows[name].iloc[where], column)
+        broken.append(pd.DataFrame({ROW: where + 1, "column": name, "value": values, "rule": rules[where]}))
+    texts = dict.fromkeys(["column", "value", "rule"], "str")
+    rejected = pd.concat(broken)[[ROW, *texts]].astype({ROW: "int64", **texts})
+    rejected = rejected.sort_values([ROW, "column"], ignore_index=True)
+    clean = pd.DataFrame(typed, index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
+    return clean[~clean.index.isin(rejected[ROW])].reset_index(), rejected
+
+
+def _describe_values(values: pd.Series, column: ColumnOptions) -> list[str]:
+    """Write values for people, with the name of the file where each is one."""
+    if column.kind != "image":
+        return as_texts(values).fillna("").tolist()
+    shown = [images.describe(value) for value in values]
+    if pd.api.types.is_integer_dtype(values.index):
+        return shown
+    return [f"{name}: {value}" for name, value in zip(values.index, shown, strict=True)]
+
+
+def read_column(
+    values: pd.Series, column: ColumnOptions, missing_values: tuple[str, ...]
+) -> tuple[pd.Series, np.ndarray]:
+    """Read the values of one column, text or typed, and hold each to the column's rules.
+
+    No value depends on another, so a column may be read as its distinct values alone. The first
+    result has float64 for a number, text for a category, NaN where missing, and bytes for an image; the
+    second has the first rule that each value breaks, "" where it breaks none.
+    """
+    rules = np.full(len(values), "", dtype=object)
+    if column.kind == "category":
+        typed = as_levels(values, missing_values).reset_index(drop=True)
+    elif column.size is not None:
+        pixels, failed = images.read_images(values, column.size)
+        typed = pd.Series(pixels)
+        rules[failed] = images.rule_of(column.size)
+    else:
+        numbers, failed = as_numbers(values, missing_values)
+        typed = pd.Series(numbers)
+        rules[failed] = "a number"
+    missing = typed.isna().to_numpy()
+    if not column.nullable:
+        rules[missing & (rules == "")] = "not missing"
+    for rule, keeps in _rules(column):
+        rules[~keeps(typed).to_numpy(bool) & ~missing & (rules == "")] = rule
+    return typed.set_axis(values.index), rules
+
+
+def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], pd.Series]]]:
+    """Name each rule of a column, and say which values keep it; those for numbers hold for no NaN."""
+    if column.kind == "number":
+        yield "a finite number", lambda values: values.abs() <= LARGEST
+    elif column.kind == "category":
+        yield "in one line", lambda values: ~values.str.contains("\n", regex=False)
+    if column.levels is not None:
+        levels = column.levels
+        yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
+    if column.minimum is not None:
+        minimum = column.minimum
+        yield f"at least {minimum:g}", lambda values: values >= minimum
+    if column.maximum is not None:
+        maximum = column.maximum
+        yield f"at most {maximum:g}", lambda values: values <= maximum
+
+
+def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
+    present = ", ".join(columns_of(raw_rows))
+    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}; set {option}"
+
+
+def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
+    if raw_rows.empty:
+        return f"{place_of(raw_rows)} has a header but no rows; put at least one row under it"
+    rules = _commonest_rules(rejected)
+    return f"no row of {place_of(raw_rows)} keeps the rules: {rules}; correct the file or data.columns"
+
+
+def _commonest_rules(rejected: pd.DataFrame) -> str:
+    """Name the three rules broken most often."""
+    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3).reset_index(name="count").itertuples()
+    return "; ".join(
+        f"{repr(each.column) if each.column else 'a row'} must be {each.rule} ({each.count} rows)" for each in commonest
+    )

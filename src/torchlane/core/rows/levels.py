@@ -1,0 +1,36 @@
+"""The order of levels, and the types that labels had in the file."""
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
+    """Order levels by value where all are numbers, else by alphabet.
+
+    >>> natural_order(["100", "50", "0"]), natural_order(["MI", "EN"])
+    (('0', '50', '100'), ('EN', 'MI'))
+    """
+    alphabetical = sorted(levels)
+    try:
+        values = [float(level) for level in alphabetical]
+    except ValueError:
+        return tuple(alphabetical)
+    if not np.isfinite(values).all():
+        return tuple(alphabetical)
+    return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
+
+
+def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
+    """Give labels the type that they had in the file: bool or int64 where all those `among` have it, else text.
+
+    >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
+    ([3, 1], ['007'])
+    """
+    texts, known = list(labels), set(among)
+    if known <= {"False", "True"}:
+        return np.array([text == "True" for text in texts], dtype=bool)
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
+        return np.array(texts, dtype=object).astype(np.int64)
+    return np.array(texts, dtype=object)

@@ -1,0 +1,224 @@
+"""Which row goes into which part."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.options import DataOptions, SplitOptions
+from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.repeats import find_coincidences, number_combinations
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("train", "valid", "test")
+
+
+def split_rows(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, *, quiet: bool = False
+) -> pd.DataFrame:
+    """Give each row its part: columns `row` (int64) and `part` (train, valid or test).
+
+    Copies of a row (same features, same target) share a part, and so do rows that agree in `options.group_by`.
+    Rows that repeat others by chance are dealt one by one; `options.repeats` says which are which. For classes
+    each part holds about the same share of each.
+
+    Raises:
+        ValueError: a part that should hold rows holds none, or a named column is missing or says something else.
+    """
+    level = logging.DEBUG if quiet else logging.INFO
+    _log_left_out(data, options, level)
+    if options.part_column is not None:
+        return _keep_parts(clean_rows, data, options, level)
+    if options.all_rows_in:
+        rows = clean_rows[ROW]
+        return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
+    return _split(clean_rows, _group_rows(clean_rows, data, options, level), data, options, level)
+
+
+def fold_rows(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, folds: int, seed: int
+) -> list[pd.DataFrame]:
+    """Split as `split_rows` does, `folds` times, such that each row stands in test once.
+
+    Valid takes its fraction of the rows outside test. Rows that `options.part_column` puts into test are left out.
+
+    Raises:
+        ValueError: there are fewer rows that differ than folds, or fewer of some class.
+    """
+    if options.part_column is not None:
+        clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
+    groups = _group_rows(clean_rows, data, options, logging.DEBUG)
+    _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
+    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
+    fold = np.minimum(folds - 1, (place * folds).astype(np.int64))
+    within = options.model_copy(update={"test_fraction": 0.0, "seed": seed})
+    each = []
+    for number in range(folds):
+        rest = fold != number
+        held_out = pd.DataFrame({ROW: clean_rows.loc[~rest, ROW], "part": "test"})
+        splits = _split(clean_rows[rest].reset_index(drop=True), groups[rest], data, within, logging.DEBUG)
+        each.append(pd.concat([splits, held_out], ignore_index=True))
+    return each
+
+
+def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of a part, in the order of `splits`."""
+    return clean_rows.set_index(ROW).loc[splits.loc[splits["part"] == part, ROW]].reset_index()
+
+
+def _split(
+    clean_rows: pd.DataFrame, groups: np.ndarray, data: DataOptions, options: SplitOptions, level: int
+) -> pd.DataFrame:
+    """Cut test and valid from rows of which those of a group stay together."""
+    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(place, options)})
+    _require_rows(splits, options)
+    logger.log(level, "split: %s", _counts(splits))
+    return splits
+
+
+def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.Series:
+    """Read the part of each row in `options.part_column`."""
+    name = str(options.part_column)
+    if name not in clean_rows:
+        raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
+    if pd.api.types.is_numeric_dtype(clean_rows[name]):
+        raise ValueError(
+            f"split.part_column '{name}' is declared as a number, which cannot say {', '.join(PARTS)}; "
+            f"set data.columns.{name}.kind to category, or name another column"
+        )
+    parts = clean_rows[name].str.lower()
+    unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))
+    if unknown:
+        raise ValueError(f"split.part_column '{name}' holds {', '.join(unknown)}; it may say {', '.join(PARTS)}")
+    return parts
+
+
+def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> pd.DataFrame:
+    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+    parts = _given_parts(clean_rows, data, options)
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
+    parted = parts.groupby(number_combinations(clean_rows[_compared(data)])).transform("nunique") > 1
+    if parted.any():
+        logger.warning(
+            "split: %d rows repeat rows of another part, as split.part_column '%s' says",
+            parted.sum(), options.part_column,
+        )  # fmt: skip
+    if options.valid_fraction and not (parts == "valid").any():
+        of_train = (parts == "train").to_numpy()
+        train_rows = clean_rows[of_train].reset_index(drop=True)
+        groups = _group_rows(train_rows, data, options, level)
+        cut = options.model_copy(update={"test_fraction": 0.0})
+        place = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
+        splits.loc[of_train, "part"] = _cut(place, cut)
+    _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
+    logger.log(level, "split: %s; parts as '%s' gives them", _counts(splits), options.part_column)
+    return splits
+
+
+def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
+    """Number the classes, of which each part is to hold about the same share: int64 (n_rows,)."""
+    if options.stratify and data.task != "regression":
+        return pd.factorize(rows[data.target], sort=True)[0]
+    return np.zeros(len(rows), dtype=np.int64)
+
+
+def _counts(splits: pd.DataFrame) -> str:
+    return ", ".join(f"{part} {(splits['part'] == part).sum()}" for part in PARTS)
+
+
+def _compared(data: DataOptions) -> list[str]:
+    """Name the columns that a row shares with its copy: all that the model sees."""
+    return [*data.feature_columns, data.target]
+
+
+def _log_left_out(data: DataOptions, options: SplitOptions, level: int) -> None:
+    left_out = [name for name in options.columns if name not in _compared(data)]
+    if left_out:
+        names = ", ".join(left_out)
+        logger.log(level, "features: without %s, which the split goes by; data.features may name it", names)
+
+
+def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> np.ndarray:
+    """Number the groups of rows that must stay together: int64 (n_rows,)."""
+    for name in options.group_by:
+        if name not in clean_rows:
+            raise ValueError(
+                f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}"
+            )
+    copies = _number_copies(clean_rows[_compared(data)], options, level)
+    if not options.group_by:
+        return copies
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # Rows hang together when they share a group of either kind, directly or through other rows.
+    named = number_combinations(clean_rows[list(options.group_by)])
+    first_named = copies.max() + 1
+    links = coo_array((np.ones(len(copies)), (copies, first_named + named)), shape=2 * (first_named + named.max() + 1,))
+    return connected_components(links, directed=False)[1][copies]
+
+
+def _number_copies(rows: pd.DataFrame, options: SplitOptions, level: int) -> np.ndarray:
+    """Number the rows, copies alike, and say in the log what repeats are found to be: int64 (n_rows,)."""
+    combination = number_combinations(rows)
+    n_repeats = len(rows) - len(np.unique(combination))
+    if options.repeats == "auto":
+        single = find_coincidences(rows, combination)
+    else:
+        single = np.full(len(rows), options.repeats == "apart")
+    copies = pd.factorize(np.where(single, -1 - np.arange(len(rows)), combination))[0]
+    n_copies = len(rows) - len(np.unique(copies))
+    logger.log(
+        level, "split: %d of %d rows repeat others: %d as copies, kept together; %d by chance, dealt one by one%s",
+        n_repeats, len(rows), n_copies, n_repeats - n_copies,
+        "" if options.repeats == "auto" else f" (split.repeats: {options.repeats})",
+    )  # fmt: skip
+    return copies
+
+
+def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Give each row a place in [0, 1), float64 (n_rows,), whole groups together and even within each stratum.
+
+    A group counts for the stratum of its first row, and stands where its middle does, so that each part
+    cut from the places comes as close to its share as can be.
+    """
+    _, first_row, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    place = np.empty(len(sizes))
+    for stratum in np.unique(strata):
+        members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
+        place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
+    return place[group]
+
+
+def _cut(place: np.ndarray, options: SplitOptions) -> np.ndarray:
+    """Name the part of each place: test, valid, train one after another."""
+    held_out = options.test_fraction + options.valid_fraction
+    return np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
+
+
+def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> None:
+    n_groups = len(np.unique(groups))
+    if folds > n_groups:
+        raise ValueError(
+            f"evaluation.folds {folds} is more than the {n_groups} rows that differ; set fewer folds or give more rows"
+        )
+    if labels is not None:
+        counts = pd.Series(groups).groupby(labels.to_numpy()).nunique()
+        if folds > counts.min():
+            raise ValueError(
+                f"evaluation.folds {folds} is more than the {counts.min()} rows that differ of the smallest class, "
+                f"'{counts.idxmin()}'; set fewer folds or give more rows of it"
+            )
+
+
+def _require_rows(splits: pd.DataFrame, options: SplitOptions) -> None:
+    shares = {"train": 1.0, "valid": options.valid_fraction, "test": options.test_fraction}
+    for part, share in shares.items():
+        if share and not (splits["part"] == part).any():
+            raise ValueError(
+                f"the split leaves no row for {part}: {len(splits)} rows, valid_fraction "
+                f"{options.valid_fraction:g}, test_fraction {options.test_fraction:g}; "
+                f"set another fraction or give more rows that differ"
+            )

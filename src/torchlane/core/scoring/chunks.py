@@ -1,0 +1,202 @@
+"""Raw rows scored chunk by chunk, each value and each distinct row once.
+
+A table with few distinct values a column is read, checked and encoded in the time that those take;
+a prediction does not depend on the rows beside it, so the results are those of `TrainedModel.predict`
+to the bit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+
+from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.model.profile import Profile
+from torchlane.core.model.trained import COVERAGE, TrainedModel
+from torchlane.core.options import require_coverage
+from torchlane.core.rows.checking import ROW, read_column
+from torchlane.core.rows.raw_rows import Chunk
+from torchlane.core.rows.values import as_texts, as_written, of_arrow, require_single_values, unwrapped
+from torchlane.core.scoring import drift
+from torchlane.core.scoring.failures import CouldNotStartError
+
+MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The predictions of a chunk (`row`, keys, what the model says), its rejected rows, and counts for drift."""
+
+    rows_read: int
+    rows_rejected: int
+    predictions: pa.Table
+    rejected: pa.Table
+    counts: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One column, its distinct values read, checked and encoded."""
+
+    codes: np.ndarray  # int64 (n_rows,): which distinct value each row has
+    raw: pd.Series  # (n_values,)
+    rules: np.ndarray  # object (n_values,): the rule that each breaks, or ""
+    features: np.ndarray  # float32 (n_values, width); 0 where a rule is broken
+    bins: np.ndarray  # int64 (n_values,): where each falls in the column's profile
+
+
+class ChunkScorer:
+    """A model at work on the chunks of many files.
+
+    `keys` are columns that go into the predictions; intervals are made to cover `coverage` of new rows.
+
+    Raises:
+        CouldNotStartError: the model takes images, which no chunk holds.
+        ValueError: `coverage` is no share.
+    """
+
+    def __init__(self, model: TrainedModel, keys: Iterable[str] = (), coverage: float = COVERAGE):
+        if model.encoder.image is not None:
+            raise CouldNotStartError(
+                "the model takes images, and the files of an inbox hold tables; "
+                "predict images with torchlane.load(…).predict(rows)"
+            )
+        self.model = model
+        self.keys = tuple(keys)
+        self._coverage = require_coverage(coverage)
+        self.profile = Profile.of(model)
+        self._columns = model.data.feature_columns
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that the model needs."""
+        return tuple(self._columns)
+
+    @property
+    def nothing(self) -> Scored:
+        """What a chunk without rows gives."""
+        table = pa.table({name: pa.array([], pa.string()) for name in dict.fromkeys((*self.features, *self.keys))})
+        return self.score(Chunk(np.empty(0, dtype=np.int64), table))
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """The types of what the model says, which a chunk without a row does not show."""
+        described = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
+        return pa.Schema.from_pandas(described, preserve_index=False)
+
+    def check_columns(self, names: list[str]) -> list[str]:
+        """Give the columns of a file that nobody declared.
+
+        Raises:
+            ValueError: a feature or key is missing.
+        """
+        for name in (*self.features, *self.keys):
+            if name not in names:
+                what = "column" if name in self._columns else "key"
+                raise ValueError(f"{what} '{name}' is missing; its columns are {', '.join(names)}")
+        declared = {*self.model.data.columns, self.model.data.target, *self.keys}
+        return [name for name in names if name not in declared]
+
+    def score(self, chunk: Chunk) -> Scored:
+        """Check, encode and predict; a row that breaks a rule is rejected with value and rule."""
+        encoders = {each.name: each for each in self.model.encoder.columns if each.kind != "image"}
+        read = {name: self._read(chunk.table[name], encoders[name]) for name in self._columns}
+        kept = np.ones(len(chunk.rows), dtype=bool)
+        for column in read.values():
+            if column.rules.any():
+                kept &= (column.rules == "")[column.codes]
+        rejected = _rejected(chunk, read, kept)
+        codes = {name: column.codes if kept.all() else column.codes[kept] for name, column in read.items()}
+        distinct, index = _distinct_rows(codes, {name: len(column.rules) for name, column in read.items()})
+        features = np.concatenate([read[name].features[distinct[name]] for name in read], axis=1)
+        described = self._describe(features)
+        predicted = pa.Table.from_pandas(described, self._schema, preserve_index=False)
+        counts = {name: np.bincount(read[name].bins[codes[name]], minlength=self.profile.width(name)) for name in read}
+        counts[drift.PREDICTION] = self.profile.count_predictions(described["prediction"], index)
+        predicted = predicted.take(pa.array(index)) if index is not None else predicted
+        columns = {ROW: pa.array(chunk.rows[kept])}
+        for key in self.keys:
+            columns[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
+        columns |= {name: predicted[name] for name in predicted.column_names}
+        n_rejected = len(chunk.broken) + int((~kept).sum())
+        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts)
+
+    def _describe(self, features: np.ndarray) -> pd.DataFrame:
+        return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
+
+    def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
+        array = unwrapped(values.combine_chunks())
+        require_single_values(array.type, encoder.name)
+        array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+        distinct, codes = array.dictionary, array.indices
+        if codes.null_count:
+            codes = codes.fill_null(len(distinct))
+            distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
+        raw = of_arrow(distinct, encoder.name)
+        typed, rules = read_column(raw, self._columns[encoder.name], self.model.data.missing_values)
+        _reject_what_does_not_fit(typed, rules, encoder)
+        good = rules == ""
+        features = np.zeros((len(raw), len(encoder.feature_names)), dtype=np.float32)
+        features[good] = encoder.encode(typed[good])
+        bins = np.zeros(len(raw), dtype=np.int64)
+        bins[good] = self.profile.bins(encoder.name, typed[good])
+        return _Read(codes.to_numpy().astype(np.int64), raw, rules, features, bins)
+
+
+def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: CategoryEncoder | NumberEncoder) -> None:
+    """Mark the values that no float32 can hold once they are scaled, by halving where they are."""
+    ranges = [np.flatnonzero(rules == "")] if encoder.kind == "number" else []
+    while ranges:
+        where = ranges.pop()
+        try:
+            encoder.encode(typed.iloc[where])
+        except ValueError:
+            if len(where) == 1:
+                rules[where] = "a number that fits float32 when it is scaled"
+            else:
+                ranges += np.array_split(where, 2)
+
+
+def _distinct_rows(
+    codes: dict[str, np.ndarray], cardinalities: dict[str, int]
+) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+    """Give the codes of each distinct row, and which of them each row is; None where all rows are given."""
+    n_combinations = 1
+    for cardinality in cardinalities.values():
+        n_combinations *= max(cardinality, 1)
+    if n_combinations > MOST_COMBINATIONS:
+        return codes, None
+    names: np.ndarray | Any = 0
+    for name, each in codes.items():
+        names = names * cardinalities[name] + each
+    encoded = pa.array(names).dictionary_encode()
+    left = encoded.dictionary.to_numpy()
+    distinct = {}
+    for name in reversed(codes):
+        left, distinct[name] = np.divmod(left, max(cardinalities[name], 1))
+    return {name: distinct[name] for name in codes}, encoded.indices.to_numpy()
+
+
+def _rejected(chunk: Chunk, read: dict[str, _Read], kept: np.ndarray) -> pa.Table:
+    """List each broken rule: `row`, `column`, `value` as it stood, `rule`."""
+    parts = [pd.DataFrame(chunk.broken, columns=[ROW, "value", "rule"]).assign(column="")]
+    if not kept.all():
+        for name, column in read.items():
+            where = np.flatnonzero((column.rules != "")[column.codes])
+            codes = column.codes[where]
+            shown = as_texts(column.raw).fillna("").to_numpy()[codes]
+            parts.append(
+                pd.DataFrame({ROW: chunk.rows[where], "column": name, "value": shown, "rule": column.rules[codes]})
+            )
+    table = pd.concat(parts).sort_values([ROW, "column"], kind="stable")
+    return pa.table(
+        {
+            ROW: pa.array(table[ROW].to_numpy(np.int64)),
+            **{name: pa.array(table[name].to_list(), pa.string()) for name in ("column", "value", "rule")},
+        }
+    )

@@ -1,0 +1,90 @@
+"""Where a search looks next: Optuna's samplers, with draws that depend on a trial's number alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from torchlane.core.options import TuningOptions
+from torchlane.core.search.space import Space, distributions_of, grid_values
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def ask(
+    study: Study, space: Space, options: TuningOptions, given: Mapping[str, Any], salt: Sequence[int], n_trials: int
+) -> list[FrozenTrial]:
+    """Draw the next trials of a study from its finished and running ones, without writing to it.
+
+    The first trial of all but a grid takes what is `given`, as Optuna would hold it; what the space does not
+    hold is not among its parameters. A study asked anew gives the same trials: each has a seed made of
+    `options.seed`, its number and `salt`, in which machines differ that share a study.
+    """
+    distributions = distributions_of(space)
+    first = optuna.create_trial(
+        state=TrialState.RUNNING, params=dict(given), distributions={name: distributions[name] for name in given}
+    )
+    known = study.get_trials(deepcopy=False)
+    new = [first] if not known and n_trials and options.sampler != "grid" else []
+    whole = [trial if trial.params.keys() == distributions.keys() else _unheard(trial) for trial in [*known, *new]]
+    n_unheard = sum(trial.params.keys() != distributions.keys() for trial in known)
+    mirror = optuna.create_study(
+        direction=study.direction, sampler=_make_sampler(space, options, salt, round_size(options) - n_unheard)
+    )
+    mirror.add_trials(whole)
+    return [*new, *(mirror.ask(distributions)._get_latest_trial() for _ in range(n_trials - len(new)))]
+
+
+def _unheard(trial: FrozenTrial) -> FrozenTrial:
+    """Keep the number of a trial that is partly outside the space, but teach the sampler nothing by it.
+
+    With such a trial Optuna's TPE draws each option that it lacks without regard to the others.
+    """
+    return optuna.create_trial(state=TrialState.FAIL, params=trial.params, distributions=trial.distributions)
+
+
+def _make_sampler(space: Space, options: TuningOptions, salt: Sequence[int], n_startup_trials: int) -> BaseSampler:
+    if options.sampler == "grid":
+        return GridSampler(grid_values(space, options.grid_points), seed=options.seed)
+
+    def make(number: int) -> BaseSampler:
+        seed = int(np.random.SeedSequence([options.seed, number, *salt]).generate_state(1)[0])
+        if options.sampler == "random":
+            return RandomSampler(seed)
+        return TPESampler(seed=seed, n_startup_trials=n_startup_trials)
+
+    return _ByNumber(make)
+
+
+def round_size(options: TuningOptions) -> int:
+    """Say how many trials are asked for at once."""
+    return options.round_trials or (8 if options.sampler == "tpe" else max(options.trials, 1))
+
+
+class _ByNumber(BaseSampler):
+    """A new sampler for each trial, made from its number."""
+
+    def __init__(self, make: Callable[[int], BaseSampler]):
+        self._make = make
+        self._sampler = make(0)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler = self._make(trial.number)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)

@@ -1,0 +1,161 @@
+"""What a search may change, and within which bounds."""
+
+import inspect
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torchlane.core.options import (
+    OPTIONS_OF_KIND,
+    ChoicesOptions,
+    DataOptions,
+    Dimension,
+    RangeOptions,
+    Recipe,
+    TuningOptions,
+    fault_of,
+)
+from torchlane.core.options.recipe import Values
+from torchlane.core.options.searchable import DEPTH, WIDTH, is_whole
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+logger = logging.getLogger(__name__)
+
+Space = Mapping[str, Dimension]
+
+RATE_FACTORS = (0.2, 10.0)  # of the learning rate as given
+DECAYS = {"AdamW": (1e-4, 0.3)}  # weight decay that is no part of the gradient takes larger values
+DECAYS_OF_OTHERS = (1e-6, 1e-2)
+
+
+def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
+    """Give the space asked for, or the default one, without what is fixed.
+
+    Raises:
+        ValueError: an option does not take an end of its range or one of its choices, or nothing is left.
+    """
+    space = options.space or default_space(recipe, data)
+    left = {name: each for name, each in space.items() if not is_fixed(name, options.fixed)}
+    if len(left) < len(space):
+        fixed = ", ".join(sorted(set(space) - set(left)))
+        logger.info("search: not searched, since tuning.fixed or --params sets them or a part of them: %s", fixed)
+    if not left:
+        raise ValueError("the search has nothing to change: all of tuning.space is fixed, by tuning.fixed or --params")
+    for name, dimension in left.items():
+        for value in _probes(name, dimension):
+            others = {other: _probes(other, left[other])[0] for other in (WIDTH, DEPTH) if other in left}
+            try:
+                recipe.changed({**others, name: value})
+            except ValueError as error:
+                raise ValueError(f"tuning.space: {name} cannot be {value}: {fault_of(error)}") from error
+    return left
+
+
+def is_fixed(name: str, fixed: tuple[str, ...]) -> bool:
+    """Whether an option, the group that it stands in, or a part of it is named among `fixed`.
+
+    >>> is_fixed("training.optimizer", ("training.optimizer.name",))
+    True
+    """
+    related = {name, "model.widths"} if name in (WIDTH, DEPTH) else {name}
+    return any(_stands_in(each, option) or _stands_in(option, each) for each in related for option in fixed)
+
+
+def _stands_in(name: str, group: str) -> bool:
+    return f"{name}.".startswith(f"{group}.")
+
+
+def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
+    """Give the space for a network on a task where none is stated.
+
+    The learning rate around the one given, weight decay and momentum where the optimizer has them, dropout
+    where the network has it; for perceptrons on tables the scale of numbers as well. All shapes agree, so
+    that all trials are one stack.
+    """
+    import torch
+
+    model, training = recipe.model, recipe.training
+    low, high = (training.learning_rate * factor for factor in RATE_FACTORS)
+    space: dict[str, Dimension] = {"training.learning_rate": RangeOptions(low=low, high=high, log=True)}
+    arguments = inspect.signature(getattr(torch.optim, training.optimizer.name)).parameters
+    if "weight_decay" in arguments:
+        low, high = DECAYS.get(training.optimizer.name, DECAYS_OF_OTHERS)
+        space["training.optimizer.arguments.weight_decay"] = RangeOptions(low=low, high=high, log=True)
+    if "momentum" in arguments:
+        space["training.optimizer.arguments.momentum"] = RangeOptions(low=0.0, high=0.95)
+    if "dropout" in OPTIONS_OF_KIND[model.kind]:
+        space["model.dropout"] = RangeOptions(low=0.0, high=0.6)
+    numbers = [name for name, column in data.feature_columns.items() if column.kind == "number"]
+    if model.kind == "mlp" and set(numbers) - set(recipe.encoding.columns):
+        scales = dict.fromkeys((recipe.encoding.numbers, "z_score", "quantile"))
+        space["encoding.numbers"] = ChoicesOptions(choices=tuple(scales))
+    return space
+
+
+def distributions_of(space: Space) -> "dict[str, BaseDistribution]":
+    """Say it in Optuna's words; choices are JSON text there, which any database can hold."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for name, each in sorted(space.items()):
+        if isinstance(each, ChoicesOptions):
+            found[name] = CategoricalDistribution([write_value(value) for value in each.choices])
+        elif is_whole(name, each):
+            found[name] = IntDistribution(int(each.low), int(each.high), log=each.log, step=int(each.step or 1))
+        else:
+            found[name] = FloatDistribution(each.low, each.high, log=each.log, step=each.step)
+    return found
+
+
+def write_value(value: Any) -> str:
+    """Write a choice as JSON.
+
+    >>> write_value((64, 64)), write_value("ReLU"), write_value(None)
+    ('[64, 64]', '"ReLU"', 'null')
+    """
+    return json.dumps(value, sort_keys=True)
+
+
+def read_values(drawn: Values, space: Space) -> dict[str, Any]:
+    """Turn what Optuna drew into values that the options take."""
+    return {
+        name: json.loads(value) if isinstance(space[name], ChoicesOptions) else value for name, value in drawn.items()
+    }
+
+
+def grid_values(space: Space, points: int) -> dict[str, list[Any]]:
+    """List what a grid takes of each dimension, as Optuna holds it: `points` values of a range without step."""
+    return {name: list(_grid_of(name, each, points)) for name, each in sorted(space.items())}
+
+
+def grid_size(space: Space, points: int) -> int:
+    """Count the combinations of a grid without making them."""
+    return math.prod(len(values) for values in grid_values(space, points).values())
+
+
+def _probes(name: str, dimension: Dimension) -> list[Any]:
+    if isinstance(dimension, ChoicesOptions):
+        return list(dimension.choices)
+    ends = [dimension.low, dimension.high]
+    return [int(end) for end in ends] if is_whole(name, dimension) else ends
+
+
+def _grid_of(name: str, dimension: Dimension, points: int) -> Iterator[Any]:
+    if isinstance(dimension, ChoicesOptions):
+        yield from map(write_value, dimension.choices)
+        return
+    low, high, step = dimension.low, dimension.high, dimension.step
+    whole = is_whole(name, dimension)
+    if step is not None or (whole and high - low < points):
+        count = math.floor((high - low) / (step or 1) + 1e-9) + 1
+        values = [low + number * (step or 1) for number in range(count)]
+    elif dimension.log:
+        values = [low * (high / low) ** (number / (points - 1)) for number in range(points)]
+    else:
+        values = [low + (high - low) * number / (points - 1) for number in range(points)]
+    kept = [min(max(value, low), high) for value in values]
+    yield from dict.fromkeys(round(value) for value in kept) if whole else kept

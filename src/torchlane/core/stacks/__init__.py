@@ -1,0 +1,1 @@
+"""Several networks as one tensor program; knows neither options nor data."""

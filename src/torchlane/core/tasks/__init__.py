@@ -1,0 +1,1 @@
+"""What is made small in training, and what is read beside it."""

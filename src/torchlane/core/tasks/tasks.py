@@ -1,0 +1,108 @@
+"""What differs between regression, binary and multiclass stands in this one table."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from torchlane.core.tasks import metrics
+from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
+from torchlane.core.tasks.metrics import Metric
+
+if TYPE_CHECKING:
+    from torchlane.core.encoding.encoders import TargetEncoder
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of problem.
+
+    `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
+    `predict` turns outputs into predictions, float64: raw values (n_rows,) for regression, else
+    probabilities (n_rows, n_labels). `metrics`, by name, compare predictions with the truth, which is raw
+    values or label indices, both of several networks at once; the first is the primary one.
+    """
+
+    losses: Mapping[str, Callable[..., nn.Module]]  # some take class_weights (n_labels,) or label_smoothing
+    width: Callable[[int], int]  # outputs of the network, from the number of labels
+    predict: "Callable[[Tensor, TargetEncoder], Tensor]"
+    constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
+    metrics: Mapping[str, Metric]
+
+    @property
+    def primary_metric(self) -> str:
+        return next(iter(self.metrics))
+
+    def primary(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Compute the primary metric of outputs (members, n_rows, width) for encoded targets (members, n_rows, …).
+
+        The result is float64 (members,), NaN where it is not defined. It is that of the predictions: neither the
+        scale of a target nor a link that keeps the order of outputs changes it.
+        """
+        return self.metrics[self.primary_metric](outputs, targets.flatten(1))
+
+    def score(self, metric: str, prediction: Tensor, truth: Tensor) -> float:
+        """Compute one metric of one prediction, as `predict` gives it, and the truth (n_rows,); NaN where undefined."""
+        return float(self.metrics[metric](prediction[None], truth[None]))
+
+
+def make_loss(
+    task: str, name: str | None, class_weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> nn.Module:
+    """Build the training criterion of a task, its default where `name` is None; weights are (n_labels,).
+
+    Raises:
+        ValueError: the task has no loss of that name, or that loss takes no weights or no smoothing.
+    """
+    losses = TASKS[task].losses
+    if name is not None and name not in losses:
+        raise ValueError(f"training.loss '{name}' is not a loss for {task}; choose one of {', '.join(losses)}")
+    name = name or next(iter(losses))
+    asked = {"class_weights": class_weights, "label_smoothing": label_smoothing or None}
+    arguments = {option: value for option, value in asked.items() if value is not None}
+    for option in arguments:
+        if option not in inspect.signature(losses[name]).parameters:
+            raise ValueError(f"training.loss.{option} does not go with {name}, the loss of this {task}; leave it out")
+    return losses[name](**arguments)
+
+
+def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
+    return torch.bincount(truth.long(), minlength=n_labels).double() / len(truth)
+
+
+def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
+    """Probabilities of both labels; 1 minus that of the second would be 0 where the output is above 37."""
+    outputs = outputs.double().squeeze(-1)
+    return torch.stack([-outputs, outputs], dim=-1).sigmoid()
+
+
+def _named(*found: Metric) -> dict[str, Metric]:
+    return {each.__name__: each for each in found}
+
+
+TASKS: Mapping[str, Task] = {
+    "regression": Task(
+        losses={"mse": nn.MSELoss, "l1": nn.L1Loss, "huber": nn.HuberLoss},
+        width=lambda n_labels: 1,
+        predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
+        constant=lambda truth, n_labels: truth.mean(),
+        metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
+    ),
+    "binary": Task(
+        losses={"binary_cross_entropy": binary_cross_entropy},
+        width=lambda n_labels: 1,
+        predict=_two_columns,
+        constant=_class_shares,
+        metrics=_named(metrics.roc_auc_score, metrics.accuracy_score, metrics.f1_score, metrics.cross_entropy_loss),
+    ),
+    "multiclass": Task(
+        losses={"cross_entropy": cross_entropy},
+        width=lambda n_labels: n_labels,
+        predict=lambda outputs, target: outputs.double().softmax(-1),
+        constant=_class_shares,
+        metrics=_named(metrics.accuracy_score, metrics.macro_f1_score, metrics.cross_entropy_loss),
+    ),
+}

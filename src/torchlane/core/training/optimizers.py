@@ -1,0 +1,114 @@
+"""Optimizers and schedulers of torch, made from options."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+
+from torchlane.core.options import OptimizerOptions, SchedulerOptions
+from torchlane.core.options.torch_names import optimizers, schedulers, with_defaults
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], options: OptimizerOptions, learning_rate: float
+) -> Optimizer:
+    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`, also from groups.
+
+    Raises:
+        ValueError: an argument has a value that the optimizer does not take.
+    """
+    optimizer: Optimizer = _construct(
+        f"optimizer {options.name}",
+        lambda: optimizers()[options.name](parameters, lr=learning_rate, **options.arguments),
+        options.arguments,
+    )
+    return optimizer
+
+
+def optimizer_defaults(options: OptimizerOptions) -> dict[str, Any]:
+    """Give the arguments that the optimizer has where they are not set."""
+    return defaults_of(optimizers()[options.name])
+
+
+def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
+    """Give the arguments that the scheduler has where they are not set, but for those that follow from the training."""
+    filled = with_defaults(options.name, options.arguments, steps=1, rates=[1.0])
+    return {name: value for name, value in defaults_of(schedulers()[options.name]).items() if name not in filled}
+
+
+def defaults_of(made: Any) -> dict[str, Any]:
+    """Give the defaults in the signature of a class.
+
+    >>> defaults_of(lr_scheduler.StepLR)["gamma"]
+    0.1
+    """
+    parameters = inspect.signature(made).parameters.items()
+    return {name: each.default for name, each in parameters if each.default is not inspect.Parameter.empty}
+
+
+class Schedule:
+    """A scheduler that knows when to step: after each batch, or after each epoch.
+
+    `state_dict` and `load_state_dict` are the scheduler's own.
+    """
+
+    def __init__(self, optimizer: Optimizer, options: SchedulerOptions | None, epochs: int, batches_per_epoch: int):
+        self._optimizer = optimizer
+        self._per_batch = options is not None and options.step == "batch"
+        self._scheduler: Any = None
+        self._options = options
+        if options is not None:
+            steps = epochs * (batches_per_epoch if self._per_batch else 1)
+            rates = [float(group["lr"]) for group in optimizer.param_groups]
+            arguments = with_defaults(options.name, options.arguments, steps, rates)
+            self._scheduler = _construct(
+                f"scheduler {options.name}",
+                lambda: schedulers()[options.name](optimizer, **arguments),
+                options.arguments,
+            )
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the first parameter group as it stands now."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    def after_batch(self) -> None:
+        if self._per_batch:
+            self._step()
+
+    def after_epoch(self, watched_loss: float) -> None:
+        """Step once an epoch; `watched_loss` is of valid, or of train where there is no valid part."""
+        if self._scheduler is None or self._per_batch:
+            return
+        if isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
+            self._step(watched_loss)
+        else:
+            self._step()
+
+    def _step(self, *watched: float) -> None:
+        """Step; a phase of OneCycleLR without a step in it divides by zero, where it is first reached."""
+        try:
+            self._scheduler.step(*watched)
+        except ZeroDivisionError as error:
+            assert self._options is not None
+            name, arguments = self._options.name, dict(self._options.arguments)
+            raise ValueError(
+                f"scheduler {name} does not take {arguments} in a run of so few steps: {error}; "
+                f"set other training.scheduler.arguments, or more epochs"
+            ) from error
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._scheduler is None else dict(self._scheduler.state_dict())
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state)
+
+
+def _construct(what: str, make: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError, AssertionError, KeyError, ZeroDivisionError) as error:
+        raise ValueError(f"{what} does not take {dict(arguments)}: {error}") from error

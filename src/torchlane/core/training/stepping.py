@@ -1,0 +1,188 @@
+"""One step of an optimizer: forward, backward, update, and what may make it faster."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from torchlane.core.options import TrainingOptions
+from torchlane.core.training.adaptation import Adaptation
+from torchlane.core.training.optimizers import make_optimizer
+
+FUSED_DEVICES = ("cpu", "cuda")  # "mps" has no fused form of some
+
+
+class Stepper:
+    """Train one network batch by batch.
+
+    With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward,
+    step. Without it the optimizer is fused where torch has that, and images are laid out channels
+    last. Precision, compilation and clipping come on top as the options say. With an `adaptation` its
+    groups alone are stepped on, each at its rate, and pulled to where they are now.
+    """
+
+    def __init__(
+        self, model: nn.Module, criterion: nn.Module, options: TrainingOptions, adaptation: Adaptation | None = None
+    ):
+        self.optimizer = _make_optimizer(model, options, adaptation)
+        self._model = model
+        self._adaptation = adaptation
+        self._pulled = _pulled_parameters(model, adaptation)
+        self._parameters = list(model.parameters())
+        self._criterion = criterion
+        self._clip_norm = options.clip_norm
+        self._channels_last = not options.exact
+        self._autocast = _autocast(options.precision, self._parameters[0].device)
+        scaled = options.precision == "float16"
+        self._scaler = torch.amp.GradScaler(self._parameters[0].device.type) if scaled else None
+        self._forward: Any = model
+        if self._channels_last:
+            model.to(memory_format=torch.channels_last)
+        if options.compile is not None:
+            self._forward = torch.compile(model, mode=options.compile)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Put the network into training mode, as far as it is to train in this epoch."""
+        self._model.train()
+        if self._adaptation is not None:
+            self._adaptation.begin_epoch(self._model, epoch)
+
+    def step(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step on one batch; give the outputs (n_rows, width) and the loss (), without gradients."""
+        if self._channels_last and features.ndim == 4:
+            features = features.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad()
+        with self._autocast:
+            outputs = self._forward(features)
+            loss = self._criterion(outputs, targets)
+        if self._scaler is None:
+            loss.backward()
+            self._pull()
+            self._clip()
+            self.optimizer.step()
+        else:
+            self._scaler.scale(loss).backward()
+            self._scaler.unscale_(self.optimizer)
+            self._pull()
+            self._clip()
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        return outputs.detach(), loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of optimizer and gradient scaling."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+
+    def _pull(self) -> None:
+        for parameter, start, strength in self._pulled:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - start, alpha=strength)
+
+    def _clip(self) -> None:
+        if self._clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+
+
+@contextmanager
+def process_settings(options: TrainingOptions) -> Iterator[None]:
+    """Set what belongs to the process, and set it back: the thread count and the precision of float32 arithmetic.
+
+    `matmul_precision` is that of matrix products; below highest, cuDNN takes TF32 for convolutions and recurrent
+    kernels too, which torch would let it do always.
+    """
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision(options.matmul_precision)
+    try:
+        with _cudnn_precision("ieee" if options.matmul_precision == "highest" else "tf32"):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def _cudnn_precision(precision: str) -> Iterator[None]:
+    """Set how cuDNN multiplies float32 numbers: `ieee` or `tf32`.
+
+    torch has an older flag beside the precision of single operations, and reading it fails where they disagree,
+    so it is set too, unless the process has parted them before.
+    """
+    cudnn: Any = torch.backends.cudnn
+    kinds = (cudnn.conv, cudnn.rnn)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        older = cudnn.allow_tf32
+    except RuntimeError:
+        older = None
+    _set_cudnn(None if older is None else precision == "tf32", [precision] * len(kinds))
+    try:
+        yield
+    finally:
+        _set_cudnn(older, before)
+
+
+def _set_cudnn(older: bool | None, precisions: list[str]) -> None:
+    cudnn: Any = torch.backends.cudnn
+    if older is not None:
+        cudnn.allow_tf32 = older
+    for kind, precision in zip((cudnn.conv, cudnn.rnn), precisions, strict=True):
+        kind.fp32_precision = precision
+
+
+def _pulled_parameters(model: nn.Module, adaptation: Adaptation | None) -> list[tuple[nn.Parameter, Tensor, float]]:
+    """List the parameters that are pulled, where to, and how strongly."""
+    parameters = dict(model.named_parameters())
+    groups = () if adaptation is None else adaptation.groups
+    return [
+        (parameters[name], parameters[name].detach().clone(), group.pull)
+        for group in groups
+        if group.pull
+        for name in group.names
+    ]
+
+
+def _groups_of(
+    model: nn.Module, adaptation: Adaptation | None, learning_rate: float
+) -> Iterable[nn.Parameter] | list[dict[str, Any]]:
+    if adaptation is None:
+        return model.parameters()
+    parameters = dict(model.named_parameters())
+    return [
+        {"params": [parameters[name] for name in group.names], "lr": learning_rate * group.rate}
+        for group in adaptation.groups
+    ]
+
+
+def _make_optimizer(model: nn.Module, options: TrainingOptions, adaptation: Adaptation | None) -> Optimizer:
+    def groups() -> Iterable[nn.Parameter] | list[dict[str, Any]]:
+        return _groups_of(model, adaptation, options.learning_rate)
+
+    plain = make_optimizer(groups(), options.optimizer, options.learning_rate)
+    device = next(model.parameters()).device
+    if options.exact or "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
+        return plain
+    if not {"fused", "foreach"}.isdisjoint(options.optimizer.arguments):
+        return plain  # the user has chosen
+    arguments = {**options.optimizer.arguments, "fused": True}
+    fused = options.optimizer.model_copy(update={"arguments": arguments})
+    try:
+        return make_optimizer(groups(), fused, options.learning_rate)
+    except (ValueError, RuntimeError):  # some argument, such as differentiable, goes with no fused form
+        return plain
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, getattr(torch, precision))

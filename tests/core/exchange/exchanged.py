@@ -1,0 +1,76 @@
+"""Models of each kind with drawn weights, for the tests of exchange: nothing has to be trained for them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
+from torchlane.core.rows.checking import check_rows
+
+
+def table_rows(n_rows: int = 200) -> pd.DataFrame:
+    """Rows as text: a skewed number, one with gaps, a category with a gap and a rare level, and targets."""
+    random = np.random.default_rng(0)
+    ages = random.integers(0, 50, n_rows)
+    return pd.DataFrame(
+        {
+            "size": [str(size) for size in random.lognormal(3, 1, n_rows).round(2)],
+            "age": [str(age) if age > 3 else "" for age in ages],
+            "weight": [str(weight) for weight in random.normal(70, 9, n_rows).round(1)],
+            "place": [*random.choice(["town", "village", "sea"], n_rows - 2), "", "moon"],
+            "price": [str(price) for price in random.normal(100_000, 30_000, n_rows).round(1)],
+            "pair": random.choice(["no", "yes"], n_rows),
+            "kind": random.choice(["a", "b", "c"], n_rows),
+        }
+    )
+
+
+def image_rows(size: tuple[int, int, int], n_rows: int = 40) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (n_rows, *size), dtype=np.uint8)
+    return pd.DataFrame({"image": list(pixels), "label": random.choice(list("01234"), n_rows)})
+
+
+def table_model(target: str = "price", members: int = 1, categories: str = "one_hot", **model: Any) -> TrainedModel:
+    task = {"price": "regression", "pair": "binary", "kind": "multiclass"}[target]
+    columns = {name: {"kind": "number"} for name in ("size", "age", "weight")} | {"place": {"kind": "category"}}
+    data = DataOptions.model_validate({"task": task, "target": target, "columns": columns})
+    encoding = {"columns": {"size": "quantile", "weight": "min_max"}, "categories": categories}
+    return drawn_model(data, EncodingOptions.model_validate(encoding), table_rows(), members, model)
+
+
+def image_model(
+    size: tuple[int, int, int] = (1, 12, 12), members: int = 1, pixels: str = "unit", **model: Any
+) -> TrainedModel:
+    columns = {"image": {"kind": "image", "size": size}, "label": {"kind": "category"}}
+    data = DataOptions.model_validate({"task": "multiclass", "target": "label", "columns": columns})
+    return drawn_model(data, EncodingOptions(pixels=pixels), image_rows(size), members, model)
+
+
+def drawn_model(
+    data: DataOptions, encoding: EncodingOptions, rows: pd.DataFrame, members: int, model: dict[str, Any]
+) -> TrainedModel:
+    """Weights as they are before training, running statistics of batch norm as if after one; calibrated."""
+    clean, _ = check_rows(rows, data)
+    encoder, options = fit_encoder(clean, data, encoding), ModelOptions.model_validate(model)
+    states = []
+    for seed in range(members):
+        torch.manual_seed(seed)
+        state = build_network(options, encoder).state_dict()
+        for name, tensor in state.items():
+            if name.endswith("running_mean"):
+                tensor.normal_(std=0.3)
+            elif name.endswith("running_var"):
+                tensor.uniform_(0.5, 2)
+        states.append(state)
+    weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    numbers = {"n_rows": 9, "residuals": (10.0, 3000.0), "ranks": (1, 9), "spread_weight": 1e-4}
+    calibration = numbers if data.task == "regression" else {"n_rows": 3, "temperature": 1.7}
+    details = {"source": "drawn rows", "metrics": {"valid": 1.0}, "profile": {}}
+    training = TrainingOptions(members=members)
+    return TrainedModel(weights, encoder, data, options, training, details, Calibration.model_validate(calibration))

@@ -1,0 +1,147 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.tensors import build_tensors
+from torchlane.core.judging.cross_validation import cross_validate, deal_folds, summarise_folds
+from torchlane.core.judging.evaluation import evaluate
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.learning import Lesson, train_model
+from torchlane.core.options import (
+    EncodingOptions,
+    EvaluationOptions,
+    ModelOptions,
+    SplitOptions,
+    TrainingOptions,
+)
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
+
+SPLIT, ENCODING, MODEL = SplitOptions(), EncodingOptions(), ModelOptions(widths=(8,))
+TRAINING = TrainingOptions(epochs=5, members=2, learning_rate=0.01)
+
+
+def scores_of(toy_rows, data, **evaluation):
+    clean, _ = check_rows(toy_rows, data)
+    options = EvaluationOptions.model_validate(evaluation)
+    return cross_validate(clean, data, SPLIT, ENCODING, MODEL, TRAINING, options, NoCheckpoints()), clean
+
+
+def test_every_row_is_tested_once_a_repeat_and_repeats_differ(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+    first, second = (fold_rows(clean, toy_data, SPLIT, 5, seed) for seed in (0, 1))
+    for folds in (first, second):
+        tested = pd.concat([splits.loc[splits["part"] == "test", "row"] for splits in folds])
+        assert sorted(tested) == clean["row"].to_list()
+        for splits in folds:
+            assert sorted(splits["row"]) == clean["row"].to_list()
+            assert (splits["part"] == "valid").sum() == 7  # 0.15 of 48
+    assert [set(splits.loc[splits["part"] == "test", "row"]) for splits in first] != [
+        set(splits.loc[splits["part"] == "test", "row"]) for splits in second
+    ]
+
+
+def test_each_repeat_deals_the_rows_into_other_folds(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+    folds = deal_folds(clean, toy_data, SPLIT, EvaluationOptions(folds=3, repeats=4))
+    tested = {frozenset(splits.loc[splits["part"] == "test", "row"]) for splits in folds}
+    assert len(folds) == len(tested) == 12
+
+
+def test_rows_that_repeat_each_other_share_a_fold(toy_rows, toy_data):
+    toy_data = toy_data.model_copy(update={"features": ("size",)})
+    clean, _ = check_rows(pd.concat([toy_rows, toy_rows], ignore_index=True), toy_data)
+    for splits in fold_rows(clean, toy_data, SPLIT, 4, 0):
+        part_of = splits.set_index("row")["part"]
+        assert all(part_of[row] == part_of[row + 60] for row in range(1, 61))
+
+
+def test_folds_hold_about_the_same_share_of_each_class(toy_rows, toy_data):
+    data = toy_data.model_copy(update={"task": "binary", "target": "kind"})
+    clean, _ = check_rows(toy_rows, data)
+    dear = [(rows_of("test", clean, splits)["kind"] == "dear").sum() for splits in fold_rows(clean, data, SPLIT, 5, 0)]
+    assert max(dear) - min(dear) <= 1
+
+
+def test_a_fold_scores_what_its_own_training_scores(toy_rows, toy_data):
+    scores, clean = scores_of(toy_rows, toy_data, folds=3, repeats=2)
+    assert scores[["repeat", "fold"]].values.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    splits = fold_rows(clean, toy_data, SPLIT, 3, 1)[1]
+    parts = {part: rows_of(part, clean, splits) for part in PARTS}
+    encoder = fit_encoder(parts["train"], toy_data, ENCODING)
+    tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
+    lesson = Lesson(tensors["train"], tensors["valid"], encoder, TRAINING.model_copy(update={"seed": 5000}))
+    model, _ = train_model(lesson, toy_data, MODEL, NoCheckpoints())
+    metrics, _ = evaluate(model, tensors, clean, splits)
+    assert scores.loc[4, "r2_score"] == pytest.approx(metrics["test"]["r2_score"], abs=1e-4)
+    assert scores.loc[4, "test"] == metrics["rows"]["test"]
+
+
+def test_no_folds_give_an_empty_table(toy_rows, toy_data):
+    scores, _ = scores_of(toy_rows, toy_data)
+    assert scores.empty
+    assert summarise_folds(scores) == {}
+
+
+def test_interval_of_the_mean_allows_for_shared_training_rows():
+    scores = pd.DataFrame(
+        {
+            "repeat": 0,
+            "fold": range(4),
+            "train": 60,
+            "valid": 15,
+            "test": 25,
+            "r2_score": [0.4, 0.5, 0.6, 0.7],
+            "loss": np.nan,
+        }
+    )
+    summary = summarise_folds(scores)
+    assert (summary["folds"], summary["repeats"]) == (4, 1)
+    half_width = 3.182446 * np.sqrt((1 / 4 + 25 / 75) * scores["r2_score"].var())
+    assert summary["r2_score"]["mean"] == pytest.approx(0.55)
+    assert summary["r2_score"]["high"] == pytest.approx(0.55 + half_width, rel=1e-5)
+    assert "loss" not in summary
+
+
+def test_folds_without_a_metric_do_not_count_for_its_interval():
+    scores = pd.DataFrame(
+        {
+            "repeat": 0,
+            "fold": range(5),
+            "train": [60, 60, 60, 60, 10],
+            "valid": [15, 15, 15, 15, 10],
+            "test": [25, 25, 25, 25, 80],
+            "roc_auc_score": [0.4, 0.5, 0.6, 0.7, np.nan],
+        }
+    )
+    found = summarise_folds(scores)["roc_auc_score"]
+    # by hand: four folds, mean 0.55, s² 0.05 / 3, variance (1/4 + 25/75) s², t of 3 degrees 3.182446
+    assert found["mean"] == pytest.approx(0.55)
+    assert found["high"] - found["mean"] == pytest.approx(3.182446 * (7 / 12 * 0.05 / 3) ** 0.5, rel=1e-6)
+
+
+def test_recipe_of_a_search_is_said_to_have_seen_the_rows_of_the_folds(caplog):
+    scores = pd.DataFrame({"repeat": 0, "fold": [0, 1], "train": 8, "valid": 1, "test": 1, "r2_score": [0.1, 0.2]})
+    assert summarise_folds(scores)["recipe"] == "as given"
+    assert not caplog.records
+    found = summarise_folds(scores, trials=20)["recipe"]
+    assert found == "chosen by a search of 20 trials on rows that the folds test: scores are optimistic"
+    assert found in caplog.text
+
+
+def test_more_folds_than_rows_that_differ_are_refused(toy_rows, toy_data):
+    with pytest.raises(ValueError, match=r"evaluation.folds 61 is more than the 60 rows that differ"):
+        scores_of(toy_rows, toy_data, folds=61)
+
+
+def test_more_folds_than_rows_of_the_smallest_class_are_refused(toy_rows, toy_data):
+    data = toy_data.model_copy(update={"task": "binary", "target": "kind"})
+    toy_rows["kind"] = ["dear"] * 3 + ["cheap"] * 57
+    with pytest.raises(ValueError, match=r"more than the 3 rows that differ of the smallest class, 'dear'"):
+        scores_of(toy_rows, data, folds=4)
+
+
+def test_one_fold_is_refused():
+    with pytest.raises(ValueError, match="one fold leaves no row to train on"):
+        EvaluationOptions(folds=1)

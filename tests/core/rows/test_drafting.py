@@ -1,0 +1,193 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kedro.config import OmegaConfigLoader
+
+from torchlane.core.options import DataOptions
+from torchlane.core.options.levels import plain_level
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.drafting import draft_parameters
+from torchlane.core.rows.raw_rows import mark_torn
+
+
+def rows(**columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns, dtype="str")
+
+
+def draft(table: pd.DataFrame, target: str) -> dict:
+    data = yaml.safe_load(draft_parameters(table, "houses", target))["houses"]["data"]
+    DataOptions.model_validate(data)
+    return data
+
+
+HOUSES = rows(
+    number=[str(number) for number in range(1, 31)],
+    size=[f"{40 + 2.5 * number}" for number in range(30)],
+    rooms=["2", "3", ""] * 10,
+    garden=["0", "1"] * 15,
+    place=["town", " sea ", "no"] * 10,
+    street=[f"street {number % 25}" for number in range(30)],
+    owner=[f"owner {number}" for number in range(30)],
+    country=["NL"] * 30,
+    price=[str(1000 * number) for number in range(1, 31)],
+)
+
+
+def test_types_levels_and_ranges_are_those_of_the_file():
+    data = draft(HOUSES, "price")
+    assert data["columns"] == {
+        "size": {"kind": "number", "minimum": 40, "maximum": 112.5},
+        "rooms": {"kind": "category", "levels": [2, 3]},
+        "garden": {"kind": "category", "levels": [0, 1]},
+        "place": {"kind": "category", "levels": ["no", "sea", "town"]},
+        "street": {"kind": "category"},
+        "price": {"kind": "number", "minimum": 1000, "maximum": 30000},
+    }
+
+
+def test_columns_that_say_nothing_are_comments_with_the_reason():
+    text = draft_parameters(HOUSES, "houses", "price")
+    for line in ("number: {kind: number, minimum: 1, maximum: 30} # it numbers the rows",
+                 "owner: {kind: category} # every row has another value",
+                 "country: {kind: category} # it never changes"):  # fmt: skip
+        assert f"      # {line}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([str(number / 7) for number in range(40)], "regression"),
+        (["0", "1"] * 20, "binary"),
+        (["true", "False"] * 20, "binary"),
+        (["1", "2", "3", "4"] * 10, "multiclass"),
+        (["cat", "dog", "cow", "hen"] * 10, "multiclass"),
+        ([str(number) for number in range(40)], "regression"),
+    ],
+)
+def test_task_follows_the_target(values, task):
+    table = rows(x=[str(number % 9) for number in range(40)], y=values)
+    assert draft(table, "y")["task"] == task
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "message"),
+    [
+        (HOUSES, "prise", "target 'prise' is not a column of the table; its columns are number, size"),
+        (HOUSES, "country", "target 'country' has 1 different values; there is nothing to predict"),
+        (HOUSES, "owner", "target 'owner' has 30 labels in 30 rows; too few rows a label to learn"),
+        (HOUSES[["country", "price"]], "price", "no feature is declared beside the target 'price'"),
+        (HOUSES[:0], "price", "the table has 0 rows; a draft needs some to look at"),
+    ],
+)
+def test_what_cannot_be_drafted_is_refused(table, target, message):
+    with pytest.raises(ValueError, match=message):
+        draft_parameters(table, "houses", target)
+
+
+def test_torn_rows_are_left_out_and_said(caplog):
+    sound = HOUSES.set_axis([number + (number > 3) for number in range(1, 31)])
+    torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
+    assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
+    assert (
+        "2 of 32 rows are torn and left out, the first of them row 4: '4,50' should have 9 fields, as the header has"
+        in caplog.text
+    )
+    with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
+        draft_parameters(torn, "houses", "rent")
+
+
+ODD = [
+    "1E5",
+    "1e5",
+    "no",
+    "On",
+    "y",
+    "010",
+    "0x1F",
+    "0o7",
+    "0b1",
+    "1_000",
+    "12:30:45",
+    ".5",
+    "+1",
+    "1.",
+    ".inf",
+    ".NaN",
+]
+ODD += [
+    "null",
+    "~",
+    "=",
+    "2020-01-01",
+    "2020-01-01 10:00:00",
+    "???",
+    "- a",
+    "a: b",
+    "a #b",
+    "{a}",
+    "[a",
+    "*a",
+    "&a",
+    "!a",
+]
+ODD += [
+    "${x}",
+    "${oc.env:HOME}",
+    "a\\\\${x}",
+    "\\${x",
+    "$",
+    "\\",
+    "'",
+    '"',
+    "%a",
+    "@a",
+    "|",
+    ">",
+    "<<",
+    "__a",
+    "a\u2028a",
+    "1.50",
+]
+odd_texts = st.sampled_from(ODD) | st.text(
+    st.sampled_from("$\\{}'\" :#1e.-_a,") | st.characters(codec="utf-8", exclude_characters="\n\r"),
+    min_size=1,
+    max_size=6,
+)
+levels = odd_texts.map(plain_level).filter(bool)
+
+
+def loaded(text: str, name: str = "my") -> dict:
+    """Read a draft as a run of Kedro does."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "base/parameters").mkdir(parents=True)
+        (Path(folder) / "base/parameters" / f"{name}.yml").write_text(text, encoding="utf-8")
+        return OmegaConfigLoader(folder, base_env="base", default_run_env="base")["parameters"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(levels, min_size=3, max_size=6, unique=True),
+    st.lists(
+        odd_texts.map(str.strip).filter(lambda name: name not in ("", "row")), min_size=2, max_size=2, unique=True
+    ),
+    st.sampled_from(["my", "no", "on", "null", "y", "true"]),
+    st.sampled_from(["my.csv", "a\nb: c.csv", "${x}.csv"]),
+)
+@example(ODD, ["${x}", "1E5"], "no", "my.csv")
+def test_whatever_a_draft_writes_comes_back_as_the_same_text(values, names, use_case, place):
+    table = rows(**{names[0]: values * 2, names[1]: values * 2})
+    table.attrs["place"] = place
+    drafted = loaded(draft_parameters(table, use_case, names[1]), use_case)
+    assert list(drafted) == [use_case]
+    data = DataOptions.model_validate(drafted[use_case]["data"])
+    assert (data.target, list(data.columns)) == (names[1], names)
+    assert set(data.columns[names[0]].levels or values) == set(values)
+    clean, rejected = check_rows(table, data)
+    assert rejected.empty
+    if data.columns[names[0]].kind == "category":
+        assert clean[names[0]].tolist() == values * 2
