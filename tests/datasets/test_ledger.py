@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.job import Claim, InboxFile, Result
+from torchlane.core.scoring.contracts import Claim, InboxFile, Result
 from torchlane.datasets.ledger import LedgerDataset, SQLLedger
 
 

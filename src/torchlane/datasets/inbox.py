@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
-from torchlane.core.scoring.job import InboxFile
+from torchlane.core.scoring.contracts import InboxFile
 from torchlane.datasets import tables
 from torchlane.datasets.csv_tables import CSVTable
 

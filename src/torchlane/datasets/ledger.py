@@ -15,8 +15,8 @@ from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from torchlane.core.options import PredictionOptions
+from torchlane.core.scoring.contracts import Claim, ClaimLostError, InboxFile, Result, Sighting
 from torchlane.core.scoring.failures import CouldNotStartError
-from torchlane.core.scoring.job import Claim, ClaimLostError, InboxFile, Result, Sighting
 from torchlane.datasets.databases import require_database
 
 BUSY_SECONDS = 60  # how long a job waits while another one writes

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.core.model.test_trained import train_on
 from torchlane.core.options import DataOptions, PredictionOptions
-from torchlane.core.scoring import job as scoring
 from torchlane.core.scoring import outcomes
+from torchlane.core.scoring.inbox import score_inbox
 from torchlane.datasets.inbox import InboxDataset
 from torchlane.datasets.ledger import SQLLedger
 from torchlane.datasets.predictions import PredictionFolder
@@ -36,7 +36,7 @@ def measure(tmp_path, toy_rows, toy_data):
         ledger = SQLLedger(f"sqlite:///{tmp_path}/ledger.sqlite", "toy")
         store = PredictionFolder(tmp_path / "predictions")
         options = PredictionOptions(keys=("id",), settle_seconds=0)
-        scoring.score_inbox(InboxDataset(path=str(tmp_path / "inbox")).load(), ledger, store, model, options)
+        score_inbox(InboxDataset(path=str(tmp_path / "inbox")).load(), ledger, store, model, options)
         inbox = InboxDataset(path=str(tmp_path / "outcomes")).load()
         done = [entry for entry in ledger.entries() if entry["state"] == "done"]
         predicted = model.predict(rows)["prediction"]

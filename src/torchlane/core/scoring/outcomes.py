@@ -17,7 +17,7 @@ from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import ColumnOptions
 from torchlane.core.rows.checking import ROW, read_column
 from torchlane.core.rows.values import as_texts, of_arrow
-from torchlane.core.scoring.job import Inbox, InboxFile, PredictionStore
+from torchlane.core.scoring.contracts import Inbox, InboxFile, PredictionStore
 
 logger = logging.getLogger(__name__)
 

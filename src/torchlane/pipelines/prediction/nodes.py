@@ -7,8 +7,8 @@ from typing import Any
 
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions, PredictionOptions
-from torchlane.core.scoring import job as scoring
-from torchlane.core.scoring.job import Inbox, Ledger, PredictionStore
+from torchlane.core.scoring.contracts import Inbox, Ledger, PredictionStore
+from torchlane.core.scoring.inbox import score_inbox
 
 
 def score_files(
@@ -20,7 +20,7 @@ def score_files(
     evaluation: EvaluationOptions,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score what waits in the inbox, for the report and for this run's own exit status; see `score_inbox`."""
-    scored = scoring.score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
+    scored = score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
     return scored, scored
 
 
