@@ -289,8 +289,8 @@ class Round:
     def score(self, shift: float = 0) -> None:
         """Score what is there, by a clock that is `shift` seconds wrong."""
         ledger = SQLLedger(self._url, self._use_case)
-        plain = ledger._now
-        ledger._now = lambda connection: plain(connection) + timedelta(seconds=shift)  # type: ignore[method-assign]
+        plain = ledger._database.now
+        ledger._database.now = lambda connection: plain(connection) + timedelta(seconds=shift)  # type: ignore[method-assign]
         inbox = InboxDataset(path=str(self._folder / "inbox")).load()
         score_inbox(inbox, ledger, self._store, self._model, LASTING)
 

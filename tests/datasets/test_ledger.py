@@ -91,7 +91,7 @@ class Jobs:
 
     def open(self, folder: Path) -> SQLLedger:
         ledger = SQLLedger(f"sqlite:///{folder}/ledger.sqlite", "toy")
-        ledger._now = lambda connection: self.now  # type: ignore[method-assign]
+        ledger._database.now = lambda connection: self.now  # type: ignore[method-assign]
         return ledger
 
     def options(self, job: int) -> PredictionOptions:

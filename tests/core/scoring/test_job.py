@@ -4,6 +4,7 @@ import time
 
 import pandas as pd
 import pytest
+import sqlalchemy as sql
 
 from torchlane.core.scoring.failures import (
     CouldNotStartError,
@@ -12,9 +13,9 @@ from torchlane.core.scoring.failures import (
     TooManyRejectedError,
     raise_worst,
 )
-from torchlane.datasets import ledger as ledgers
 from torchlane.datasets import predictions as outputs
 from torchlane.datasets.ledger import SQLLedger
+from torchlane.datasets.ledger_claims import Claims
 from torchlane.datasets.predictions import PredictionFolder
 
 
@@ -106,9 +107,9 @@ def test_full_disk_under_the_ledger_ends_the_run_in_one_line(place, monkeypatch)
     ledger = place.ledger()
 
     def full(*_, **__):
-        raise ledgers.sql.exc.OperationalError("UPDATE", {}, Exception("database or disk is full"))
+        raise sql.exc.OperationalError("UPDATE", {}, Exception("database or disk is full"))
 
-    monkeypatch.setattr(SQLLedger, "_update", full)
+    monkeypatch.setattr(Claims, "_update", full)
     with pytest.raises(CouldNotStartError, match="the ledger cannot be used: database or disk is full"):
         place.score()
     monkeypatch.undo()

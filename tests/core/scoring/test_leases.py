@@ -3,10 +3,13 @@ import time
 from datetime import timedelta
 from typing import Any
 
+import sqlalchemy as sql
+
 from torchlane.core.options import PredictionOptions
-from torchlane.datasets import ledger as ledgers
 from torchlane.datasets.inbox import InboxDataset
 from torchlane.datasets.ledger import SQLLedger
+from torchlane.datasets.ledger_database import LedgerDatabase
+from torchlane.datasets.ledger_tables import CONTENTS
 
 
 def test_claim_of_a_living_job_is_respected_and_that_of_a_dead_one_taken_up(place, monkeypatch):
@@ -20,8 +23,10 @@ def test_claim_of_a_living_job_is_respected_and_that_of_a_dead_one_taken_up(plac
     claim = other.claim({checksum: ["a.csv"]}, options)
     assert claim is not None
     assert place.score(lease_seconds=100)["files"] == []
-    plain = SQLLedger._now
-    monkeypatch.setattr(SQLLedger, "_now", lambda self, connection: plain(self, connection) + timedelta(seconds=101))
+    plain = LedgerDatabase.now
+    monkeypatch.setattr(
+        LedgerDatabase, "now", lambda self, connection: plain(self, connection) + timedelta(seconds=101)
+    )
     assert [file["state"] for file in place.score(lease_seconds=100)["files"]] == ["done"]
     assert place.entry("a.csv")["attempts"] == 2
     assert not other.renew(claim)
@@ -32,8 +37,8 @@ def test_claim_of_a_living_job_is_respected_and_that_of_a_dead_one_taken_up(plac
 def test_claim_given_before_the_clock_was_set_back_does_not_last(place, monkeypatch):
     place.put("a.csv")
     file = InboxDataset(path=str(place.inbox)).load().files()[0]
-    plain = SQLLedger._now
-    monkeypatch.setattr(SQLLedger, "_now", lambda self, connection: plain(self, connection) + timedelta(days=365))
+    plain = LedgerDatabase.now
+    monkeypatch.setattr(LedgerDatabase, "now", lambda self, connection: plain(self, connection) + timedelta(days=365))
     ahead = place.ledger()
     ahead.register(file, "c" * 64)
     assert ahead.claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
@@ -42,7 +47,9 @@ def test_claim_given_before_the_clock_was_set_back_does_not_last(place, monkeypa
     assert place.ledger().claim({"c" * 64: ["a.csv"]}, options) is None  # its owner may be alive: from now on it counts
     for seconds, is_free in ((110, False), (130, True)):
         shift = timedelta(seconds=seconds)
-        monkeypatch.setattr(SQLLedger, "_now", lambda self, connection, shift=shift: plain(self, connection) + shift)
+        monkeypatch.setattr(
+            LedgerDatabase, "now", lambda self, connection, shift=shift: plain(self, connection) + shift
+        )
         assert (place.ledger().claim({"c" * 64: ["a.csv"]}, options) is not None) is is_free
 
 
@@ -51,8 +58,8 @@ def test_job_that_was_silent_too_long_does_not_put_its_output_in_place(place, mo
     plain = SQLLedger.finish
 
     def steal(self, claim, result, publish):
-        with self._transaction() as connection:
-            connection.execute(ledgers.sql.update(ledgers.CONTENTS).values(owner="another job"))
+        with self._database.transaction() as connection:
+            connection.execute(sql.update(CONTENTS).values(owner="another job"))
         plain(self, claim, result, publish)
 
     monkeypatch.setattr(SQLLedger, "finish", steal)

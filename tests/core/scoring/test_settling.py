@@ -3,7 +3,7 @@ import time
 from datetime import timedelta
 
 from torchlane.datasets.inbox import LocalInbox
-from torchlane.datasets.ledger import SQLLedger
+from torchlane.datasets.ledger_database import LedgerDatabase
 
 
 def test_copy_is_recorded_and_not_scored_again(place):
@@ -57,8 +57,8 @@ def test_file_from_the_future_is_scored_once_it_was_seen_unchanged_for_long_enou
     path = place.put("a.csv")
     os.utime(path, (time.time() + 1e6,) * 2)
     assert place.score(settle_seconds=60)["waiting"] == 1
-    plain = SQLLedger._now
-    monkeypatch.setattr(SQLLedger, "_now", lambda self, connection: plain(self, connection) + timedelta(seconds=61))
+    plain = LedgerDatabase.now
+    monkeypatch.setattr(LedgerDatabase, "now", lambda self, connection: plain(self, connection) + timedelta(seconds=61))
     assert len(place.score(settle_seconds=60)["files"]) == 1
 
 
