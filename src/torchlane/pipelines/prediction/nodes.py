@@ -31,12 +31,12 @@ def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: Prediction
 
 def plot_drift(drift: dict[str, Any], ledger: Ledger) -> Iterator[Any]:
     """Draw the drift of the latest files, if that is new to all jobs; plotly is imported only then."""
-    identity = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
-    if drift["files"] and ledger.note("drift") != identity:
+    digest = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
+    if drift["files"] and ledger.note("drift") != digest:
         from torchlane.figures import drift as figures
 
         yield figures.plot_drift(drift)
-        ledger.write_note("drift", identity)  # the figure is saved by now
+        ledger.write_note("drift", digest)  # the figure is saved by now
 
 
 def score_outcomes(
@@ -51,10 +51,10 @@ def score_outcomes(
     files = outcomes.files()
     if not files:
         return
-    from torchlane.core.scoring import outcomes as live
+    from torchlane.core.scoring import live_metrics
 
     done = [entry for entry in ledger.entries() if entry["state"] == "done"]
-    identity = live.identify(files, done, model, prediction.keys)
-    if ledger.note("outcomes") != identity:
-        yield live.measure(outcomes, predictions, done, model, prediction.keys)
-        ledger.write_note("outcomes", identity)  # the metrics are saved by now
+    digest = live_metrics.digest_inputs(files, done, model, prediction.keys)
+    if ledger.note("outcomes") != digest:
+        yield live_metrics.measure(outcomes, predictions, done, model, prediction.keys)
+        ledger.write_note("outcomes", digest)  # the metrics are saved by now
