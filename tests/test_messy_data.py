@@ -101,7 +101,7 @@ REFUSED = {
     "target all text": (everywhere("salary_in_usd", "good"), "no row of"),
     "duplicate header": (
         SALARIES.replace("job_title", "company_size"),
-        "column 'company_size' stands 2 times in the header",
+        "column 'company_size' occurs 2 times in the header",
     ),
     "latin-1": (
         SALARIES.replace("Data Analyst", "Analyst für Daten").encode("latin-1"),

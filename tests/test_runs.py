@@ -163,7 +163,7 @@ def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "belongs to other data or options; set aside as" in done.stderr
     assert "goes on after" not in done.stderr
-    assert "1 checkpoints of other trainings, which were cut off, are removed from" in done.stderr
+    assert "removed 1 checkpoints of other, interrupted trainings from" in done.stderr
     assert list(checkpoint.parent.iterdir()) == []
 
 

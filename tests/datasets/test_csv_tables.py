@@ -148,7 +148,7 @@ OPEN = "a quote is left open in x, in or before {}; close it"
         (b'a,b\n1,"x\n2,"y"\n"3",4\n', OPEN.format("line 3")),
         (b'a,b\n\n1,5" pipe\n2,"one\ntwo"\n', (["a", "b"], [["1", '5" pipe'], ["2", "one\ntwo"]], {})),
         (b"a\tb\t\n1\t2\t\n", (["a", "b", "Unnamed: 2"], [["1", "2", ""]], {})),
-        (b"a,,Unnamed: 1\n1,2,3\n", "column 'Unnamed: 1' stands 2 times in the header of x; rename or drop one"),
+        (b"a,,Unnamed: 1\n1,2,3\n", "column 'Unnamed: 1' occurs 2 times in the header of x; rename or drop one"),
         (b'a,b\n"one\r\ntwo" ,2\n3\n', (["a", "b"], [["one\r\ntwo ", "2"], ["", ""]], {2: "3"})),
     ],
     ids=[

@@ -64,7 +64,7 @@ def test_killed_versioned_save_does_not_become_the_newest_version(tmp_path):
     path = str(tmp_path / "a.json")
     JSONDataset(filepath=path, version=Version(None, "2026-01-01T00.00.00.000Z")).save({"a": 1})
     program = (
-        "import os, signal, sys; from kedro.io import Version; from torchlane.core import files\n"
+        "import os, signal, sys; from kedro.io import Version; from torchlane.core.machine import files\n"
         "from torchlane.datasets.stock import JSONDataset\n"
         "files.os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)\n"
         "JSONDataset(filepath=sys.argv[1], version=Version(None, '2026-01-02T00.00.00.000Z')).save({'a': 2})"

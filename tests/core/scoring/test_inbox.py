@@ -24,7 +24,7 @@ def test_failed_file_is_set_aside_with_its_reason_and_the_others_go_on(place):
     place.put("d.csv", text="")
     scored = place.score(max_attempts=2)
     with pytest.raises(
-        FilesFailedError, match=r"c.xlsx: its ending is none of .csv, .* \(and 2 more, see the log\)"
+        FilesFailedError, match=r"c.xlsx: its ending is not one of .csv, .* \(and 2 more, see the log\)"
     ) as caught:
         raise_worst(scored)
     assert caught.value.exit_status == 4
