@@ -259,7 +259,7 @@ def test_raw_file_changed_after_prepare_is_noticed(run, caplog):
     assert "has changed" not in caplog.text
     done = run(changed("salary_in_usd", {3: "1000"}), "--tags=train")
     assert done.exit_code == 0, done.output
-    assert "salaries.csv has changed since the stage prepare; this run works on the rows as they were" in caplog.text
+    assert "salaries.csv has changed since the stage prepare; this run uses the rows as they were then" in caplog.text
 
 
 def test_output_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -177,7 +177,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
+        "Error: 'salary' is not a pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
     )
 
 

@@ -19,18 +19,21 @@ def score_files(
     prediction: PredictionOptions,
     evaluation: EvaluationOptions,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Score what waits in the inbox, for the report and for this run's own exit status; see `score_inbox`."""
+    """Score the files in the inbox; the result is the report and decides this run's exit status.
+
+    See `torchlane.core.scoring.inbox.score_inbox`.
+    """
     scored = score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
     return scored, scored
 
 
 def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: PredictionOptions) -> dict[str, Any]:
-    """List the drift of the latest files, those of other jobs too."""
+    """List the drift of the latest files, including those that other jobs scored."""
     return {"limits": prediction.drift.model_dump(), "files": ledger.latest_drift()}
 
 
 def plot_drift(drift: dict[str, Any], ledger: Ledger) -> Iterator[Any]:
-    """Draw the drift of the latest files, if that is new to all jobs; plotly is imported only then."""
+    """Draw the drift of the latest files, unless some job has done so; plotly is imported only if needed."""
     digest = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
     if drift["files"] and ledger.note("drift") != digest:
         from torchlane.figures import drift as figures
@@ -47,7 +50,7 @@ def score_outcomes(
     model: TrainedModel,
     prediction: PredictionOptions,
 ) -> Iterator[dict[str, Any]]:
-    """Compare predictions with the truth that has arrived, if some of it or of them is new."""
+    """Compare predictions with the truth that has arrived, if there are new predictions or outcomes."""
     files = outcomes.files()
     if not files:
         return
