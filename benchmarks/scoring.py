@@ -49,7 +49,8 @@ from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, PredictionOptions, TrainingOptions
 from torchlane.core.rows.checking import apply_rules, check_rows
 from torchlane.core.rows.samples import draw_rows, write_sample
-from torchlane.core.scoring import job as scoring
+from torchlane.core.scoring.failures import ScoringError
+from torchlane.core.scoring.inbox import score_inbox
 from torchlane.datasets.inbox import InboxDataset
 from torchlane.datasets.ledger import SQLLedger
 from torchlane.datasets.predictions import PredictionFolder
@@ -281,17 +282,17 @@ class Round:
         if kind == "no space left":
             resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, kilobytes * 1024))
         shift = {"clock set back": -3600, "clock set forward": 3600}.get(kind, 0)
-        with contextlib.suppress(scoring.ScoringError if kind == "no space left" else ZeroDivisionError):
+        with contextlib.suppress(ScoringError if kind == "no space left" else ZeroDivisionError):
             self.score(shift)
         os._exit(0)
 
     def score(self, shift: float = 0) -> None:
         """Score what is there, by a clock that is `shift` seconds wrong."""
         ledger = SQLLedger(self._url, self._use_case)
-        plain = ledger._now
-        ledger._now = lambda connection: plain(connection) + timedelta(seconds=shift)  # type: ignore[method-assign]
+        plain = ledger._database.now
+        ledger._database.now = lambda connection: plain(connection) + timedelta(seconds=shift)  # type: ignore[method-assign]
         inbox = InboxDataset(path=str(self._folder / "inbox")).load()
-        scoring.score_inbox(inbox, ledger, self._store, self._model, LASTING)
+        score_inbox(inbox, ledger, self._store, self._model, LASTING)
 
     def is_done(self) -> bool:
         """Say whether every file is done."""
@@ -391,7 +392,7 @@ def score_one(place: Path, model: TrainedModel) -> dict[str, Any]:
     options = PredictionOptions(keys=tuple(FEATURES), settle_seconds=0)
     ledger = SQLLedger(f"sqlite:///{place}/ledger.sqlite", "salaries")
     store = PredictionFolder(place / "predictions")
-    scoring.score_inbox(InboxDataset(path=str(place / "inbox")).load(), ledger, store, model, options)
+    score_inbox(InboxDataset(path=str(place / "inbox")).load(), ledger, store, model, options)
     (entry,) = ledger.entries()
     left = [path.name for path in place.rglob(".partial*")]
     if left or entry["state"] not in ("done", "failed") or (entry["state"] == "failed") != bool(entry["error"]):

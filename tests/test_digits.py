@@ -166,7 +166,7 @@ def test_image_folder_needs_a_catalog_entry_and_parameters_only_and_bad_files_ar
     ("harm", "message"),
     [
         (lambda folder: (folder / "round").mkdir(), "class folder data/01_raw/shapes/round is empty"),
-        (shutil.rmtree, "data/01_raw/shapes is no folder; put one sub-folder a class there"),
+        (shutil.rmtree, "data/01_raw/shapes is not a folder; put one sub-folder per class there"),
     ],
     ids=["empty class folder", "no folder"],
 )

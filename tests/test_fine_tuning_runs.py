@@ -97,7 +97,7 @@ def test_parent_of_another_use_case_is_named_by_path(root, tmp_path):
     ("pipeline", "params", "message"),
     [
         ("zoo.fine_tune", "", "data/01_raw/zoo_new.csv does not exist; put a CSV file with a header there"),
-        ("digits.fine_tune", "", "data/01_raw/digits_new is no folder; put one sub-folder a class there"),
+        ("digits.fine_tune", "", "data/01_raw/digits_new is not a folder; put one sub-folder per class there"),
         ("salaries.fine_tune", "", "06_models/salaries/model.safetensors to fine-tune; run the use case's pipeline"),
         ("salaries.fine_tune", "salaries.fine_tuning.parent=nowhere", "there is no parent nowhere to fine-tune"),
         ("salaries.fine_tune", "salaries.fine_tuning.frezee=head", "did you mean 'freeze'"),

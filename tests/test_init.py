@@ -30,7 +30,7 @@ def init(project: Path, *arguments: str):
 def test_draft_is_a_use_case_that_runs(project):
     done = init(project, "my.csv", "--target", "price")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"wrote {YAML}: look it through, then kedro run --pipeline=my\n"
+    assert done.stdout == f"wrote {YAML}: check it, then kedro run --pipeline=my\n"
     drafted = yaml.safe_load((project / YAML).read_text())["my"]["data"]
     assert drafted["task"] == "regression"
     assert drafted["columns"]["size"] == {"kind": "number", "minimum": 1, "maximum": 60}
@@ -46,8 +46,8 @@ def test_draft_is_a_use_case_that_runs(project):
     [
         (("my.csv", "--target", "prise"), "target 'prise' is not a column of my.csv; its columns are size, place, "),
         (("none.csv", "--target", "price"), "none.csv does not exist; put a CSV file with a header there"),
-        (("my.csv", "--target", "price", "--name", "1st"), "'1st' is no name of a use case"),
-        (("my.csv", "--target", "price", "--name", "zoo"), "conf/base/parameters/zoo.yml exists already; remove it"),
+        (("my.csv", "--target", "price", "--name", "1st"), "'1st' cannot be the name of a use case"),
+        (("my.csv", "--target", "price", "--name", "zoo"), "conf/base/parameters/zoo.yml already exists; remove it"),
         (("pyproject.toml", "--target", "price"), "pyproject.toml does not end in .csv"),
     ],
 )
@@ -64,7 +64,7 @@ def test_another_file_in_its_place_is_not_overwritten(project):
     (project / CSV).write_text("precious")
     done = init(project, "my.csv", "--target", "price")
     assert done.returncode == 1
-    assert f"{CSV} exists already and is another file" in done.stderr
+    assert f"{CSV} already exists and is another file" in done.stderr
     assert (project / CSV).read_text() == "precious"
 
 

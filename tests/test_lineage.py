@@ -186,7 +186,7 @@ def test_missing_stage_is_named(project, done, asked, missing, stage):
     for each in done:
         project.run(each)
     line = refusal(project, asked)
-    assert "is not there" in line
+    assert "does not exist" in line
     tags = STAGES[STAGES.index(stage) : STAGES.index(asked) + 1]
     assert f"run the stage {stage} first: --tags={','.join(tags)}" in line
 
@@ -203,7 +203,9 @@ def test_column_declared_after_prepare_is_named_with_the_stage(finished):
 
 def test_option_that_an_artifact_was_made_with_stays_for_stages_that_take_it(finished):
     line = refusal(finished, "evaluate", split={"seed": 3})
-    assert line.startswith("toy.split.seed is 3 and was 0 when splits was made; take it back, or run the stage prepare")
+    assert line.startswith(
+        "toy.split.seed is 3 and was 0 when splits was made; change it back, or run the stage prepare"
+    )
     finished.run("report", split={"seed": 3})  # which takes no option
 
 
@@ -390,7 +392,7 @@ def test_raw_file_that_changed_is_noticed_and_read_for_its_digest_once_a_run(fin
     finished.run("tune", "train", "evaluate", "report")
     assert read.count(str(raw)) == 1
     assert (
-        caplog.text.count("toy.csv has changed since the stage prepare; this run works on the rows as they were") == 1
+        caplog.text.count("toy.csv has changed since the stage prepare; this run uses the rows as they were then") == 1
     )
 
 

@@ -101,7 +101,7 @@ REFUSED = {
     "target all text": (everywhere("salary_in_usd", "good"), "no row of"),
     "duplicate header": (
         SALARIES.replace("job_title", "company_size"),
-        "column 'company_size' stands 2 times in the header",
+        "column 'company_size' occurs 2 times in the header",
     ),
     "latin-1": (
         SALARIES.replace("Data Analyst", "Analyst für Daten").encode("latin-1"),
@@ -259,7 +259,7 @@ def test_raw_file_changed_after_prepare_is_noticed(run, caplog):
     assert "has changed" not in caplog.text
     done = run(changed("salary_in_usd", {3: "1000"}), "--tags=train")
     assert done.exit_code == 0, done.output
-    assert "salaries.csv has changed since the stage prepare; this run works on the rows as they were" in caplog.text
+    assert "salaries.csv has changed since the stage prepare; this run uses the rows as they were then" in caplog.text
 
 
 def test_output_folder_that_cannot_be_written_is_refused(tmp_path):

@@ -163,7 +163,7 @@ def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "belongs to other data or options; set aside as" in done.stderr
     assert "goes on after" not in done.stderr
-    assert "1 checkpoints of other trainings, which were cut off, are removed from" in done.stderr
+    assert "removed 1 checkpoints of other, interrupted trainings from" in done.stderr
     assert list(checkpoint.parent.iterdir()) == []
 
 
@@ -177,7 +177,7 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     done = run_command("kedro", "run", "--pipelines=salary", "--env=test")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: 'salary' is no pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
+        "Error: 'salary' is not a pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
     )
 
 

@@ -171,7 +171,7 @@ def test_status_of_an_unknown_use_case_names_those_there_are():
     bootstrap_project(PROJECT)
     done = CliRunner().invoke(cli, ["status", "salarie"])
     assert done.exit_code == 1
-    assert "'salarie' is no use case; there are digits, salaries, water_potability" in done.stderr
+    assert "'salarie' is not a use case; there are digits, salaries, water_potability" in done.stderr
 
 
 def test_scoring_runs_beside_a_training_and_leaves_its_notes_alone(score, outputs, inbox):

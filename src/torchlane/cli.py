@@ -1,4 +1,4 @@
-"""Commands: Kedro's `run` with errors in one line, and Torchlane's own."""
+"""The commands: Kedro's `run` with errors in one line, and Torchlane's own."""
 
 import gc
 import json
@@ -24,7 +24,7 @@ from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
 from torchlane.quiet import ignore_warnings, quieten
 
 ignore_warnings()
-FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch makes many objects and no garbage: collecting costs 0.6 s
+FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch creates many objects but no garbage: collecting costs 0.6 s
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
 
@@ -53,7 +53,7 @@ class Command(click.Command):
 
 
 def explain(error: Exception) -> str:
-    """Say an error in one line; one that is not meant for users keeps its type and points to --debug."""
+    """Describe an error in one line; one that is not meant for users gets its type and a hint at --debug."""
     text = " ".join(str(error).split())
     if isinstance(error, (ValueError, OSError, DatasetError)):
         return text or type(error).__name__
@@ -66,7 +66,7 @@ def cli() -> None:
 
 
 def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
-    # The deprecated spelling is ours to translate: users find it in every Kedro tutorial.
+    # Kedro deprecates --pipeline, but many tutorials use it, so it is translated here without a warning.
     if pipeline is not None and not pipelines:
         pipelines, pipeline = [pipeline], None
     assert kedro_run.callback is not None
@@ -88,7 +88,9 @@ def _unknown_pipeline(names: list[str]) -> str:
     unknown = next(name for name in names if name not in known)
     close = get_close_matches(unknown, known, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"'{unknown}' is no pipeline; {hint}there are {', '.join(known)}; a new one needs parameters/{unknown}.yml"
+    return (
+        f"'{unknown}' is not a pipeline; {hint}there are {', '.join(known)}; a new one needs parameters/{unknown}.yml"
+    )
 
 
 cli.add_command(Command(name="run", params=list(kedro_run.params), callback=_run, help=kedro_run.help))
@@ -111,7 +113,7 @@ def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
 @click.option("--target", required=True, help="The column to predict.")
 @click.option("--name", default=None, help="Name of the use case; default: that of the file.")
 def init(file: Path, target: str, name: str | None) -> None:
-    """Draft the parameters of a new use case from the CSV file FILE, and put the file where its pipeline reads it."""
+    """Draft the parameters of a new use case from the CSV file FILE, and copy FILE to where its pipeline reads it."""
     from torchlane.core.rows.drafting import draft_parameters
     from torchlane.datasets.rows import RawRowsDataset
 
@@ -120,43 +122,48 @@ def init(file: Path, target: str, name: str | None) -> None:
         raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
     use_case = re.sub(r"\W+", "_", file.stem.lower()).strip("_") if name is None else name
     if not re.fullmatch(r"[a-z]\w*", use_case, flags=re.ASCII):
-        raise ValueError(f"'{use_case}' is no name of a use case: it needs letters, digits and _; set --name")
+        raise ValueError(
+            f"'{use_case}' cannot be the name of a use case: a name has lower-case letters, digits and _, and begins "
+            f"with a letter; set --name"
+        )
     if file.suffix != ".csv":
         raise ValueError(f"{file} does not end in .csv; unpack it or save it as CSV")
     raw, parameters = project / f"data/01_raw/{use_case}.csv", project / f"conf/base/parameters/{use_case}.yml"
     if parameters.exists():
-        raise ValueError(f"{_shown(parameters)} exists already; remove it, or set another --name")
+        raise ValueError(f"{_shown(parameters)} already exists; remove it, or set another --name")
     if raw.exists() and not (file.exists() and raw.samefile(file)):
-        raise ValueError(f"{_shown(raw)} exists already and is another file; remove it, or set another --name")
+        raise ValueError(f"{_shown(raw)} already exists and is another file; remove it, or set another --name")
     draft = draft_parameters(RawRowsDataset(filepath=str(file.resolve())).load(), use_case, target)
     if not raw.exists():
         with replacing(raw) as partial:
             shutil.copyfile(file, partial)
     with replacing(parameters) as partial:
         partial.write_text(draft, encoding="utf-8")
-    click.echo(f"wrote {_shown(parameters)}: look it through, then kedro run --pipeline={use_case}")
+    click.echo(f"wrote {_shown(parameters)}: check it, then kedro run --pipeline={use_case}")
 
 
 @cli.command(cls=Command)
 @click.argument("use_case")
 @click.option("--env", "-e", default=None, help="The environment that scores; default: as for kedro run.")
-@click.option("--params", default="", help="As for kedro run, such as output_root=….", callback=_split_params)
+@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_split_params)
 @click.option("--json", "as_json", is_flag=True, help="Print every entry of the ledger, for programs.")
-@click.option("--retry", is_flag=True, help="Let the next run try files again that have failed too often.")
+@click.option("--retry", is_flag=True, help="Let the next run try again the files that have failed.")
 def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool, retry: bool) -> None:
-    """Say what became of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
+    """Show the state of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
     from torchlane.core.scoring.status import describe
 
     project = find_kedro_project(Path.cwd())
     if project is None:
-        raise ValueError(f"{Path.cwd()} lies in no Kedro project; go to the folder of Torchlane's pyproject.toml")
+        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
     bootstrap_project(project)
     with KedroSession.create(project, env=env, runtime_params=params) as session:
         assert isinstance(session, KedroSession)
         catalog = session.load_context().catalog
-        if f"{use_case}.predict" not in project_pipelines:  # which says why, where it cannot run
+        if (
+            f"{use_case}.predict" not in project_pipelines
+        ):  # this lookup raises an error if the pipelines cannot be built
             use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
-            raise ValueError(f"'{use_case}' is no use case; there are {', '.join(sorted(use_cases))}")
+            raise ValueError(f"'{use_case}' is not a use case; there are {', '.join(sorted(use_cases))}")
         ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
         click.echo(f"{ledger.retry()} files will be tried again by the next run")
@@ -170,7 +177,7 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 TRUST = click.option(
-    "--trust", default=None, help="The network's own class that may be imported, package.module.Class."
+    "--trust", default=None, help="A class of yours that the model file may import, package.module.Class."
 )
 
 
@@ -180,10 +187,10 @@ TRUST = click.option(
 @click.option(
     "--to", type=click.Choice(["state_dict", "onnx", "torch_export"]), default=None, help="Default: by ending."
 )
-@click.option("--member", type=int, default=None, help="One member of an ensemble, from 0; default: all, joined.")
+@click.option("--member", type=int, default=None, help="One member of an ensemble, from 0; default: all together.")
 @TRUST
 def export_command(model: Path, output: Path, to: str | None, member: int | None, trust: str | None) -> None:
-    """Write the model file MODEL as OUTPUT: weights (.pt), ONNX (.onnx) or a program of torch.export (.pt2)."""
+    """Convert the model file MODEL to OUTPUT: weights (.pt), ONNX (.onnx) or a torch.export program (.pt2)."""
     from torchlane.core import exchange
     from torchlane.core.model import trained as inference
 
@@ -198,10 +205,12 @@ def export_command(model: Path, output: Path, to: str | None, member: int | None
 @click.argument("weights", type=FILE, nargs=-1, required=True)
 @click.option("--into", "base", type=FILE, required=True, help="The model file whose network and encoder are used.")
 @click.option("--output", type=FILE, required=True, help="The model file to write.")
-@click.option("--strip-prefix", default="", help="Taken off the names in WEIGHTS; one that all share is found anyway.")
+@click.option(
+    "--strip-prefix", default="", help="Removed from the names in WEIGHTS; one they all share is found anyway."
+)
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="A name, or the first parts of names; repeatable.")
-@click.option("--entry", default=None, help="Where in WEIGHTS the tensors lie, if there are several places.")
-@click.option("--partial", is_flag=True, help="Keep the network's own weights where WEIGHTS have none that fit.")
+@click.option("--entry", default=None, help="The entry of WEIGHTS with the tensors, if several have some.")
+@click.option("--partial", is_flag=True, help="Keep the network's own weights for which WEIGHTS has no match.")
 def import_command(
     weights: tuple[Path, ...],
     base: Path,
@@ -211,7 +220,7 @@ def import_command(
     entry: str | None,
     partial: bool,
 ) -> None:
-    """Put WEIGHTS, files of torch.save or safetensors, into the network of a model file: one member a file."""
+    """Load WEIGHTS, files of torch.save or safetensors, into the network of a model file: one member per file."""
     from torchlane.core import exchange
     from torchlane.core.model import trained as inference
 
@@ -219,7 +228,7 @@ def import_command(
         if not all(pair.partition("=")):
             raise ValueError(f"--rename {pair} is not OLD=NEW")
     if output.exists() and base.exists() and output.samefile(base):
-        raise ValueError(f"{output} is the model that the weights go into; name another file in --output")
+        raise ValueError(f"{output} is the model that the weights are loaded into; name another file in --output")
     names = dict(pair.split("=", 1) for pair in rename)
     done = exchange.import_weights(
         weights, inference.load(base), strip_prefix=strip_prefix, rename=names, entry=entry, partial=partial

@@ -1,4 +1,4 @@
-"""What happens around a run: one run at a time, nothing stale taken for finished, and where to look in the end."""
+"""Around a run: one run per use case at a time, no stale output mistaken for finished, and where the results are."""
 
 import functools
 import json
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 class RunHooks:
-    """Watch the runs of each use case through two small files beside its model.
+    """Guard the runs of each use case with two small files beside its model.
 
-    `.lock` belongs to the run at work. `.unfinished.json` names the datasets that a run meant to
-    write and has not written yet: after a kill they may still hold what an earlier run wrote, so
+    `.lock` is locked by the run in progress. `.unfinished.json` names the datasets that a run is going to write
+    and has not written yet. After a kill they may still hold what an earlier run wrote, so
     `--only-missing-outputs` must not take them for finished.
 
-    A process has one of these for all its runs, which may go on side by side. A run is known by its catalog.
+    A process has one instance for all its runs, which may run at the same time. A run is identified by its catalog.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class RunHooks:
     @hook_impl(trylast=True)  # the error of another hook must not leave the lock behind
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
         locks: list[FileLock] = []
-        self._ends[id(catalog)] = weakref.finalize(catalog, _release, locks)  # at the latest when the catalog is gone
+        self._ends[id(catalog)] = weakref.finalize(catalog, _release, locks)  # at the latest with the catalog's end
         try:
             for use_case in _use_cases(pipeline):
                 locks.append(_lock(use_case, _model_folder(use_case, catalog)))
@@ -61,7 +61,7 @@ class RunHooks:
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
-        """Remember whose outputs this thread saves next, and remove the checkpoints that no training will read."""
+        """Remember which use case this thread saves for next, and delete checkpoints that no training will read."""
         use_case = _use_case(node)
         self._thread.note = _note(use_case, catalog) if use_case else None
         for store in inputs.values():
@@ -73,7 +73,7 @@ class RunHooks:
         if self._thread.note is not None:
             self._strike_off(self._thread.note, {dataset_name})
 
-    @hook_impl(wrapper=True)  # the lock goes before other hooks may fail, and the exit status comes after them
+    @hook_impl(wrapper=True)  # release the lock before other hooks may fail, and raise the exit status after them
     def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> Generator[None, None, None]:
         try:
             for use_case in _use_cases(pipeline):  # a parallel runner saves in other processes
@@ -93,7 +93,7 @@ class RunHooks:
         self.end(catalog)
 
     def end(self, catalog: Any) -> None:
-        """Give the locks of a run back."""
+        """Release the locks of a run."""
         end = self._ends.pop(id(catalog), None)
         if end is not None:
             end()
@@ -106,7 +106,7 @@ class RunHooks:
 
 
 def _ending(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap `AbstractRunner.run`: Kedro tells hooks of an `Exception` alone, not of Ctrl-C in a notebook."""
+    """Wrap `AbstractRunner.run`: Kedro calls hooks after an `Exception`, but not after Ctrl-C in a notebook."""
 
     @functools.wraps(run)
     def run_to_the_end(
@@ -126,17 +126,17 @@ def _ending(run: Callable[..., Any]) -> Callable[..., Any]:
     return run_to_the_end
 
 
-# %reload_kedro imports this module once more
+# %reload_kedro imports this module again
 AbstractRunner.run = _ending(getattr(AbstractRunner.run, "plain", AbstractRunner.run))  # type: ignore[method-assign]
 
 
 def _is_missing() -> bool:
-    """Stand in for the `_exists` of a dataset that is to be written anew; a parallel runner pickles it."""
+    """Replace the `_exists` of a dataset that is to be written again; a parallel runner pickles this function."""
     return False
 
 
 def _score_always(pipeline: Pipeline, catalog: Any) -> None:
-    """Let scoring run although its reports are there: what is missing of it stands in the inbox."""
+    """Let scoring run although its reports exist: there may be new files in the inbox."""
     for node in pipeline.nodes:
         for name in node.outputs:
             if "predict" in node.tags and name in catalog:
@@ -150,12 +150,12 @@ def _lock(use_case: str, folder: Path) -> FileLock:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise ValueError(
-            f"another run of {use_case} is writing to {_shown(folder)} and the like; "
+            f"another run of {use_case} is writing to {_shown(folder)} and its other output folders; "
             f"wait until it ends, or write elsewhere with --params=output_root=…"
         ) from error
     except OSError as error:
         raise ValueError(
-            f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a folder that can"
+            f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a writable folder"
         ) from error
     return lock
 
@@ -185,7 +185,7 @@ def _use_cases(pipeline: Pipeline) -> list[str]:
 
 
 def _use_case(node: Node) -> str | None:
-    """Name the use case whose lock a node needs; scoring needs none but the claims in its ledger."""
+    """Return the use case whose lock a node needs; scoring needs no lock, only the claims in its ledger."""
     return None if "predict" in node.tags else node.namespace
 
 

@@ -1,4 +1,4 @@
-"""What each artifact was made from, as it was written down when it was saved."""
+"""What each artifact was made from, as recorded when it was saved."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,16 +11,16 @@ from torchlane.core.machine.digests import Stamp, content_digest, stamp_of
 from torchlane.core.machine.files import replacing
 
 STAGES = ("prepare", "tune", "train", "evaluate", "report")
-MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows: see `torchlane.core.search.chosen`
+MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows; see `torchlane.core.search.chosen`
 Values = dict[str, Any]  # options as JSON, by `section.option`
 
 
 class Record(BaseModel, frozen=True):
-    """What an artifact was made from, by the node of which stage.
+    """What an artifact was made from, and in which stage.
 
-    `fingerprint` is the SHA-256 of the artifact's file, None from before it is saved until it is; `before` is
-    then the record of the file that it replaces. `made_from` has the fingerprints of all ancestors, the oldest
-    first, and `options` the options that they and the artifact were made with.
+    `fingerprint` is the SHA-256 of the artifact's file, or None while the file is being saved; `before` is then
+    the record of the file that is being replaced. `made_from` has the fingerprints of all ancestors, the oldest
+    first, and `options` has the options that they and the artifact were made with.
     """
 
     stage: str
@@ -34,7 +34,7 @@ class Record(BaseModel, frozen=True):
 class Lineage:
     """The records of one use case's artifacts, in the folder `.lineage` beside its model.
 
-    What was looked up stays so: a new one is made for each node.
+    Lookups are cached, so each node needs a new instance.
     """
 
     def __init__(self, use_case: str, catalog: Any):
@@ -45,7 +45,7 @@ class Lineage:
         self._records: dict[str, Record | None] = {}
 
     def place(self, artifact: str) -> Path | None:
-        """Give the file of an artifact; None where it is none on this machine."""
+        """Return the file of an artifact; None if it is not a file on this machine."""
         dataset = self._dataset(artifact)
         if artifact == "parent":
             options: Any = self.catalog.load(f"params:{self.use_case}.fine_tuning")
@@ -56,35 +56,35 @@ class Lineage:
         return Path(dataset._get_load_path()) if hasattr(dataset, "_get_load_path") else getattr(dataset, "path", None)
 
     def is_raw(self, artifact: str) -> bool:
-        """Whether an artifact is raw data, which has a fingerprint of its own kind and is never written."""
+        """Say whether an artifact is raw data, which computes its own fingerprint and is never written."""
         return hasattr(self._dataset(artifact), "fingerprint")
 
     def fingerprint(self, artifact: str) -> str | None:
-        """Give the SHA-256 of what an artifact holds now; None where it is not there or has no content of its own."""
+        """Return the SHA-256 of an artifact's present content; None if it does not exist or has no content."""
         if artifact not in self._fingerprints:
             self._fingerprints[artifact] = self._find_fingerprint(artifact)
         return self._fingerprints[artifact]
 
     def record(self, artifact: str) -> Record | None:
-        """Say what an artifact was made from; None where that is not known, as of one that was changed by hand."""
+        """Return what an artifact was made from; None if that is unknown, as after a change by hand."""
         if artifact not in self._records:
             self._records[artifact] = self._find_record(artifact)
         return self._records[artifact]
 
     def begin(self, artifact: str, made: Record) -> None:
-        """Write down what an artifact is made from that is going to be saved."""
+        """Record what an artifact is made from, before it is saved."""
         if self.place(artifact) is not None:
             self._write(artifact, made.model_copy(update={"before": self.record(artifact)}))
 
     def end(self, artifact: str, made: Record) -> None:
-        """Write down what an artifact was made from that has been saved."""
+        """Record what an artifact was made from, after it is saved."""
         place = self.place(artifact)
         if place is not None:
             saved = {"fingerprint": content_digest(place), "stamp": stamp_of(place)}
             self._write(artifact, made.model_copy(update=saved))
 
     def ancestry(self, artifacts: Iterable[str]) -> dict[str, str]:
-        """Give the fingerprints of artifacts and of what they were made from, the oldest first."""
+        """Return the fingerprints of artifacts and of what they were made from, the oldest first."""
         found: dict[str, str] = {}
         for artifact in artifacts:
             record = self.record(artifact)
@@ -94,7 +94,7 @@ class Lineage:
         return found
 
     def records(self, artifacts: Iterable[str]) -> dict[str, Record]:
-        """Give the records of artifacts and of all that they were made from, by stage."""
+        """Return the records of artifacts and of everything that they were made from, in the order of stages."""
         named = set(artifacts)
         found = {name: self.record(name) for name in {*named, *self.ancestry(named)}}
         known = [
@@ -117,19 +117,19 @@ class Lineage:
                 return None
             record = self._read(artifact)
             return record.fingerprint if record and record.stamp == stamp_of(place) else content_digest(place)
-        except (OSError, DatasetError):  # whoever loads it says what is wrong
+        except (OSError, DatasetError):  # the error is reported when the artifact is loaded
             return None
 
     def _find_record(self, artifact: str) -> Record | None:
         record, now = self._read(artifact), self.fingerprint(artifact)
         if record is None or now is None:
             return None
-        if record.fingerprint is None:  # cut off while it was saved, so it is the old one or the new one
+        if record.fingerprint is None:  # the save was interrupted, so the file is the old one or the new one
             record = record.before if record.before and record.before.fingerprint == now else record
         if record.fingerprint not in (None, now):
             return None
         place = self.place(artifact)
-        if place is not None and record.stamp != stamp_of(place):  # it was copied, or cut off after the save
+        if place is not None and record.stamp != stamp_of(place):  # it was copied, or the run was killed after the save
             settled = {"fingerprint": now, "stamp": stamp_of(place), "before": None}
             self._write(artifact, record := record.model_copy(update=settled))
         return record
@@ -137,7 +137,7 @@ class Lineage:
     def _read(self, artifact: str) -> Record | None:
         try:
             return Record.model_validate_json((self._folder / f"{artifact}.json").read_bytes())
-        except (OSError, ValueError):  # a machine that lost power may have left half of it
+        except (OSError, ValueError):  # a power cut may have left half a record
             return None
 
     def _write(self, artifact: str, record: Record) -> None:

@@ -1,16 +1,16 @@
-"""What libraries say that users can do nothing about."""
+"""Silences warnings and log lines of libraries that users can do nothing about."""
 
 import logging
 import warnings
 
 
 def ignore_warnings() -> None:
-    """Leave out that libraries warn of each other's deprecations."""
+    """Hide the warnings of Kedro's packages, which are about deprecations in other libraries."""
     warnings.filterwarnings("ignore", module=r"kedro(_viz|_datasets)?(\.|$)")
 
 
 def quieten(debug: bool) -> None:
-    """Leave the telling to Torchlane's own log lines and to the one line of an error."""
+    """Log Kedro's steps only with `debug`; otherwise Torchlane's own lines and the line of an error say enough."""
     if debug:
         logging.getLogger("kedro").setLevel(logging.DEBUG)
         logging.getLogger("torchlane").setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""What a stage may take of what earlier runs left: only what belongs together."""
+"""A stage may use artifacts of earlier runs only if they belong together."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ from torchlane.lineage import STAGES, Lineage, Record, Values
 
 logger = logging.getLogger(__name__)
 
-WITHOUT_EFFECT = {  # on what an artifact holds
+WITHOUT_EFFECT = {  # options that do not change the content of an artifact
     "data.max_rejected_fraction",
     *("training.device", "training.threads", "training.checkpoint_minutes", "training.checkpoint_epochs"),
-    *("fine_tuning.parent", "fine_tuning.repeats"),  # the parent's content is compared
+    *("fine_tuning.parent", "fine_tuning.repeats"),  # for the parent, its content is compared
 }
-MADE_INTO_RECIPE = ("encoding", "model", "training")  # sections that nodes of train take as one
-TAKEN = {  # of the options of fine-tuning, where a node takes some of them only
+MADE_INTO_RECIPE = ("encoding", "model", "training")  # sections that the nodes of train take as one recipe
+TAKEN = {  # options of fine-tuning that have an effect on a node, if only some of them do
     "check_new_rows": {"fine_tuning.head", "fine_tuning.source", "fine_tuning.digest"},
     "split_new_rows": {"fine_tuning.valid_fraction", "fine_tuning.test_fraction", "fine_tuning.seed"},
 }
 
 
 class LineageHooks:
-    """Keep the records while a run goes on, and let no node work on what does not belong together."""
+    """Keep the records during a run, and refuse to run a node on artifacts that do not belong together."""
 
     def __init__(self) -> None:
         self._node = threading.local()  # a runner's thread works on one node at a time
@@ -59,10 +59,11 @@ class LineageHooks:
 
 
 def check_run(pipeline: Pipeline, catalog: Any) -> None:
-    """Compare what a run takes from earlier ones, before it changes anything.
+    """Check what a run takes from earlier runs, before it changes anything.
 
     Raises:
-        ValueError: it is not there, or does not belong together, with the stage to run again.
+        ValueError: an artifact is missing, or artifacts do not belong together; the message names the stage to run
+            again.
     """
     for use_case in sorted({str(node.namespace) for node in pipeline.nodes if _is_of_training(node)}):
         nodes = [node for node in pipeline.nodes if node.namespace == use_case and _is_of_training(node)]
@@ -76,7 +77,7 @@ def check_run(pipeline: Pipeline, catalog: Any) -> None:
 
 
 def _require_parent(use_case: str, own: Pipeline, pipeline: Pipeline, catalog: Any) -> None:
-    """Refuse to fine-tune a model that the same run trains: Kedro knows no order between the two."""
+    """Refuse to fine-tune a model that the same run trains, because Kedro may run the two in either order."""
     if f"{use_case}.parent" not in own.inputs() or f"params:{use_case}.fine_tuning" not in own.inputs():
         return
     options = catalog.load(f"params:{use_case}.fine_tuning")
@@ -86,13 +87,13 @@ def _require_parent(use_case: str, own: Pipeline, pipeline: Pipeline, catalog: A
         if written is not None and Path(written).resolve() == parent.resolve():
             trained = name.partition(".")[0] + (".fine_tune" if name.endswith(".fine_tuned_model") else "")
             raise ValueError(
-                f"{use_case}.fine_tune starts from {_shown(parent)}, which {trained} writes in the same run, and "
-                f"maybe later; run --pipelines={trained} first, and then --pipelines={use_case}.fine_tune"
+                f"{use_case}.fine_tune starts from {_shown(parent)}, which {trained} writes in the same run, perhaps "
+                f"later; run --pipelines={trained} first, and then --pipelines={use_case}.fine_tune"
             )
 
 
 def options_of(nodes: Iterable[Node], load: Callable[[str], Any]) -> Values:
-    """Give the options that nodes take and that have an effect on what they make."""
+    """Return the options that nodes take and that affect what they make."""
     found: Values = {}
     for node in nodes:
         for name in _options_behind(node):
@@ -105,7 +106,7 @@ def options_of(nodes: Iterable[Node], load: Callable[[str], Any]) -> Values:
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Name the options that both have and that differ, with both values; what a group lacks is None."""
+    """Yield the options that both have and that differ, with both values; a key that a group lacks is None."""
     if not isinstance(before, dict) or not isinstance(now, dict):
         if before != now:
             yield name, before, now
@@ -116,13 +117,13 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, An
 
 
 def _require_inputs(lineage: Lineage, pipeline: Pipeline, catalog: Any) -> None:
-    """Refuse a run that lacks what an earlier stage makes."""
+    """Refuse a run if artifacts of an earlier stage are missing."""
     missing = {name for name in pipeline.inputs() if not name.startswith("params:") and not catalog.exists(name)}
     if not missing:
         return
     whole = _whole_pipeline(lineage.use_case, pipeline.nodes)
     makers = {name: node for node in whole.nodes for name in node.outputs}
-    asked = sorted(missing & set(makers))  # what is raw says itself what to put where
+    asked = sorted(missing & set(makers))  # for missing raw data, its dataset has a message of its own
     if not asked:
         return
     waiting, stages = list(asked), set()
@@ -132,7 +133,7 @@ def _require_inputs(lineage: Lineage, pipeline: Pipeline, catalog: Any) -> None:
         waiting += [name for name in maker.inputs if name in makers and not catalog.exists(name)]
     stage = min(stages, key=STAGES.index)
     raise ValueError(
-        f"{lineage.use_case}: {_artifact(asked[0])} is not there; run the stage {stage} first: "
+        f"{lineage.use_case}: {_artifact(asked[0])} does not exist; run the stage {stage} first: "
         f"{_command(stage, pipeline.nodes, whole)}"
     )
 
@@ -140,7 +141,7 @@ def _require_inputs(lineage: Lineage, pipeline: Pipeline, catalog: Any) -> None:
 def _require_agreement(
     lineage: Lineage, artifacts: list[str], options: Values, nodes: list[Node], remade: frozenset[str]
 ) -> None:
-    """Refuse artifacts of which some were made from others than stand there, or with other options."""
+    """Refuse artifacts if some were made from other files than the present ones, or with other options."""
     records = {name: record for name, record in lineage.records(artifacts).items() if name not in remade}
     stand: dict[str, str] = {}
     for name, record in records.items():
@@ -158,7 +159,7 @@ def _require_agreement(
         for option, before, now in differences(record.options, options):
             raise ValueError(
                 f"{lineage.use_case}.{option} is {_value(now)} and was {_value(before)} when {name} was made; "
-                f"take it back, or {_way_out(lineage, record.stage, {}, nodes)}"
+                f"change it back, or {_way_out(lineage, record.stage, {}, nodes)}"
             )
 
 
@@ -171,14 +172,14 @@ def _warn_of_changed_raw_files(lineage: Lineage, artifacts: list[str], catalog: 
             seen.add(name)
             if lineage.fingerprint(name) not in (None, made_from):
                 logger.warning(
-                    "%s has changed since the stage prepare; this run works on the rows as they were, "
-                    "so run the whole pipeline to take up the new ones",
+                    "%s has changed since the stage prepare; this run uses the rows as they were then, "
+                    "so run the whole pipeline to use the new ones",
                     catalog[f"{lineage.use_case}.{name}"].place,
                 )
 
 
 def _way_out(lineage: Lineage, stage: str, records: Mapping[str, Record], nodes: list[Node]) -> str:
-    """Say which stage to run again, and with what, so that what `records` keep of the stages before it fits."""
+    """Say which stage to run again, with the options that the `records` of earlier stages were made with."""
     whole = _whole_pipeline(lineage.use_case, nodes)
     command = _command(stage, nodes, whole)
     again = [node for node in whole.nodes if STAGES.index(_stage_of(node)) >= STAGES.index(stage)]
@@ -197,13 +198,13 @@ def _command(stage: str, nodes: Iterable[Node], whole: Pipeline) -> str:
 
 
 def _whole_pipeline(use_case: str, nodes: Iterable[Node]) -> Pipeline:
-    """Find the pipelines of a use case that nodes are of."""
+    """Return the pipelines of a use case that contain some of the nodes, as one."""
     named = (pipelines[name] for name in (use_case, f"{use_case}.fine_tune") if name in pipelines)
     return Pipeline([each for each in named if set(each.nodes) & set(nodes)] or list(nodes))
 
 
 def _options_behind(node: Node) -> list[str]:
-    """Name the options that a node takes, and in train those that are behind the recipe that it takes."""
+    """Name the options that a node takes; for a recipe, name the sections that it is made of."""
     named = [name for name in node.inputs if name.startswith("params:")]
     if _stage_of(node) == "train" and f"{node.namespace}.recipe" in node.inputs:
         named += [f"params:{node.namespace}.{section}" for section in MADE_INTO_RECIPE]

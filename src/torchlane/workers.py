@@ -1,6 +1,7 @@
-"""Worker processes of Kedro's parallel runner that start as fresh interpreters: on macOS, or by KEDRO_MP_CONTEXT.
+"""Worker processes of Kedro's parallel runner that are spawned: on macOS, or if KEDRO_MP_CONTEXT says so.
 
-Kedro leaves such a worker without the project: no hooks, so no records of what an artifact was made from.
+Kedro does not configure the project in such a worker. Without hooks, nothing would record what an artifact was
+made from.
 """
 
 import functools
@@ -16,13 +17,13 @@ from torchlane.quiet import ignore_warnings, quieten
 
 
 def start_worker(package_name: str | None, loader: tuple[str, str | None, dict[str, Any]] | None) -> None:
-    """Make a fresh process one of the project, with the configuration of the run; a fork is that already."""
+    """Configure the project in a spawned process as in the run; a forked process is configured already."""
     if project.PACKAGE_NAME is not None or package_name is None:
         return
     ignore_warnings()
     quieten(debug=False)
     project.configure_project(package_name)
-    # Kedro would configure it, and the logging, once more for each node; logging that configures itself recurses.
+    # Otherwise Kedro would configure project and logging again for each node; logging configured twice recurses.
     project.PACKAGE_NAME = None
     if loader is not None:
         conf_source, env, runtime_params = loader
@@ -31,7 +32,7 @@ def start_worker(package_name: str | None, loader: tuple[str, str | None, dict[s
 
 
 def _starting(get_executor: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap `ParallelRunner._get_executor`, which has no place for what a worker does first."""
+    """Wrap `ParallelRunner._get_executor`, which does not let a caller set what a worker does first."""
 
     @functools.wraps(get_executor)
     def get_executor_of_project(runner: ParallelRunner, max_workers: int) -> Any:
@@ -46,7 +47,7 @@ def _starting(get_executor: Callable[..., Any]) -> Callable[..., Any]:
     return get_executor_of_project
 
 
-# %reload_kedro imports this module once more
+# %reload_kedro imports this module again
 ParallelRunner._get_executor = _starting(  # type: ignore[method-assign]
     getattr(ParallelRunner._get_executor, "plain", ParallelRunner._get_executor)
 )

@@ -88,7 +88,7 @@ def test_what_cut_off_trainings_left_goes_when_one_of_the_store_has_ended(store,
     run.retire()
     with caplog.at_level(logging.INFO):
         store.clear()
-    assert "1 checkpoints of other trainings, which were cut off, are removed" in caplog.text
+    assert "removed 1 checkpoints of other, interrupted trainings" in caplog.text
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 

@@ -151,7 +151,7 @@ OPEN = "a quote is left open in x, in or before {}; close it"
         (b'b,6",7"\n1,2,3\n', (["b", '6"', '7"'], [["1", "2", "3"]], {})),
         (b'6" a,"b\n1,2\n', "a quote is left open in the header of x; a header is one line"),
         (b"a\tb\t\n1\t2\t\n", (["a", "b", "Unnamed: 2"], [["1", "2", ""]], {})),
-        (b"a,,Unnamed: 1\n1,2,3\n", "column 'Unnamed: 1' stands 2 times in the header of x; rename or drop one"),
+        (b"a,,Unnamed: 1\n1,2,3\n", "column 'Unnamed: 1' occurs 2 times in the header of x; rename or drop one"),
         (b'a,b\n"one\r\ntwo" ,2\n3\n', (["a", "b"], [["one\r\ntwo ", "2"], ["", ""]], {2: "3"})),
     ],
     ids=[

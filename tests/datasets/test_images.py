@@ -63,7 +63,7 @@ def test_fingerprint_follows_the_files(tmp_path):
 
 def test_labels_and_images_of_different_length_are_refused(tmp_path):
     write_mnist(tmp_path, n_labels=5)
-    with pytest.raises(DatasetError, match="has 6 images and 5 labels to train with; one of its files is another's"):
+    with pytest.raises(DatasetError, match="has 6 images and 5 labels to train with; one of its files is cut off"):
         mnist(tmp_path).load()
 
 
@@ -82,7 +82,7 @@ def test_missing_files_that_cannot_be_downloaded_are_named(tmp_path, offline):
         DatasetError, match=r"MNIST does not exist, and MNIST cannot be downloaded \(.*\); put the files there as"
     ):
         mnist(tmp_path).load()
-    with pytest.raises(DatasetError, match="'MINST' is no data set of torchvision"):
+    with pytest.raises(DatasetError, match="'MINST' is not a torchvision data set"):
         TorchvisionImagesDataset(filepath=str(tmp_path), name="MINST").load()
 
 
@@ -148,9 +148,9 @@ def test_empty_class_folder_and_no_folder_are_refused(tmp_path):
     (tmp_path / "dog").mkdir()
     with pytest.raises(DatasetError, match=r"class folder .*/dog is empty; put images there or remove it"):
         ImageFolderDataset(filepath=str(tmp_path)).load()
-    with pytest.raises(DatasetError, match="is no folder; put one sub-folder a class there"):
+    with pytest.raises(DatasetError, match="is not a folder; put one sub-folder per class there"):
         ImageFolderDataset(filepath=str(tmp_path / "none")).load()
-    with pytest.raises(DatasetError, match="has no sub-folders; put one sub-folder a class there"):
+    with pytest.raises(DatasetError, match="has no sub-folders; put one sub-folder per class there"):
         ImageFolderDataset(filepath=str(tmp_path / "cat")).load()
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.job import Claim, InboxFile, Result
+from torchlane.core.scoring.contracts import Claim, InboxFile, Result
 from torchlane.datasets.ledger import LedgerDataset, SQLLedger
 
 
@@ -91,7 +91,7 @@ class Jobs:
 
     def open(self, folder: Path) -> SQLLedger:
         ledger = SQLLedger(f"sqlite:///{folder}/ledger.sqlite", "toy")
-        ledger._now = lambda connection: self.now  # type: ignore[method-assign]
+        ledger._database.now = lambda connection: self.now  # type: ignore[method-assign]
         return ledger
 
     def options(self, job: int) -> PredictionOptions:

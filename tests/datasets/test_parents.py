@@ -89,7 +89,7 @@ def test_pickle_in_place_of_a_parent_is_refused_and_never_loaded(parents, tmp_pa
 def test_file_that_fine_tuning_writes_is_no_parent(parents):
     dataset, folder = parents
     write_model(folder / "fine_tuned_model.safetensors")
-    with pytest.raises(DatasetError, match="is the file that fine-tuning writes, and a parent is never written over"):
+    with pytest.raises(DatasetError, match="is the file that fine-tuning writes, and a parent is never overwritten"):
         dataset.load().model(str(folder / "fine_tuned_model.safetensors"))
     with pytest.raises(DatasetError, match="a parent is never written"):
         dataset.save("a model")

@@ -90,11 +90,11 @@ def test_failed_download_says_which_file_to_put_where_and_leaves_nothing(tmp_pat
     [
         (b'a,b\n1,x\n2,"y\n3,z\n4,w\n', "a quote is left open in .*, in or before row 2; close it"),
         (b'"a\nc",b\n1,x\n', "a quote is left open in the header"),
-        (b"a,b,a\n1,2,3\n", "column 'a' stands 2 times in the header"),
+        (b"a,b,a\n1,2,3\n", "column 'a' occurs 2 times in the header"),
         (b'a,b\n1,x\n"2,y\n3,z\n4,w\n', "a quote is left open in .*, in or before row 2; close it"),
-        (b"a\x00,\x00b\x00\n", "its header holds NUL bytes"),
+        (b"a\x00,\x00b\x00\n", "its header contains NUL bytes"),
         (b"\x1f\x8b\x08\x00", "is gzip, but its name does not end in .gz"),
-        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16; a table is UTF-8 text"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16; save it as UTF-8 text"),
     ],
 )
 def test_file_that_would_be_misread_is_refused(tmp_path, content, message):

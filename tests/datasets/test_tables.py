@@ -96,7 +96,7 @@ def test_text_is_read_as_it_is_meant(text, rows):
     ("content", "message"),
     [
         (b"", "x.csv is empty"),
-        ("a,b,a\n1,2,3\n", "column 'a' stands 2 times in the header of x.csv"),
+        ("a,b,a\n1,2,3\n", "column 'a' occurs 2 times in the header of x.csv"),
         ("a,b,c\n1,2,3\n".encode("utf-16"), "x.csv is UTF-16"),
         ("a,b,c\n1,é,3\n".encode("latin-1"), "x.csv is not UTF-8"),
         ('a,b,c\n1,2,"3\n4,5,6\n7,8,9\n', "a quote is left open in x.csv"),
@@ -151,7 +151,7 @@ def test_parquet_with_a_column_twice_is_refused():
 
     sink = io.BytesIO()
     parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), sink)
-    with pytest.raises(ValueError, match="column 'a' stands 2 times in x.parquet"):
+    with pytest.raises(ValueError, match="column 'a' occurs 2 times in x.parquet"):
         read(sink.getvalue(), "x.parquet")
 
 
@@ -183,7 +183,7 @@ def test_json_lines_keep_all_digits_of_numbers_and_set_broken_lines_apart(name, 
 
 
 def test_json_without_an_object_or_with_a_line_without_end_is_refused(monkeypatch):
-    with pytest.raises(ValueError, match="x.jsonl holds no JSON object a line"):
+    with pytest.raises(ValueError, match="x.jsonl does not have one JSON object per line"):
         read("[1, 2]\n", "x.jsonl")
     monkeypatch.setattr(tables, "LINE_BYTES", 1000)
     with pytest.raises(ValueError, match="line 2 of x.jsonl is longer than"):

@@ -177,7 +177,7 @@ def test_pickle_that_is_not_the_published_one_is_never_opened(tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", sorted({*datasets.__all__, "MINST"} - set(WRITERS)))
 def test_other_data_sets_are_refused_by_name_with_the_way_out(name, tmp_path):
-    with pytest.raises(DatasetError, match=f"'{name}' is no data set of torchvision that can be .*QMNIST.*ImageFolder"):
+    with pytest.raises(DatasetError, match=f"'{name}' is not a torchvision data set that can be .*QMNIST.*ImageFolder"):
         TorchvisionImagesDataset(filepath=str(tmp_path), name=name)
 
 

@@ -1,1 +1,1 @@
-"""How artifacts are stored. Every file is written beside its place, then renamed."""
+"""How artifacts are stored. Every file is written under a temporary name in its folder, then renamed."""

@@ -1,4 +1,4 @@
-"""States of a training on its way, as safetensors files with JSON for all that is no tensor."""
+"""States of an unfinished training, as safetensors files with JSON for everything that is not a tensor."""
 
 import json
 import logging
@@ -54,20 +54,18 @@ class FolderStore:
         return FolderCheckpoints(self._folder, identity)
 
     def clear(self) -> None:
-        """Remove what cut-off trainings left, once all that were opened here have ended; else leave it to them."""
+        """Remove the states of interrupted trainings, if a training was opened here; call it when that has ended."""
         left = sorted(self._folder.glob("*.safetensors")) if self._opened else []
         for path in left:
             path.unlink(missing_ok=True)
         if left:
-            logger.info(
-                "%d checkpoints of other trainings, which were cut off, are removed from %s", len(left), self._folder
-            )
+            logger.info("removed %d checkpoints of other, interrupted trainings from %s", len(left), self._folder)
 
 
 class FolderCheckpoints:
-    """The last two states of one training, so that a damaged one can be done without.
+    """The last two states of one training, so that it can resume even if the newest one is damaged.
 
-    Beside them stands the last state of each other training that was cut off, set aside until that one goes on.
+    The folder also holds the last state of every other interrupted training, set aside until that one resumes.
     """
 
     def __init__(self, folder: Path, identity: str):
@@ -76,7 +74,7 @@ class FolderCheckpoints:
         self._before = folder / "before.safetensors"
 
     def load(self) -> State | None:
-        """Give the newest state that is whole and of this training; set that of another aside."""
+        """Return the newest intact state of this training, if there is one; set those of other trainings aside."""
         found = None
         for path in (self._latest, self._before, self._aside(self._identity)):
             if not path.exists():
@@ -84,12 +82,12 @@ class FolderCheckpoints:
             try:
                 identity, state = _read(path)
             except ValueError as error:
-                logger.warning("checkpoint %s is damaged and left out: %s", path, error)
+                logger.warning("checkpoint %s is damaged and ignored: %s", path, error)
                 continue
             if identity == self._identity:
                 return state
             if identity == found:
-                path.unlink()  # the one before of what has just been set aside
+                path.unlink()  # an older state of the training that has just been set aside
                 continue
             found = identity
             path.replace(self._aside(identity))
@@ -99,7 +97,7 @@ class FolderCheckpoints:
         return None
 
     def save(self, state: State) -> None:
-        """Write a state whole, keeping the one before."""
+        """Write a state atomically, and keep the previous one."""
         with replacing(self._latest) as partial:
             _write(state, self._identity, partial)
             if self._latest.exists():
@@ -119,7 +117,7 @@ def _write(state: State, identity: str, path: Path) -> None:
     tree = json.dumps(_pack(state, tensors))
     try:
         save_file(tensors, path, metadata={"identity": identity, "tree": tree})
-    except SafetensorError as error:  # what it makes of a full disk
+    except SafetensorError as error:  # raised when the disk is full, for example
         raise OSError(f"{path.parent}: {error}") from error
 
 
@@ -134,7 +132,7 @@ def _read(path: Path) -> tuple[str, State]:
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Turn nested containers into JSON, with tensors put aside under a number."""
+    """Turn nested containers into JSON; each tensor goes into `tensors` under a number."""
     if isinstance(value, Tensor):
         tensors[str(len(tensors))] = value.detach().clone().contiguous()
         return {"tensor": str(len(tensors) - 1)}

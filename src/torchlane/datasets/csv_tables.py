@@ -1,4 +1,4 @@
-"""Tables in text, read chunk by chunk in bounded memory."""
+"""Tables as text, read chunk by chunk in bounded memory."""
 
 import gzip
 import re
@@ -14,17 +14,17 @@ from torchlane.core.rows.raw_rows import Chunk, torn_rule
 from torchlane.datasets.headers import HEADER_BYTES, read_header
 from torchlane.datasets.streams import Counted, count_lines
 
-BLOCK_BYTES = 8 << 20  # of text; also the longest row there may be
+BLOCK_BYTES = 8 << 20  # of text; a row cannot be longer
 SHOWN = 200  # characters of a broken row
 QUOTED = r'"[^"]*+(?:""[^"]*+)*+" *+'
-FIELDS = rf'(?:[^"\r\n]*+[\r\n]|(?:{QUOTED}|[^",\r\n][^,\r\n]*+)?+[,\r\n])++'  # and what ends each of them
+FIELDS = rf'(?:[^"\r\n]*+[\r\n]|(?:{QUOTED}|[^",\r\n][^,\r\n]*+)?+[,\r\n])++'  # each with the character that ends it
 FIELD_WITH_TEXT_BEHIND = rf"{QUOTED}[^,\r\n]*+(?=[,\r\n])"
 
 
 class CSVTable:
-    """UTF-8 text with a header, its fields between commas, semicolons, tabs or bars; all columns are text.
+    """UTF-8 text with a header, separated by commas, semicolons, tabs or bars; all columns are text.
 
-    `size` is that of the file, in bytes; `compression` is a codec of pyarrow.
+    `size` is the size of the file in bytes; `compression` is a codec of pyarrow.
     """
 
     def __init__(self, file: IO[bytes], name: str, size: int, compression: str | None = None):
@@ -32,10 +32,11 @@ class CSVTable:
         self.names, self._separator, self._n_skipped = read_header(self._stream().read(HEADER_BYTES), name)
 
     def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Iterator[Chunk]:
-        """Read these columns of all rows; those with more or fewer fields than the header are set apart.
+        """Read these columns of all rows; rows with more or fewer fields than the header are reported as broken.
 
         Raises:
-            ValueError: the text is not UTF-8, or an open quote swallows rows, which may show at the end only.
+            ValueError: the text is not UTF-8, or rows are lost in an open quote. The latter may be found only at
+                the end.
         """
         apart = _SetApart(self._n_skipped, last=secrets.token_hex(8) + len(self.names) * self._separator)
         stream = self._stream(last_line=apart.last.encode())
@@ -47,7 +48,7 @@ class CSVTable:
                 if size:
                     yield chunk
         except pa.ArrowInvalid as error:
-            if "Could not skip" in str(error):  # a header that no line end follows, and nothing else
+            if "Could not skip" in str(error):  # the file is a header without a line end
                 return
             raise ValueError(self._explain(error, apart.swallowed)) from error
         if not apart.ended:
@@ -71,19 +72,24 @@ class CSVTable:
                 include_columns=list(types), column_types=types, strings_can_be_null=False
             ),
         )
-        yield pa.RecordBatch.from_pydict({name: pa.array([], pa.string()) for name in types})  # for what is left apart
+        yield pa.RecordBatch.from_pydict(
+            {name: pa.array([], pa.string()) for name in types}
+        )  # for the last broken rows
 
     def _stream(self, last_line: bytes | None = None) -> Counted:
         self._file.seek(0)
         if self._compression is None:
             return Counted(self._file, self._name, None, last_line)
-        if self._compression == "gzip":  # pyarrow refuses the zeros that tapes and some copies leave behind the end
+        if self._compression == "gzip":  # pyarrow rejects the trailing zeros that tapes and some copies leave
             return Counted(gzip.GzipFile(fileobj=self._file), self._name, self._size, last_line)
         plain = Counted(self._file, self._name, None)
         return Counted(pa.CompressedInputStream(plain, self._compression), self._name, self._size, last_line)
 
     def _require_closed_quotes(self) -> None:
-        """Refuse values over several lines with text behind the closing quote: an open one met the next there."""
+        """Refuse a value over several lines that is followed by text after its closing quote.
+
+        In such a value an open quote was closed by the opening quote of a later one.
+        """
         separator = re.escape(self._separator)
         fields, odd_field = (
             re.compile(pattern.replace(",", separator).encode()) for pattern in (FIELDS, FIELD_WITH_TEXT_BEHIND)
@@ -113,9 +119,10 @@ class CSVTable:
 
 
 class _SetApart:
-    """Takes the rows with more or fewer fields than the header, by number, as pyarrow meets them.
+    """Collects the rows with more or fewer fields than the header, by number, as pyarrow reports them.
 
-    `last` is put behind the end of the file and comes out alone, as it is, where no quote is open there.
+    `last` is a line that is appended to the file. It comes out as a row of its own unless a quote is still open
+    at the end.
     """
 
     def __init__(self, n_skipped: int, last: str):
@@ -125,7 +132,7 @@ class _SetApart:
         self.ended = False
 
     def __call__(self, row: Any) -> str:
-        number = row.number - self._n_skipped  # pyarrow counts what it skips
+        number = row.number - self._n_skipped  # pyarrow counts the lines it skips
         if row.text == self.last:
             self.ended = True
         elif "\n" in row.text or "\r" in row.text:
@@ -137,7 +144,7 @@ class _SetApart:
 
 
 def _numbered(batch: pa.RecordBatch, apart: dict[int, str], before: int, rule: str) -> Chunk:
-    """Give the rows of a batch their numbers, which go on after `before`, and take the broken ones among them."""
+    """Number the rows of a batch from `before + 1` on, and move the broken rows among them out of `apart`."""
     n_rows = len(batch)
     broken = np.sort(np.fromiter(apart, np.int64, len(apart)))
     candidates = np.arange(before + 1, before + 1 + n_rows + len(broken))

@@ -1,4 +1,4 @@
-"""Databases that a ledger may be kept in."""
+"""The databases that can hold a ledger."""
 
 import sqlalchemy as sql
 
@@ -8,18 +8,18 @@ DATABASES = ("sqlite", "postgresql")  # as SQLAlchemy names them
 
 
 def require_database(url: sql.URL) -> str:
-    """Give the name of the database, which is one whose keys, locks and clock the ledger was proven with.
+    """Return the name of the database if the ledger was tested with its keys, locks and clock.
 
-    Others differ where it matters: MySQL and MariaDB take no key as long as a file's name, and their `now()` is
-    the local time, without saying so.
+    Others differ in what matters here: MySQL and MariaDB do not accept keys as long as a file name, and their
+    `now()` is local time without a zone.
 
     Raises:
-        CouldNotStartError: it is another one.
+        CouldNotStartError: it is another database.
     """
     name = url.get_backend_name()
     if name not in DATABASES:
         raise CouldNotStartError(
-            f"a ledger is kept in SQLite or PostgreSQL, not in {name}; in the catalog's entry of the ledger set path, "
-            f"for one machine, or a url such as postgresql+psycopg://user@host/name"
+            f"a ledger is kept in SQLite or PostgreSQL, not in {name}; in the ledger's catalog entry, set path "
+            f"(for one machine) or a url such as postgresql+psycopg://user@host/name"
         )
     return name

@@ -1,4 +1,4 @@
-"""The base of Torchlane's own datasets: one local file, read and written whole."""
+"""The base class of datasets that are one local file, read and written as a whole."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -12,7 +12,7 @@ Content = TypeVar("Content")
 
 
 class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
-    """One file at `path`; subclasses say how to `read` and `write` it.
+    """One file at `path`; subclasses implement `read` and `write`.
 
     Args:
         filepath: the file.
@@ -29,7 +29,7 @@ class FileDataset(AbstractDataset[Content, Content], Generic[Content]):
 
     @abstractmethod
     def write(self, content: Content, path: Path) -> None:
-        """Write a new file; it takes its place when it is whole."""
+        """Write a new file; it is renamed to its final name once it is complete."""
 
     def load(self) -> Content:
         if not self.path.exists():

@@ -1,4 +1,4 @@
-"""The header of a table in text: what columns there are, and what stands between them."""
+"""The header of a table as text: the names of the columns, and the separator between them."""
 
 import csv
 import logging
@@ -9,12 +9,12 @@ from typing import NamedTuple
 logger = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
-HEADER_BYTES = 1 << 17  # no more than the longest field that csv.reader takes
+HEADER_BYTES = 1 << 17  # at most the length of the longest field that csv.reader accepts
 MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class Header(NamedTuple):
-    """The column names, what stands between fields, and how many lines end with the header."""
+    """The column names, the separator, and the number of lines up to and including the header."""
 
     names: list[str]
     separator: str
@@ -25,11 +25,11 @@ def read_header(start: bytes, place: str) -> Header:
     """Read the header from the first `HEADER_BYTES` of a table.
 
     Raises:
-        ValueError: there is none, it is not UTF-8, has no end, leaves a quote open or names a column twice.
+        ValueError: there is no header, it is not UTF-8, is too long, leaves a quote open or names a column twice.
     """
     for magic, what in MAGIC.items():
         if start.startswith(magic):
-            raise ValueError(f"{place} is {what}; a table is UTF-8 text, or compressed and named so")
+            raise ValueError(f"{place} is {what}; save it as UTF-8 text, or name it after its compression")
     try:
         text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
     except UnicodeDecodeError as error:
@@ -38,31 +38,31 @@ def read_header(start: bytes, place: str) -> Header:
             f"{place} is not UTF-8: byte 0x{start[error.start]:02x} in line {line}; save it as UTF-8"
         ) from error
     if "\x00" in text.partition("\n")[0]:
-        raise ValueError(f"{place} is not UTF-8 text: its header holds NUL bytes; save it as UTF-8")
+        raise ValueError(f"{place} is not UTF-8 text: its header contains NUL bytes; save it as UTF-8")
     header, n_lines = _first_line(text)
     if not header:
         raise ValueError(f"{place} is empty; it needs a header and rows")
     if len(start) >= HEADER_BYTES and text.endswith(header):
-        raise ValueError(f"{place} is no table: its header is longer than {HEADER_BYTES >> 10} KiB")
+        raise ValueError(f"{place} is not a table: its header is longer than {HEADER_BYTES >> 10} KiB")
     separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([header], delimiter=each))))
     if separator != ",":
-        logger.info("%s: the fields stand between %r", place, separator)
+        logger.info("%s: the fields are separated by %r", place, separator)
     read = next(csv.reader([f"{header}\n"], delimiter=separator))
-    if read[-1].endswith("\n"):  # the line's end has become part of a name
+    if read[-1].endswith("\n"):  # the line end has become part of a name
         raise ValueError(f"a quote is left open in the header of {place}; a header is one line")
     names = [name.strip() for name in read]
     names = [name or f"Unnamed: {number}" for number, name in enumerate(names)]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(
-            f"column '{repeated[0]}' stands {names.count(repeated[0])} times in the header of {place}; "
+            f"column '{repeated[0]}' occurs {names.count(repeated[0])} times in the header of {place}; "
             f"rename or drop one"
         )
     return Header(names, separator, n_lines)
 
 
 def _first_line(text: str) -> tuple[str, int]:
-    """Give the first line that is not empty, or "", and how many lines end with it."""
+    """Return the first line that is not empty, or "", and the number of lines up to and including it."""
     start = 0
     for number, end in enumerate(re.finditer(r"\r\n|\r|\n|\Z", text), start=1):  # as pyarrow counts them
         line = text[start : end.start()]

@@ -1,4 +1,4 @@
-"""Raw images: a row an image, uint8 arrays beside their labels."""
+"""Raw images, one row each: uint8 arrays with their labels."""
 
 import base64
 import hashlib
@@ -21,9 +21,9 @@ MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB",
 
 
 class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
-    """Images that load as a table of `image` (uint8 array), `label` (text), and `part` where the source has parts.
+    """Images that load as a table of `image` (uint8 array), `label` (text), and `part` if the source has parts.
 
-    `attrs["place"]` of what is loaded names the source.
+    `attrs["place"]` of the table names the source.
 
     Args:
         metadata: for other tools, such as Kedro-Viz.
@@ -40,14 +40,14 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
     @abstractmethod
     def digest(self) -> str:
-        """Give a SHA-256 of the content."""
+        """Return a SHA-256 of the content."""
 
     @abstractmethod
     def read(self) -> pd.DataFrame:
-        """Read all images; where their bytes pass by, `_fingerprint` is set to their digest."""
+        """Read all images; if all their bytes are read anyway, set `_fingerprint` to their digest."""
 
     def fingerprint(self) -> str:
-        """Give a SHA-256 of what was loaded last, or of what there is to load; computed once."""
+        """Return a SHA-256 of what was loaded last, or else of what would be loaded; it is computed once."""
         if self._fingerprint is None:
             self._fingerprint = self.digest()
         return self._fingerprint
@@ -78,7 +78,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
 
 class BundledDigitsDataset(RawImagesDataset):
-    """The 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, brightened from 0 … 16 to 0 … 255."""
+    """The 1,797 handwritten digits of 8 x 8 pixels bundled with scikit-learn, scaled from 0 … 16 to 0 … 255."""
 
     @property
     def place(self) -> str:
@@ -98,7 +98,7 @@ class BundledDigitsDataset(RawImagesDataset):
 
 
 class TorchvisionImagesDataset(RawImagesDataset):
-    """A data set of torchvision, of those in `torchlane.datasets.torchvision_sources`; downloaded if absent.
+    """One of the torchvision data sets in `torchlane.datasets.torchvision_sources`; downloaded if absent.
 
     Args:
         filepath: the folder that torchvision calls root.
@@ -127,7 +127,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
             if len(images) != len(labels):
                 raise DatasetError(
                     f"{self.place} has {len(images)} images and {len(labels)} labels to {part} with; "
-                    f"one of its files is another's or cut off: remove them, and they are downloaded again"
+                    f"one of its files is cut off or belongs elsewhere: remove them to download them again"
                 )
             parts.append(_table(images, labels).assign(part=part))
         return pd.concat(parts, ignore_index=True)
@@ -136,14 +136,14 @@ class TorchvisionImagesDataset(RawImagesDataset):
         try:
             return read_part(self._name, self._split, self._root, train, download=False)
         except Exception as error:
-            if self._files():  # torchvision says no more than "not found" of a file that is cut off or missing
+            if self._files():  # torchvision says just "not found" if a file is cut off or missing
                 problem = f"has files that cannot be read ({_first_line(error)})"
             else:
                 is_there = (self._root / self._source.place).is_dir()
                 problem = f"has no files of {self._name}" if is_there else "does not exist"
         try:
             return read_part(self._name, self._split, self._root, train, download=True)
-        except Exception as error:  # whatever the network came up with
+        except Exception as error:  # a download can fail in many ways
             raise DatasetError(
                 f"{self.place} {problem}, and {self._name} cannot be downloaded ({_first_line(error)}); "
                 f"put the files there as torchvision.datasets.{self._name} keeps them"
@@ -157,10 +157,10 @@ class TorchvisionImagesDataset(RawImagesDataset):
 
 
 class ImageFolderDataset(RawImagesDataset):
-    """A folder with one sub-folder a class; or with train, test (and valid), and the classes in each of them.
+    """A folder with one sub-folder per class; or with train, test (and valid), and the classes in each of them.
 
-    A file that is no image that can be read is a row too, with the reason in place of the image, so
-    that it is rejected. The index holds the paths below the folder.
+    A file that cannot be read as an image is a row too, with the reason in place of the image, so that it is
+    rejected. The index has the paths relative to the folder.
 
     Args:
         filepath: the folder.
@@ -200,12 +200,12 @@ class ImageFolderDataset(RawImagesDataset):
         return content
 
     def _files(self) -> Iterator[tuple[Path, str, str]]:
-        """Walk the images in alphabetical order: path, label, part (or nothing)."""
+        """Yield path, label and part (or "") of each image, in alphabetical order."""
         folders = _folders_in(self._folder)
         if not folders:
             raise DatasetError(
-                f"{self.place} {'has no sub-folders' if self._folder.is_dir() else 'is no folder'}; "
-                f"put one sub-folder a class there, with its images"
+                f"{self.place} {'has no sub-folders' if self._folder.is_dir() else 'is not a folder'}; "
+                f"put one sub-folder per class there, with its images"
             )
         has_parts = {folder.name for folder in folders} <= set(PARTS) and len(folders) > 1
         for part in folders if has_parts else [self._folder]:
@@ -226,7 +226,7 @@ def _table(images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
 
 
 def _read_image(content: bytes) -> np.ndarray | str:
-    """Read an image as uint8 (height, width) or (height, width, 3); where it cannot be read, say why."""
+    """Read an image as uint8 (height, width) or (height, width, 3); if it cannot be read, return the reason."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -236,7 +236,7 @@ def _read_image(content: bytes) -> np.ndarray | str:
             return np.asarray(image.convert(MODES[image.mode]))
     except UnidentifiedImageError:
         return "no image"
-    except (OSError, SyntaxError, ValueError) as error:  # what PIL makes of a file that is cut off or damaged
+    except (OSError, SyntaxError, ValueError) as error:  # PIL raises these for a file that is cut off or damaged
         return _first_line(error)
 
 

@@ -13,23 +13,23 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
-from torchlane.core.scoring.job import InboxFile
+from torchlane.core.scoring.contracts import InboxFile
 from torchlane.datasets import tables
 from torchlane.datasets.csv_tables import CSVTable
 
-UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".swp", "~")  # how programs name what they still write
-MOST_CHARACTERS = 1000  # of a name
+UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".swp", "~")  # endings of files that are still written
+MAX_CHARACTERS = 1000  # of a name
 
-TIMES = ("mtime", "LastModified", "updated", "created")  # what file systems call the time of the last change
-VERSIONS = ("ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5")  # what tells contents apart
+TIMES = ("mtime", "LastModified", "updated", "created")  # names that file systems give to the time of the last change
+VERSIONS = ("ETag", "etag", "md5Hash", "generation", "VersionId", "content_md5")  # these change with the content
 
 
 class InboxDataset(AbstractDataset[NoReturn, "FolderInbox"]):
     """A folder, on any file system that fsspec knows; loading it reads no file.
 
     Args:
-        path: the folder, such as `data/01_raw/salaries_inbox` or `s3://bucket/folder`; one that does
-            not exist is an empty one.
+        path: the folder, such as `data/01_raw/salaries_inbox` or `s3://bucket/folder`; a folder that does not
+            exist counts as empty.
         storage_options: for the file system.
         credentials: for the file system, kept out of the catalog.
         metadata: for other tools, such as Kedro-Viz.
@@ -53,7 +53,7 @@ class InboxDataset(AbstractDataset[NoReturn, "FolderInbox"]):
         return inbox(system, folder, self._path)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError("files are put into the inbox by others, never by a run")
+        raise DatasetError("a run never writes to the inbox; other programs put the files there")
 
     def _exists(self) -> bool:
         return True
@@ -63,18 +63,18 @@ class InboxDataset(AbstractDataset[NoReturn, "FolderInbox"]):
 
 
 class FolderInbox:
-    """The files of a folder and its subfolders, but for hidden ones and what is still being uploaded."""
+    """The files of a folder and its subfolders, except hidden ones and those still being uploaded."""
 
     def __init__(self, system: Any, folder: str, place: str):
         self._system, self._folder, self.place = system, folder.rstrip("/"), place
 
     def files(self) -> list[InboxFile]:
-        """List what is there now, in alphabetical order."""
+        """List the files that are there now, in alphabetical order."""
         listed = (file for file in self._list() if not _is_unfinished(file.name))
         return sorted(listed, key=lambda file: file.name)
 
     def checksum(self, file: InboxFile) -> str:
-        """Give the SHA-256 of the content."""
+        """Return the SHA-256 of the content."""
         with self._open(file) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()  # type: ignore[arg-type]
 
@@ -92,7 +92,7 @@ class FolderInbox:
             return False
 
     def move(self, file: InboxFile, checksum: str, folder: str) -> None:
-        """Move a file to another folder of the same file system; a name that is taken there gets the checksum."""
+        """Move a file to another folder of the same file system; if its name is taken, prefix the checksum."""
         system, target = fsspec.core.url_to_fs(folder)
         target = target.rstrip("/")
         if type(system) is not type(self._system):
@@ -131,7 +131,7 @@ class FolderInbox:
 
 
 class LocalInbox(FolderInbox):
-    """A local folder, in which nothing leads out: links are followed only to files that lie in it."""
+    """A local folder; links are followed only to files inside it."""
 
     def _list(self) -> Iterator[InboxFile]:
         root = Path(self._folder)
@@ -141,7 +141,7 @@ class LocalInbox(FolderInbox):
             for name in (*names, *links):
                 try:
                     yield self._look(Path(folder, name).relative_to(root).as_posix())
-                except FileNotFoundError:  # gone in the meantime
+                except FileNotFoundError:  # it has disappeared in the meantime
                     continue
         for error in unreadable:
             if Path(error.filename) != root:
@@ -157,11 +157,11 @@ class LocalInbox(FolderInbox):
         try:
             found = own if refusal else path.stat()
         except OSError as error:
-            refusal, found = f"it is a link that leads nowhere ({error.strerror})", own
+            refusal, found = f"it is a broken link ({error.strerror})", own
         if not refusal and not path.resolve().is_relative_to(Path(self._folder).resolve()):
             refusal = f"it is a link out of the inbox, to {path.resolve()}"
         if not refusal and not stat.S_ISREG(found.st_mode):
-            refusal = "it is no regular file"
+            refusal = "it is not a regular file"
         stamp = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
         return InboxFile(_printable(name), found.st_size, found.st_mtime, stamp, refusal)
 
@@ -183,14 +183,14 @@ def _refusal_of_name(name: str) -> str:
     if not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name:
         return "its name leads out of the inbox; rename it"
     if not tables.is_table(name):
-        return f"its ending is none of {', '.join(tables.ENDINGS)}"
-    if len(name) > MOST_CHARACTERS:
-        return f"its name has more than {MOST_CHARACTERS} characters; shorten it"
+        return f"its ending is not one of {', '.join(tables.ENDINGS)}"
+    if len(name) > MAX_CHARACTERS:
+        return f"its name has more than {MAX_CHARACTERS} characters; shorten it"
     if not name.isprintable():
-        return "its name holds characters that cannot be printed; rename it"
+        return "its name contains characters that cannot be printed; rename it"
     return ""
 
 
 def _printable(name: str) -> str:
-    """Show a name, and only the end of one that is longer than a ledger can hold."""
-    return (name if name.isprintable() else ascii(name)[1:-1])[-MOST_CHARACTERS:]
+    """Escape what cannot be printed, and shorten a name that is too long for a ledger to its end."""
+    return (name if name.isprintable() else ascii(name)[1:-1])[-MAX_CHARACTERS:]

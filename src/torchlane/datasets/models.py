@@ -1,4 +1,4 @@
-"""Encoders, what a search chose and recipes as JSON, trained models as safetensors."""
+"""Encoders, recipes and the options that a search chose as JSON; trained models as safetensors."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from torchlane.datasets.files import FileDataset
 
 
 class EncoderDataset(FileDataset[Encoder]):
-    """A fitted encoder, readable by people; numbers come back to the same bits."""
+    """A fitted encoder as readable JSON; numbers keep their exact values."""
 
     def read(self, path: Path) -> Encoder:
         return Encoder.model_validate_json(path.read_text(encoding="utf-8"))
@@ -28,7 +28,7 @@ class EncoderDataset(FileDataset[Encoder]):
 
 
 class ChosenDataset(FileDataset[Chosen]):
-    """What a search changed; see `torchlane.core.search.chosen`."""
+    """The options that a search changed; see `torchlane.core.search.chosen`."""
 
     def read(self, path: Path) -> Chosen:
         try:
@@ -40,12 +40,12 @@ class ChosenDataset(FileDataset[Chosen]):
         path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """Show all of it."""
+        """Show all options."""
         return JSONPreview(json.dumps(self.load()))
 
 
 class RecipeDataset(FileDataset[Recipe]):
-    """The options that train takes."""
+    """The options that the stage train takes."""
 
     def read(self, path: Path) -> Recipe:
         return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
@@ -54,7 +54,7 @@ class RecipeDataset(FileDataset[Recipe]):
         path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """Show all of them."""
+        """Show the whole recipe."""
         return JSONPreview(self.load().model_dump_json())
 
 
@@ -68,7 +68,7 @@ class ModelDataset(FileDataset[TrainedModel]):
         content.save(path)
 
     def preview(self) -> JSONPreview:
-        """Show everything but the numbers in the weights."""
+        """Show everything except the values of the weights."""
         model = self.load()
         shapes = {name: list(stacked.shape) for name, stacked in model.weights.items()}
         options = {name: getattr(model, name).model_dump(mode="json") for name in ("data", "model", "training")}

@@ -1,4 +1,4 @@
-"""The model that fine-tuning starts from, and the rows that it was trained and tested on."""
+"""The model that fine-tuning starts from, and the rows that model was trained and tested on."""
 
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,11 +12,11 @@ from torchlane.core.rows.checking import ROW
 
 
 class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
-    """A use case's own model, or any model file by path; loading it gives a store that is asked for one.
+    """The use case's own model, or any model file by path; loading it gives a store that reads either.
 
     Args:
         filepath: the use case's own model.
-        written: the file that fine-tuning writes, which no parent may be.
+        written: the file that fine-tuning writes, which cannot be the parent.
         metadata: for other tools, such as Kedro-Viz.
     """
 
@@ -39,28 +39,28 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
 
 
 class ParentStore:
-    """Model files, with the rows that a pipeline leaves beside them."""
+    """Model files, and the rows that a pipeline leaves under the same output root."""
 
     def __init__(self, own: Path, written: Path):
         self._own = own
         self._written = written
 
     def place(self, path: str | None) -> Path:
-        """Say which file `path` names: the use case's own model where it is None."""
+        """Return the file that `path` names, or the use case's own model if it is None."""
         return self._own if path is None else Path(path)
 
     def model(self, path: str | None) -> TrainedModel:
         """Read the model at `path`, or the use case's own.
 
         Raises:
-            DatasetError: there is none, it is no whole model file of this format, or the file is the one that
-                fine-tuning writes.
+            DatasetError: there is no such file, it is not a complete model file of this format, or it is the file
+                that fine-tuning writes.
         """
         place = self.place(path)
         if place.resolve() == self._written.resolve():
             raise DatasetError(
-                f"fine_tuning.parent {place} is the file that fine-tuning writes, and a parent is never written over; "
-                f"copy it to another place and name that"
+                f"fine_tuning.parent {place} is the file that fine-tuning writes, and a parent is never overwritten; "
+                f"copy it elsewhere and name the copy"
             )
         if not place.exists():
             first = "run the use case's pipeline first" if path is None else "train it first"
@@ -75,7 +75,7 @@ class ParentStore:
     def rows(self, path: str | None) -> pd.DataFrame | None:
         """Read the clean rows, with `part`, that a pipeline left under the output root of the model at `path`.
 
-        None where there are none, or where they cannot be read.
+        Return None if there are none, or if they cannot be read.
         """
         place = self.place(path).resolve()
         use_case, root = place.parent.name, place.parents[2] if len(place.parents) > 2 else place.parent

@@ -1,4 +1,4 @@
-"""The predictions of scored files: one file each, with the rejected rows beside it."""
+"""The predictions of scored files: one file for each, and another for its rejected rows."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ from pyarrow import csv as arrow_csv
 
 from torchlane.core.machine.files import replacing, target_name
 
-MOST_BYTES = 150  # of an input's name in that of its predictions; file systems allow 255
+MAX_BYTES = 150  # of the input's name within the name of its predictions; file systems allow 255 in all
 
 
 class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
@@ -21,7 +21,7 @@ class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
 
     Args:
         path: the folder.
-        file_format: of the predictions; rejected rows are CSV in any case.
+        file_format: of the predictions; rejected rows are always CSV.
         metadata: for other tools, such as Kedro-Viz.
     """
 
@@ -53,18 +53,18 @@ class PredictionFolder:
         self._folder, self._format = folder, file_format
 
     def output_name(self, name: str, checksum: str) -> str:
-        """Name the predictions of a file: no two contents share a name."""
+        """Return the name of the predictions of a file; two contents never share one."""
         return f"{_shortened(_stem(name))}-{checksum[:12]}.{self._format}"
 
     def path_of(self, output: str) -> Path:
-        """Give the path of predictions by their name."""
+        """Return the path of predictions by their name."""
         return self._folder / output
 
     def read(self, output: str) -> Iterator[pa.Table]:
-        """Read predictions by their name, chunk by chunk; from CSV all columns are text.
+        """Read predictions by their name, chunk by chunk; all columns of a CSV file are text.
 
         Raises:
-            OSError: they are gone.
+            OSError: they no longer exist.
         """
         path = self.path_of(output)
         if path.suffix == ".parquet":
@@ -75,15 +75,16 @@ class PredictionFolder:
             with path.open(encoding="utf-8", newline="") as file:
                 names = next(csv.reader(file))
             text = arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
-            parse = arrow_csv.ParseOptions(newlines_in_values=True)  # keys may hold some
+            parse = arrow_csv.ParseOptions(newlines_in_values=True)  # keys may contain newlines
             batches = arrow_csv.open_csv(path, parse_options=parse, convert_options=text)
         for batch in batches:
             yield pa.Table.from_batches([batch])
 
     def sweep(self, at_work: Callable[[], set[str]]) -> None:
-        """Remove what killed jobs left half-written, but for the outputs that jobs are at work on.
+        """Delete what killed jobs left half-written, except the outputs `at_work()` of running jobs.
 
-        These are asked for after the looking, since a file is claimed before its output is begun.
+        `at_work` is called after the folder is listed: a job claims a file before it begins the output, so every
+        output that is listed and still being written is among those returned.
         """
         leftovers = list(self._folder.rglob(".partial-*"))
         paths = map(self.path_of, at_work() if leftovers else ())
@@ -94,7 +95,7 @@ class PredictionFolder:
 
     @contextmanager
     def writer(self, name: str, checksum: str) -> Iterator["PredictionFiles"]:
-        """Open the outputs of a file, beside their places; what is not published is removed."""
+        """Open the outputs of a file under temporary names; on exit, what was not published is deleted."""
         predictions = self.path_of(self.output_name(name, checksum))
         files = PredictionFiles(predictions, _rejected(predictions))
         try:
@@ -104,7 +105,7 @@ class PredictionFolder:
 
 
 class PredictionFiles:
-    """Predictions and rejected rows of one file, on their way."""
+    """Predictions and rejected rows of one file while they are written."""
 
     def __init__(self, predictions: Path, rejected: Path):
         self._predictions, self._rejected = predictions, rejected
@@ -113,13 +114,13 @@ class PredictionFiles:
         self._writers: dict[Path, Any] = {}
 
     def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
-        """Append a chunk; without rejected rows there is no file of them."""
+        """Append a chunk; the file of rejected rows exists only if there are any."""
         self._append(self._predictions, predictions)
         if rejected.num_rows:
             self._append(self._rejected, rejected)
 
     def close(self) -> None:
-        """Write all to the disk, still beside its place."""
+        """Write everything to the disk, still under temporary names."""
         for path, writer in self._writers.items():
             writer.close()
             with self._partial[path].open("rb") as written:
@@ -127,14 +128,14 @@ class PredictionFiles:
         self._writers = {}
 
     def publish(self) -> None:
-        """Put the files in place, and remove rejected rows that an earlier attempt left."""
+        """Give the files their final names, and delete rejected rows that an earlier attempt left."""
         if self._rejected not in self._partial:
             self._rejected.unlink(missing_ok=True)
         self._open.close()
         _sync_folder(self._predictions.parent)
 
     def discard(self) -> None:
-        """Remove what was not published."""
+        """Delete what was not published."""
         with suppress(OSError, pa.ArrowException):  # such as a full disk
             for writer in self._writers.values():
                 writer.close()
@@ -149,7 +150,7 @@ class PredictionFiles:
 
 
 class _DiscardedError(Exception):
-    """Ends `replacing` without a file."""
+    """Makes `replacing` end without leaving a file."""
 
 
 def _writer(path: Path, schema: pa.Schema) -> Any:
@@ -161,7 +162,7 @@ def _writer(path: Path, schema: pa.Schema) -> Any:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk, so that no power cut makes the ledger know more than the folder."""
+    """Write a folder's entries to the disk, so that after a power cut the ledger names no file that is missing."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -170,9 +171,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _shortened(stem: str) -> str:
-    """Cut a name so that file systems take it with all that is put before and behind it."""
+    """Shorten a name so that file systems still accept it with a prefix and a suffix."""
     folder, slash, name = stem.rpartition("/")
-    return folder + slash + name.encode()[:MOST_BYTES].decode(errors="ignore")
+    return folder + slash + name.encode()[:MAX_BYTES].decode(errors="ignore")
 
 
 def _rejected(predictions: Path) -> Path:
@@ -180,7 +181,7 @@ def _rejected(predictions: Path) -> Path:
 
 
 def _stem(name: str) -> str:
-    """Leave out the endings that tables have."""
+    """Remove the endings of tables from a name."""
     for ending in (".gz", ".csv", ".jsonl", ".ndjson", ".parquet"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]

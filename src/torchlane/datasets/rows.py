@@ -1,4 +1,4 @@
-"""Raw rows: text as it stands in the file, so that nothing is misread before it is checked."""
+"""Raw rows: the text of the file unchanged, so that nothing is misread before it is checked."""
 
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,15 +16,15 @@ from torchlane.datasets.csv_tables import CSVTable
 
 
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
-    """A table with a header, UTF-8, its fields between commas, semicolons, tabs or bars, loaded as text.
+    """A UTF-8 table with a header, separated by commas, semicolons, tabs or bars, loaded as text.
 
-    `attrs["place"]` of what is loaded names the file. A row with more or fewer fields than the header is
-    missing in every column but one that only tables with such rows have; see
+    `attrs["place"]` of the table names the file. A row with more or fewer fields than the header has missing
+    values only, and its text in an extra column that only tables with such rows have; see
     `torchlane.core.rows.raw_rows.mark_torn`.
 
     Args:
-        filepath: the file; endings such as `.gz` say how it is compressed.
-        url: where a public file that is not there can be downloaded.
+        filepath: the file; an ending such as `.gz` tells how it is compressed.
+        url: where the file is downloaded from if it does not exist.
         metadata: for other tools, such as Kedro-Viz.
     """
 
@@ -49,12 +49,12 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         return TablePreview(rows[columns_of(rows)].head(nrows).to_dict(orient="split"))
 
     def fingerprint(self) -> str:
-        """Give the SHA-256 of the file."""
+        """Return the SHA-256 of the file."""
         return content_digest(self._path)
 
     @property
     def place(self) -> str:
-        """The path as a user would write it: relative to the working folder where it lies below."""
+        """The path as a user would write it: relative to the working folder if it is inside."""
         here = Path.cwd()
         return str(self._path.relative_to(here) if self._path.is_relative_to(here) else self._path)
 
@@ -81,7 +81,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         try:
             with replacing(self._path) as partial:
                 pooch.retrieve(self._url, known_hash=None, path=partial.parent, fname=partial.name)
-        except Exception as error:  # whatever the network came up with
+        except Exception as error:  # a download can fail in many ways
             raise DatasetError(
                 f"{self.place} does not exist and {self._url} cannot be downloaded ({error}); put it there by hand"
             ) from error
@@ -94,8 +94,8 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
 
 def _compression(name: str) -> str | None:
-    """Say by a file's name how it is compressed."""
+    """Return the compression that a file's name indicates, if any."""
     try:
         return str(pa.Codec.detect(name).name)
-    except TypeError:  # it is not
+    except TypeError:  # not compressed
         return None

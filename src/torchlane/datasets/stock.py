@@ -1,4 +1,4 @@
-"""Kedro's own datasets, saved atomically: theirs write in place, so a kill leaves half a file."""
+"""Kedro's own datasets, saved atomically. Kedro writes in place, so a kill would leave half a file."""
 
 import copy
 from pathlib import Path, PurePosixPath
@@ -10,10 +10,10 @@ from torchlane.core.machine.files import replacing
 
 
 class AtomicSave:
-    """Put before a Kedro dataset class: local saves, versioned ones too, appear whole or not at all."""
+    """Mixin for a Kedro dataset class: a local save, versioned or not, appears complete or not at all."""
 
     def save(self: Any, data: Any) -> None:
-        if self._protocol != "file":  # object stores write whole objects anyway
+        if self._protocol != "file":  # object stores write complete objects anyway
             super().save(data)  # type: ignore[misc]
             return
         with replacing(Path(self._get_save_path())) as partial:

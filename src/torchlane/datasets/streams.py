@@ -1,31 +1,35 @@
-"""Bytes on their way from a file, counted."""
+"""A stream that counts the bytes and lines that are read from a file."""
 
 import zlib
 from typing import Any
 
-MOST_EXPANSION = 200  # times that content may be larger than the compressed file, once above FREE_BYTES
+MAX_EXPANSION = 200  # how many times larger than the compressed file content above FREE_BYTES may be
 FREE_BYTES = 1 << 30
 
 
 class Counted:
-    """A stream that counts line ends and stops where a compressed file expands beyond all reason.
+    """A stream that counts line ends, and raises an error if a compressed file expands too much.
 
-    `last_line` comes on top, as a line of its own behind the end; None adds nothing. With it, no block ends
-    between CR and LF, where pyarrow would lose the LF of a value.
+    `last_line` is appended as a line of its own; None appends nothing. If it is given, no block ends between CR
+    and LF, because pyarrow would then lose the LF of a value.
     """
 
     closed = False
 
     def __init__(self, stream: Any, name: str, compressed_size: int | None, last_line: bytes | None = None):
         self._stream, self._name, self._last_line = stream, name, last_line
-        self._most = None if compressed_size is None else max(FREE_BYTES, MOST_EXPANSION * compressed_size)
+        self._most = None if compressed_size is None else max(FREE_BYTES, MAX_EXPANSION * compressed_size)
         self._keeps_pairs, self._kept = last_line is not None, b""
         self._n_bytes = 0
         self._end = b"\n"  # the last byte so far
         self.n_lines = 0
 
     def read(self, n_bytes: int) -> bytes:
-        """Read on."""
+        """Read the next bytes.
+
+        Raises:
+            ValueError: the file is cut off or damaged, or expands too much.
+        """
         try:
             read: bytes = self._stream.read(n_bytes - len(self._kept))
         except (OSError, EOFError, zlib.error) as error:
@@ -39,22 +43,22 @@ class Counted:
         self._n_bytes += len(block)
         if self._most is not None and self._n_bytes > self._most:
             raise ValueError(
-                f"{self._name} expands to more than {self._most >> 20} MiB, {MOST_EXPANSION} times its size; "
-                f"unpack it if that is meant"
+                f"{self._name} expands to more than {self._most >> 20} MiB, {MAX_EXPANSION} times its size; "
+                f"unpack it if that is intended"
             )
         self.n_lines += count_lines(block) - (self._end == b"\r" and block.startswith(b"\n"))
         self._end = block[-1:] or self._end
         return block
 
     def readable(self) -> bool:
-        """Say so to pyarrow."""
+        """Return True, as pyarrow asks."""
         return True
 
     def close(self) -> None:
-        """Leave the file open for who opened it."""
+        """Leave the file open; whoever opened it closes it."""
 
 
 def count_lines(block: bytes) -> int:
-    """Count line ends: LF, CR or both together."""
+    """Count line ends: LF, CR or CRLF."""
     n_lines = block.count(b"\n")
     return n_lines + block.count(b"\r") - block.count(b"\r\n") if b"\r" in block else n_lines

@@ -12,14 +12,14 @@ import pyarrow as pa
 from torchlane.core.options.levels import plain_number
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.datasets.csv_tables import BLOCK_BYTES, SHOWN, CSVTable
-from torchlane.datasets.streams import FREE_BYTES, MOST_EXPANSION, Counted
+from torchlane.datasets.streams import FREE_BYTES, MAX_EXPANSION, Counted
 
 CHUNK_ROWS = 100_000
 LINE_BYTES = 1 << 20  # of JSON
 
-MOST_DIGITS = 3  # of an exponent that is written out
+MAX_DIGITS = 3  # of an exponent that is written out
 OBJECT_RULE = "one JSON object with plain values, each name once"
-CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}  # no JSON, but Python writes them
+CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}  # not valid JSON, but Python writes them
 
 Chunks = Iterator[Chunk]
 Objects = list[tuple[int, dict[str, Any]]]
@@ -27,7 +27,7 @@ Broken = list[tuple[int, str, str]]
 
 
 class _Nested(NamedTuple):
-    """Stands for a value that is an object or a list, with the start of its line."""
+    """A placeholder for a value that is an object or a list, with the start of its line."""
 
     line: str
 
@@ -36,15 +36,15 @@ ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".
 
 
 def is_table(name: str) -> bool:
-    """Say whether the ending of a name is that of a table."""
+    """Say whether a name has the ending of a table."""
     return name.lower().endswith(ENDINGS)
 
 
 def open_table(file: IO[bytes], name: str, size: int) -> "CSVTable | ParquetTable | JSONLinesTable":
-    """Open a table by the ending of its name, one of `ENDINGS`; `size` is that of the file, in bytes.
+    """Open a table by the ending of its name, one of `ENDINGS`; `size` is the size of the file in bytes.
 
     Raises:
-        ValueError: the file is not what its ending says.
+        ValueError: the content does not match the ending.
     """
     lower = name.lower()
     compressed_size = size if lower.endswith(".gz") else None
@@ -56,7 +56,7 @@ def open_table(file: IO[bytes], name: str, size: int) -> "CSVTable | ParquetTabl
 
 
 class ParquetTable:
-    """Parquet; columns come with their types."""
+    """A Parquet file; columns keep their types."""
 
     def __init__(self, file: IO[bytes], name: str, size: int):
         from pyarrow import parquet
@@ -65,12 +65,12 @@ class ParquetTable:
         try:
             self._file = parquet.ParquetFile(file, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{name} is no whole Parquet file: {error}") from error
+            raise ValueError(f"{name} is not a complete Parquet file: {error}") from error
         self.names = self._file.schema_arrow.names
         repeated = [each for each, count in Counter(self.names).items() if count > 1]
         if repeated:
-            raise ValueError(f"column '{repeated[0]}' stands {self.names.count(repeated[0])} times in {name}")
-        self._most = max(FREE_BYTES, MOST_EXPANSION * size)
+            raise ValueError(f"column '{repeated[0]}' occurs {self.names.count(repeated[0])} times in {name}")
+        self._most = max(FREE_BYTES, MAX_EXPANSION * size)
         metadata = self._file.metadata
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
@@ -89,13 +89,13 @@ class ParquetTable:
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{self._name} is cut off or damaged: {error}") from error
         if n_rows != self._file.metadata.num_rows:
-            raise ValueError(f"{self._name} says that it has {self._file.metadata.num_rows} rows and has {n_rows}")
+            raise ValueError(f"{self._name} declares {self._file.metadata.num_rows} rows but has {n_rows}")
 
 
 class JSONLinesTable:
-    """One JSON object a line; the columns are the names in the first chunk, a row may lack some.
+    """A file with one JSON object per line; the columns are the names in the first chunk, and a row may lack some.
 
-    All values are text. A row is broken where a column that is read holds an object or a list.
+    All values are text. A row is broken if a column that is read has an object or a list in it.
     """
 
     def __init__(self, file: IO[bytes], name: str, compressed_size: int | None):
@@ -106,7 +106,7 @@ class JSONLinesTable:
         self._first = self._read_objects()
         self.names = list(dict.fromkeys(key for _, each in self._first[0] for key in each))
         if not self._first[0]:
-            raise ValueError(f"{name} holds no JSON object a line")
+            raise ValueError(f"{name} does not have one JSON object per line")
 
     def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Chunks:
         columns = list(dict.fromkeys((*features, *keys)))
@@ -119,7 +119,7 @@ class JSONLinesTable:
             objects, broken = self._read_objects()
 
     def _read_objects(self) -> tuple[Objects, Broken]:
-        """Read the next rows: number and values of each, and the lines that hold no object."""
+        """Read the next rows: number and values of each, and the lines that are not objects."""
         objects: Objects = []
         broken: Broken = []
         n_bytes = 0
@@ -141,7 +141,7 @@ class JSONLinesTable:
 
 
 class _Lines:
-    """Reads a line where a block is asked for."""
+    """Returns one line each time a block is read."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream
@@ -152,43 +152,45 @@ class _Lines:
 
 
 class _Object(list[tuple[str, Any]]):
-    """The names and values of a JSON object, a name as often as it stands there."""
+    """The names and values of a JSON object, including repeated names."""
 
 
 def _read_object(line: bytes) -> dict[str, Any]:
-    """Read one line: texts, None, and `_Nested` where a value is an object or a list of its own.
+    """Read one line into text, None, and `_Nested` for each value that is itself an object or a list.
 
-    A number is the text of its digits, however it is written: the exact one, not what a float would hold.
+    A number becomes the text of its exact digits, not of the nearest float.
     """
     text = line.decode("utf-8-sig")
     read = json.loads(
         text, parse_int=str, parse_float=_decimal, parse_constant=CONSTANTS.get, object_pairs_hook=_Object
     )
     if not isinstance(read, _Object):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     values = dict(read)
     if len(values) < len(read):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name is repeated")
     for name, value in values.items():
         if isinstance(value, list):
             values[name] = _Nested(_start(line))
         elif isinstance(value, bool):
             values[name] = str(value)
     if "\\u" in text:
-        "".join(each for each in values.values() if isinstance(each, str)).encode()  # raises at half a character
+        "".join(
+            each for each in values.values() if isinstance(each, str)
+        ).encode()  # raises an error at a lone surrogate
     return values
 
 
 def _decimal(text: str) -> str:
-    """Write a JSON number as typed numbers are; one beyond all floats stays as it is."""
+    """Write a JSON number as typed numbers are written; one outside the range of floats is left unchanged."""
     if text[-1] != "0" and "e" not in text and "E" not in text:
         return text
     power = text.lower().partition("e")[2]
-    return text if len(power.lstrip("+-")) > MOST_DIGITS else plain_number(text)
+    return text if len(power.lstrip("+-")) > MAX_DIGITS else plain_number(text)
 
 
 def _without_nested(objects: Objects, broken: Broken, columns: list[str]) -> tuple[Objects, Broken]:
-    """Set the rows apart in which one of these columns holds an object or a list."""
+    """Move the rows in which one of these columns has an object or a list to the broken ones."""
     nested = {
         row: value.line for row, each in objects for value in map(each.get, columns) if isinstance(value, _Nested)
     }

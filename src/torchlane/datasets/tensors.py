@@ -14,7 +14,7 @@ NAMES = ("features", "targets")
 
 
 class TensorsDataset(FileDataset[TensorDataset]):
-    """Features and targets; loading maps the file into memory and reads only what is touched."""
+    """Features and targets; loading maps the file into memory, and only what is used is read from the disk."""
 
     def read(self, path: Path) -> TensorDataset:
         try:
@@ -27,7 +27,7 @@ class TensorsDataset(FileDataset[TensorDataset]):
         save_file({name: tensor.contiguous() for name, tensor in zip(NAMES, content.tensors, strict=True)}, path)
 
     def preview(self, nrows: int = 5) -> TablePreview:
-        """Show the first rows, one column a feature."""
+        """Show the first rows, with one column per feature."""
         features, targets = (
             tensor[:nrows].flatten(1) if tensor.ndim > 1 else tensor[:nrows, None] for tensor in self.load().tensors
         )

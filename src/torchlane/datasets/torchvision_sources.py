@@ -1,4 +1,4 @@
-"""Data sets of torchvision that can be read: where each keeps its files, and how its arrays are laid out."""
+"""The torchvision data sets that can be read: where each keeps its files, and how its arrays are laid out."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
 class Source:
     """One class of torchvision.datasets.
 
-    `place` is its folder below the one that torchvision calls root, `files` a pattern below that. The class takes
-    `part_argument` for train or test, has the labels in the attribute `labels`, and images of several channels in
-    the order of image files unless it has their `channels_first`.
+    `place` is its folder inside the one that torchvision calls root, and `files` is a pattern inside that folder.
+    `part_argument` is the argument that selects train or test, and `labels` the attribute with the labels. Images
+    with several channels have them last unless `channels_first` is set.
     """
 
     place: str
@@ -24,7 +24,7 @@ class Source:
     part_argument: str = "train"
     labels: str = "targets"
     channels_first: bool = False
-    splits: tuple[str, ...] = ()  # one of which has to be named
+    splits: tuple[str, ...] = ()  # if there are any, one of them has to be named
 
 
 SOURCES = {
@@ -32,7 +32,7 @@ SOURCES = {
     "EMNIST": Source(place="EMNIST", splits=EMNIST_SPLITS),
     "USPS": Source(place=".", files="usps*.bz2"),
     "SVHN": Source(place=".", files="t*_32x32.mat", part_argument="split", labels="labels", channels_first=True),
-    # Their files are pickles, of which torchvision opens those alone that have the MD5 of the published ones.
+    # Their files are pickles. Torchvision opens only those with the MD5 of the published files.
     "CIFAR10": Source(place="cifar-10-batches-py"),
     "CIFAR100": Source(place="cifar-100-python"),
 }
@@ -42,13 +42,13 @@ def source_of(name: str, split: str | None) -> Source:
     """Find a source by the name of its class.
 
     Raises:
-        DatasetError: there is none, or `split` does not go with it.
+        DatasetError: there is no such source, or it does not have this `split`.
     """
     source = SOURCES.get(name)
     if source is None:
         raise DatasetError(
-            f"'{name}' is no data set of torchvision that can be read here; there are {', '.join(SOURCES)}; "
-            f"save the images of another into one sub-folder a class, for torchlane.datasets.images.ImageFolderDataset"
+            f"'{name}' is not a torchvision data set that can be read here; there are {', '.join(SOURCES)}; save the "
+            f"images of another into one sub-folder per class, for torchlane.datasets.images.ImageFolderDataset"
         )
     if source.splits and split not in source.splits:
         raise DatasetError(f"{name} needs one of its splits, not {split!r}; set split: {', '.join(source.splits)}")
@@ -58,14 +58,14 @@ def source_of(name: str, split: str | None) -> Source:
 
 
 def files_of(source: Source, root: Path) -> list[Path]:
-    """List what there is of a source, in alphabetical order."""
+    """List the files of a source that exist, in alphabetical order."""
     return sorted(path for path in (root / source.place).glob(source.files) if path.is_file())
 
 
 def read_part(name: str, split: str | None, root: Path, train: bool, download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Read one part: images uint8 (n, height, width) or (n, height, width, channels), and a label each.
+    """Read one part: images as uint8 (n, height, width) or (n, height, width, channels), and their labels (n,).
 
-    Raises whatever torchvision does where the files are missing or damaged.
+    If files are missing or damaged, any error of torchvision may be raised.
     """
     from torchvision import datasets
 

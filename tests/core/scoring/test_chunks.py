@@ -87,7 +87,7 @@ def test_each_distinct_row_is_predicted_once(toy_rows, toy_data, monkeypatch):
 
 
 def test_more_combinations_than_an_int64_can_name_are_predicted_all_the_same(toy_rows, toy_data, monkeypatch):
-    monkeypatch.setattr("torchlane.core.scoring.chunks.MOST_COMBINATIONS", 10)
+    monkeypatch.setattr("torchlane.core.scoring.chunks.MAX_COMBINATIONS", 10)
     assert_as_predict(train_on(toy_rows, toy_data), toy_rows)
 
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.job import InboxFile, Result
+from torchlane.core.scoring.contracts import InboxFile, Result
 from torchlane.core.scoring.status import describe
 from torchlane.datasets.ledger import SQLLedger
 

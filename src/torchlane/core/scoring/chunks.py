@@ -1,8 +1,7 @@
-"""Raw rows scored chunk by chunk, each value and each distinct row once.
+"""Raw rows scored chunk by chunk; each distinct value and each distinct row is processed once.
 
-A table with few distinct values a column is read, checked and encoded in the time that those take;
-a prediction does not depend on the rows beside it, so the results are those of `TrainedModel.predict`
-to the bit.
+The fewer distinct values the columns have, the less there is to read, check and encode. A prediction does not
+depend on the other rows, so the results are bit-identical to those of `TrainedModel.predict`.
 """
 
 from collections.abc import Iterable
@@ -25,12 +24,12 @@ from torchlane.core.rows.values import as_texts, as_written, of_arrow, require_s
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.failures import CouldNotStartError
 
-MOST_COMBINATIONS = 2**62  # a distinct row is named by one int64
+MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The predictions of a chunk (`row`, keys, what the model says), its rejected rows, and counts for drift."""
+    """The predictions of a chunk (`row`, keys, the model's columns), its rejected rows, and its counts for drift."""
 
     rows_read: int
     rows_rejected: int
@@ -41,23 +40,24 @@ class Scored:
 
 @dataclass(frozen=True)
 class _Read:
-    """One column, its distinct values read, checked and encoded."""
+    """One column, with its distinct values read, checked and encoded."""
 
-    codes: np.ndarray  # int64 (n_rows,): which distinct value each row has
+    codes: np.ndarray  # int64 (n_rows,): index of each row's distinct value
     raw: pd.Series  # (n_values,)
-    rules: np.ndarray  # object (n_values,): the rule that each breaks, or ""
-    features: np.ndarray  # float32 (n_values, width); 0 where a rule is broken
-    bins: np.ndarray  # int64 (n_values,): where each falls in the column's profile
+    rules: np.ndarray  # object (n_values,): the rule that each value breaks, or ""
+    features: np.ndarray  # float32 (n_values, width); 0 for values that break a rule
+    bins: np.ndarray  # int64 (n_values,): the bin of each value in the column's profile
 
 
 class ChunkScorer:
-    """A model at work on the chunks of many files.
+    """Scores the chunks of many files with one model.
 
-    `keys` are columns that go into the predictions; intervals are made to cover `coverage` of new rows.
+    `keys` are columns that are copied into the predictions. Intervals are made to cover the share `coverage` of
+    new rows.
 
     Raises:
-        CouldNotStartError: the model takes images, which no chunk holds.
-        ValueError: `coverage` is no share.
+        CouldNotStartError: the model takes images, and chunks hold none.
+        ValueError: `coverage` is not a valid share.
     """
 
     def __init__(self, model: TrainedModel, keys: Iterable[str] = (), coverage: float = COVERAGE):
@@ -74,23 +74,23 @@ class ChunkScorer:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The columns that the model needs."""
+        """The names of the columns that the model needs."""
         return tuple(self._columns)
 
     @property
     def nothing(self) -> Scored:
-        """What a chunk without rows gives."""
+        """The result of a chunk without rows."""
         table = pa.table({name: pa.array([], pa.string()) for name in dict.fromkeys((*self.features, *self.keys))})
         return self.score(Chunk(np.empty(0, dtype=np.int64), table))
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        """The types of what the model says, which a chunk without a row does not show."""
+        """The types of the model's columns, which cannot be seen from a chunk without rows."""
         described = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
         return pa.Schema.from_pandas(described, preserve_index=False)
 
     def check_columns(self, names: list[str]) -> list[str]:
-        """Give the columns of a file that nobody declared.
+        """Return the columns of a file that are not declared.
 
         Raises:
             ValueError: a feature or key is missing.
@@ -103,7 +103,7 @@ class ChunkScorer:
         return [name for name in names if name not in declared]
 
     def score(self, chunk: Chunk) -> Scored:
-        """Check, encode and predict; a row that breaks a rule is rejected with value and rule."""
+        """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
         encoders = {each.name: each for each in self.model.encoder.columns if each.kind != "image"}
         read = {name: self._read(chunk.table[name], encoders[name]) for name in self._columns}
         kept = np.ones(len(chunk.rows), dtype=bool)
@@ -149,7 +149,7 @@ class ChunkScorer:
 
 
 def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: CategoryEncoder | NumberEncoder) -> None:
-    """Mark the values that no float32 can hold once they are scaled, by halving where they are."""
+    """Mark the numbers that overflow float32 once they are scaled; they are found by bisection."""
     ranges = [np.flatnonzero(rules == "")] if encoder.kind == "number" else []
     while ranges:
         where = ranges.pop()
@@ -165,11 +165,14 @@ def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: Cate
 def _distinct_rows(
     codes: dict[str, np.ndarray], cardinalities: dict[str, int]
 ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Give the codes of each distinct row, and which of them each row is; None where all rows are given."""
+    """Return the codes of the distinct rows, and for each row the index of its distinct row.
+
+    If there are too many combinations to number, return the codes of all rows, and None.
+    """
     n_combinations = 1
     for cardinality in cardinalities.values():
         n_combinations *= max(cardinality, 1)
-    if n_combinations > MOST_COMBINATIONS:
+    if n_combinations > MAX_COMBINATIONS:
         return codes, None
     names: np.ndarray | Any = 0
     for name, each in codes.items():
@@ -183,7 +186,7 @@ def _distinct_rows(
 
 
 def _rejected(chunk: Chunk, read: dict[str, _Read], kept: np.ndarray) -> pa.Table:
-    """List each broken rule: `row`, `column`, `value` as it stood, `rule`."""
+    """List each broken rule: `row`, `column`, `value` as it was in the file, `rule`."""
     parts = [pd.DataFrame(chunk.broken, columns=[ROW, "value", "rule"]).assign(column="")]
     if not kept.all():
         for name, column in read.items():

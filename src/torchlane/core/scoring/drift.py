@@ -1,4 +1,4 @@
-"""How far rows to score are from the rows of train, whose profile the model file holds."""
+"""How much the rows that are scored differ from the rows of train, whose profile is in the model file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 from torchlane.core.model.profile import SMOOTHING, ColumnProfile, Profile
 from torchlane.core.options import DriftOptions
 
-PREDICTION = "(prediction)"  # in parentheses, so that no column of a file is named so by chance
+PREDICTION = "(prediction)"  # in parentheses, so that it is unlikely to be the name of a column
 
 
 class Counts:
-    """How many rows of a batch fell into each bin, added up chunk by chunk."""
+    """The number of rows in each bin, added up chunk by chunk."""
 
     def __init__(self, profile: Profile):
         self._profile = profile
@@ -24,11 +24,11 @@ class Counts:
             self._counts[name] = self._counts.get(name, 0) + each
 
     def measure(self, options: DriftOptions) -> dict[str, Any]:
-        """Compare with train: rows, `columns`, `prediction`, and what is `beyond` a limit, in words.
+        """Compare with train: `rows`, `columns`, `prediction`, and a sentence for each limit exceeded (`beyond`).
 
-        Each column has `psi`, the part of it that chance alone brings on average (`chance`), and
-        the shares of `missing` values and `unseen` levels beside those of train. A batch with fewer
-        rows than `min_rows` is beyond nothing.
+        Each column has the population stability index `psi`, its average if only chance is at work (`chance`),
+        and the shares of `missing` values and `unseen` levels, here and in train. A file with fewer than
+        `min_rows` rows is never reported as drifted.
         """
         columns: dict[str, dict[str, float]] = {}
         n_rows = 0
@@ -36,7 +36,7 @@ class Counts:
             counts = self._counts.get(name, np.zeros(len(column.shares), dtype=np.int64))
             n_rows = int(counts.sum())
             columns[name] = _compare(column, counts)
-            columns[name] |= _shares_at_the_end(column, counts)
+            columns[name] |= _special_shares(column, counts)
         measured: dict[str, Any] = {"rows": n_rows, "columns": columns, "beyond": []}
         if self._profile.predictions is not None:
             counts = self._counts.get(PREDICTION, np.zeros(len(self._profile.predictions.shares), dtype=np.int64))
@@ -47,15 +47,15 @@ class Counts:
 
 
 def population_stability_index(expected: np.ndarray, counts: np.ndarray) -> float:
-    """Sum (a - e) ln(a / e) over bins, where a and e are shares (n_bins,); 0 where all is as expected."""
+    """Sum (a - e) ln(a / e) over the bins, where a and e are the actual and expected shares (n_bins,)."""
     actual = (counts + SMOOTHING) / (counts.sum() + SMOOTHING * len(counts))
     return float(np.sum((actual - expected) * np.log(actual / expected)))
 
 
 def _compare(column: ColumnProfile, counts: np.ndarray) -> dict[str, float]:
-    """Give the index, and its mean where only chance is at work: (bins - 1)(1/n + 1/m).
+    """Return the index, and its mean if only chance is at work: (bins - 1)(1/n + 1/m).
 
-    The latter follows from its chi-square distribution (Yurdakul & Naranjo, 2020).
+    The mean follows from the index's chi-square distribution (Yurdakul & Naranjo, 2020).
     """
     n_rows = int(counts.sum())
     if not n_rows:
@@ -64,7 +64,8 @@ def _compare(column: ColumnProfile, counts: np.ndarray) -> dict[str, float]:
     return {"psi": round(population_stability_index(column.shares, counts), 4), "chance": round(chance, 4)}
 
 
-def _shares_at_the_end(column: ColumnProfile, counts: np.ndarray) -> dict[str, float]:
+def _special_shares(column: ColumnProfile, counts: np.ndarray) -> dict[str, float]:
+    """Return the shares of missing values and unseen levels, which are the last bins."""
     total = max(int(counts.sum()), 1)
     found = {"missing": counts[-1] / total, "train_missing": column.shares[-1]}
     if column.encoder is not None:
@@ -72,7 +73,7 @@ def _shares_at_the_end(column: ColumnProfile, counts: np.ndarray) -> dict[str, f
     return {name: round(float(share), 4) for name, share in found.items()}
 
 
-def _beyond(measured: dict[str, Any], options: DriftOptions) -> "list[str]":
+def _beyond(measured: dict[str, Any], options: DriftOptions) -> list[str]:
     findings = []
     everything = {**measured["columns"], PREDICTION: measured.get("prediction", {"psi": 0.0, "chance": 0.0})}
     for name, each in everything.items():

@@ -1,4 +1,4 @@
-"""What became of the files of an inbox, for people."""
+"""The state of the files of an inbox, as text for people."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ Entry = dict[str, Any]
 
 
 def describe(use_case: str, entries: list[Entry], present: set[str], now: datetime) -> str:
-    """Sum a ledger up: how many files are in which state, what was done today, what failed and why, drift.
+    """Summarise a ledger: the number of files in each state, today's work, failures with reasons, and drift.
 
-    `entries` are those of `Ledger.entries`, with times in UTC; `present` are the names in the inbox;
-    `now` has a time zone, whose days count.
+    `entries` are those of `Ledger.entries`, with times in UTC. `present` has the names of the files in the inbox.
+    `now` has a time zone, which decides when a day begins.
     """
     seen = {name for entry in entries for name in entry.get("names", [entry["name"]])}
     entries = [entry | {"state": "gone"} if _is_gone(entry, present) else entry for entry in entries]
@@ -45,14 +45,14 @@ def describe(use_case: str, entries: list[Entry], present: set[str], now: dateti
 
 
 def _in(entries: list[Entry], *states: str) -> Iterator[Entry]:
-    """Give the entries in these states; one that waits only where an earlier attempt has left a reason."""
+    """Select the entries in these states; a waiting one only if an earlier attempt has left a reason."""
     for entry in entries:
         if entry["state"] in states and (entry["state"] != "waiting" or entry["error"]):
             yield entry
 
 
 def _is_gone(entry: Entry, present: set[str]) -> bool:
-    """Say whether no file in the inbox has the content any more, of one that was not scored."""
+    """Say whether an entry was not scored and no file in the inbox has its content any more."""
     return entry["state"] in ("failed", "waiting") and present.isdisjoint(entry["names"])
 
 

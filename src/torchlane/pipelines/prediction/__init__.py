@@ -1,4 +1,4 @@
-"""Files that arrive in an inbox to predictions, drift and live metrics."""
+"""From files that arrive in an inbox to predictions, drift and live metrics."""
 
 from torchlane.pipelines.prediction.pipeline import create_pipeline
 

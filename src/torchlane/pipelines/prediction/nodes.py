@@ -7,8 +7,8 @@ from typing import Any
 
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions, PredictionOptions
-from torchlane.core.scoring import job as scoring
-from torchlane.core.scoring.job import Inbox, Ledger, PredictionStore
+from torchlane.core.scoring.contracts import Inbox, Ledger, PredictionStore
+from torchlane.core.scoring.inbox import score_inbox
 
 
 def score_files(
@@ -19,24 +19,27 @@ def score_files(
     prediction: PredictionOptions,
     evaluation: EvaluationOptions,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Score what waits in the inbox, for the report and for this run's own exit status; see `score_inbox`."""
-    scored = scoring.score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
+    """Score the files in the inbox; the result is the report and decides this run's exit status.
+
+    See `torchlane.core.scoring.inbox.score_inbox`.
+    """
+    scored = score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
     return scored, scored
 
 
 def collect_drift(scored: dict[str, Any], ledger: Ledger, prediction: PredictionOptions) -> dict[str, Any]:
-    """List the drift of the latest files, those of other jobs too."""
+    """List the drift of the latest files, including those that other jobs scored."""
     return {"limits": prediction.drift.model_dump(), "files": ledger.latest_drift()}
 
 
 def plot_drift(drift: dict[str, Any], ledger: Ledger) -> Iterator[Any]:
-    """Draw the drift of the latest files, if that is new to all jobs; plotly is imported only then."""
-    identity = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
-    if drift["files"] and ledger.note("drift") != identity:
+    """Draw the drift of the latest files, unless some job has done so; plotly is imported only if needed."""
+    digest = hashlib.sha256(json.dumps(drift, sort_keys=True).encode()).hexdigest()
+    if drift["files"] and ledger.note("drift") != digest:
         from torchlane.figures import drift as figures
 
         yield figures.plot_drift(drift)
-        ledger.write_note("drift", identity)  # the figure is saved by now
+        ledger.write_note("drift", digest)  # the figure is saved by now
 
 
 def score_outcomes(
@@ -47,14 +50,14 @@ def score_outcomes(
     model: TrainedModel,
     prediction: PredictionOptions,
 ) -> Iterator[dict[str, Any]]:
-    """Compare predictions with the truth that has arrived, if some of it or of them is new."""
+    """Compare predictions with the truth that has arrived, if there are new predictions or outcomes."""
     files = outcomes.files()
     if not files:
         return
-    from torchlane.core.scoring import outcomes as live
+    from torchlane.core.scoring import live_metrics
 
     done = [entry for entry in ledger.entries() if entry["state"] == "done"]
-    identity = live.identify(files, done, model, prediction.keys)
-    if ledger.note("outcomes") != identity:
-        yield live.measure(outcomes, predictions, done, model, prediction.keys)
-        ledger.write_note("outcomes", identity)  # the metrics are saved by now
+    digest = live_metrics.digest_inputs(files, done, model, prediction.keys)
+    if ledger.note("outcomes") != digest:
+        yield live_metrics.measure(outcomes, predictions, done, model, prediction.keys)
+        ledger.write_note("outcomes", digest)  # the metrics are saved by now

@@ -12,7 +12,7 @@ def create_pipeline(use_case: str) -> Pipeline:
             Node(
                 nodes.score_files,
                 inputs=["inbox", "ledger", "predictions", "model", "params:prediction", "params:evaluation"],
-                outputs=["scoring", "scored"],  # the latter in memory: the file may be another job's a moment later
+                outputs=["scoring", "scored"],  # `scored` is in memory, because another job may overwrite the file
                 name="score_files",
                 tags="predict",
             ),
