@@ -13,8 +13,9 @@ from tqdm import tqdm
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import Checkpoints, State
 from torchlane.core.options import TrainingOptions
+from torchlane.core.stacks.choice import make_program, structure_of
 from torchlane.core.stacks.describing import describe
-from torchlane.core.stacks.stacking import NotStackableError, Program, make_program, structure_of
+from torchlane.core.stacks.layout import NotStackableError, Program
 from torchlane.core.training.members import Line, Member, Outcome, Stop
 from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import PlainRun

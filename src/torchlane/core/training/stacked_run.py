@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.machine.devices import place
-from torchlane.core.stacks.stacking import (
+from torchlane.core.stacks.layout import (
     Program,
     pad_columns,
     pieces_of,
