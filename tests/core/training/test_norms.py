@@ -23,7 +23,7 @@ from torchlane.core.training.members import Member, make_members
 from torchlane.core.training.norms import smallest_batch
 from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import Stepper
-from torchlane.core.training.stacked_run import _Stack
+from torchlane.core.training.stacked.stack import Stack
 
 CPU = torch.device("cpu")
 NUMBER = TargetEncoder(name="y", task="regression")
@@ -84,7 +84,7 @@ def test_each_row_is_seen_once_an_epoch_and_stacked_members_end_where_they_end_a
     seen: list[float] = []
     sizes: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (Stepper, _Stack):
+        for kind in (Stepper, Stack):
             patch.setattr(kind, "step", record(kind.step, seen, sizes))
         together = train(members)
     rows = members[0].train.tensors[0][:, 0].tolist()

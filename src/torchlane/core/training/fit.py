@@ -19,8 +19,8 @@ from torchlane.core.stacks.layout import NotStackableError, Program
 from torchlane.core.training.members import Line, Member, Outcome, Stop
 from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import PlainRun
-from torchlane.core.training.stacked_optimizers import can_step_together
-from torchlane.core.training.stacked_run import StackedRun
+from torchlane.core.training.stacked.optimizers import can_step_together
+from torchlane.core.training.stacked.run import StackedRun
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def fit(
     """Train every member, from the last checkpoint on if there is one.
 
     Members that can be one tensor program are trained together, the others one after another; see
-    `torchlane.core.training.stacked_run` and `torchlane.core.training.plain_run`. `observer` looks at the first member
+    `torchlane.core.training.stacked.run` and `torchlane.core.training.plain_run`. `observer` looks at the first member
     after each epoch, and `stop` is asked after each which members shall end. With `keep_going` a member that fails
     says so in its outcome. `quiet` leaves out the lines of single epochs.
 
