@@ -21,7 +21,8 @@ from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
 from torchlane.core.options import ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, mean_history, mean_metrics
+from torchlane.core.training.fit import fit
+from torchlane.core.training.history import mean_history, mean_metrics
 from torchlane.core.training.members import Weights, make_members
 
 TARGET = TargetEncoder(name="y", task="regression")

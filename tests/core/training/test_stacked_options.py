@@ -32,7 +32,8 @@ from torchlane.core.options.searchable import OPEN, known_options
 from torchlane.core.options.searchable import SEARCHED as SECTIONS
 from torchlane.core.search.space import default_space
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, group_alike
+from torchlane.core.training.fit import fit
+from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.members import Member, make_members
 
 CPU = torch.device("cpu")

@@ -14,7 +14,8 @@ from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
 from torchlane.core.options import ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, group_alike
+from torchlane.core.training.fit import fit
+from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.members import Member, Outcome, make_members
 
 CPU = torch.device("cpu")

@@ -41,7 +41,7 @@ def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
 def defaults_of(made: Any) -> dict[str, Any]:
     """Give the defaults in the signature of a class.
 
-    >>> defaults_of(torch.optim.SGD)["momentum"]
+    >>> defaults_of(optimizers()["SGD"])["momentum"]
     0
     """
     parameters = inspect.signature(made).parameters.items()
