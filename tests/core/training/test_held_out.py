@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
-from tests.core.training.test_stacked_run import make_parts, member, train
+from tests.core.training.stacked.members import make_parts, member, train
 from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
