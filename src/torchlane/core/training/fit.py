@@ -102,8 +102,8 @@ def _for_group(stop: Stop | None, indices: list[int]) -> Stop | None:
         return None
 
     def asked(epoch: int, kept: dict[int, Line]) -> set[int]:
-        stopped = stop(epoch, {indices[place]: line for place, line in kept.items()})
-        return {place for place in kept if indices[place] in stopped}
+        stopped = stop(epoch, {indices[position]: line for position, line in kept.items()})
+        return {position for position in kept if indices[position] in stopped}
 
     return asked
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlane.core.machine.devices import place
+from torchlane.core.machine.devices import move_if_it_fits
 from torchlane.core.stacks.layout import Program, pad_columns
 from torchlane.core.training.members import Member
 
@@ -23,7 +23,8 @@ class JoinedRows:
         self._starts = dict(zip(parts, _running_sum([len(part) for part in parts.values()]), strict=True))
         self._parts = [id(member.train) for member in members]
         features = _joined([pad_columns(part.tensors[0], program.n_columns) for part in parts.values()])
-        joined = place(TensorDataset(features, _joined([part.tensors[1] for part in parts.values()])), self.device)
+        targets = _joined([part.tensors[1] for part in parts.values()])
+        joined = move_if_it_fits(TensorDataset(features, targets), self.device)
         self.features, self.targets = joined.tensors
         self._valid = {
             id(each): (pad_columns(each.tensors[0], program.n_columns).to(self.device), each.tensors[1].to(self.device))

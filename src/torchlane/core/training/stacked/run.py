@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.stacks.layout import Program
-from torchlane.core.training.members import Line, Member, Outcome, Stop, fault_of
+from torchlane.core.training.members import Line, Member, Outcome, Stop, loss_fault
 from torchlane.core.training.stacked.looks import Looks, pick
 from torchlane.core.training.stacked.optimizers import MemberSettings
 from torchlane.core.training.stacked.randomness import MemberRandom, draw_noise
@@ -157,7 +157,7 @@ class StackedRun:
             self._settings[member].schedule.after_epoch(line["valid_loss"] if has_valid else line["train_loss"])
             waited = self._looks.epochs_since_best(member, self.epoch)
             out_of_patience = has_valid and options.patience_epochs is not None and waited >= options.patience_epochs
-            fault = fault_of(line, has_valid)
+            fault = loss_fault(line, has_valid)
             if fault and not self._keep_going:
                 raise ValueError(fault)
             if fault or out_of_patience or self.epoch >= options.epochs or member in stopped:
