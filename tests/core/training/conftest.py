@@ -12,7 +12,7 @@ class Net(nn.Module):
         super().__init__()
         self.power = power
         self.late, self.early = nn.Dropout(rates[0]), nn.Dropout(rates[1])
-        self.hidden, self.head = nn.LazyLinear(width), nn.Linear(width, n_outputs)
+        self.head = nn.Linear(width, n_outputs)
         self.hidden = nn.Linear(n_features or 16, width)
         self.frozen = nn.Linear(width, width)
         self.frozen.requires_grad_(False)
@@ -20,7 +20,7 @@ class Net(nn.Module):
     def forward(self, features):
         hidden = self.early(self.frozen(self.hidden(features.flatten(1))).sigmoid())
         return self.head(self.late((hidden + 1) ** self.power))
-""".replace("self.hidden, self.head = nn.LazyLinear(width), nn.Linear", "self.head = nn.Linear")
+"""
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torchlane.core.training.grouping import group_alike
 
 
 def check_apart(kind: str, task: str, name: str, values: list[Any]) -> None:
-    """Trials that differ in an option of which a stack has one alone."""
+    """Check that members with different values of an option are not stacked."""
     recipes = [recipe_of(kind, name, value) for value in values]
     members = [make_member(recipe, kind, task, 0) for recipe in recipes if recipe is not None]
     assert group_alike(members) == [[place] for place in range(len(values))]

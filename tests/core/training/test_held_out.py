@@ -93,7 +93,7 @@ def test_held_rows_have_the_same_bits_in_any_company_and_are_those_of_the_plain_
 
 
 class _Kept:
-    """Keeps the last state, as a checkpoint would."""
+    """Checkpoints in memory that keep the last state."""
 
     def __init__(self):
         self.state = None

@@ -1,4 +1,4 @@
-"""Batch norm has nothing to normalise in one row: where that is left over, it joins the batch before."""
+"""Batch norm cannot normalise one row, so a single row left over joins the previous batch."""
 
 import copy
 from collections import Counter
@@ -34,13 +34,13 @@ def perceptron(batch_norm: bool = True) -> nn.Module:
 
 
 def pixels(side: int) -> nn.Module:
-    """A network whose batch norm sees side * side pixels a channel and image."""
+    """A network whose batch norm has side * side pixels for each channel and image."""
     layers = [nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 3 - side), nn.BatchNorm2d(2), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(2 * side * side, 1)).double()
 
 
 class Functional(nn.Module):
-    """A network of a user's own that calls the function."""
+    """A user's network that calls batch norm as a function."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from torchlane.core.training.members import make_members
 
 
 class Memory:
-    """Checkpoints in memory; `die_after` saves it raises, as a killed run would end."""
+    """Checkpoints in memory; after `die_after` saves the next one raises, as in a killed run."""
 
     def __init__(self, die_after: int | None = None):
         self.state: Any = None
@@ -65,7 +65,7 @@ def test_a_training_cut_off_ends_with_the_bits_of_one_that_was_not(toy_tensors, 
 
 
 class Losing(Memory):
-    """Dies in the save after so many others; what that one was to write is written, as where a kill comes behind it."""
+    """Raises after it has written a checkpoint, as in a run that is killed right after a save."""
 
     def save(self, state):
         self.state = copy.deepcopy(state)

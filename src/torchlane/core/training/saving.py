@@ -43,7 +43,7 @@ class Saver:
             self._checkpoints.save({"finished": self._finished, "running": state, "observed": observed})
         except OSError as error:
             logger.warning(
-                "the checkpoint could not be written (%s); the training goes on, the previous checkpoint stays",
+                "the checkpoint could not be written (%s); the training goes on, and the last one is kept",
                 error,
             )
         self._saved_at, self._epochs = time.monotonic(), 0

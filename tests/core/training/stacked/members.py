@@ -1,4 +1,4 @@
-"""Small members to stack, and how far apart two outcomes are."""
+"""Small members to stack, and the distance between two outcomes."""
 
 import copy
 from typing import Any

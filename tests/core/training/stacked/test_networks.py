@@ -16,7 +16,7 @@ from torchlane.core.training.members import Member, make_members
 
 
 class Residual(nn.Module):
-    """A network that is no plain sequence, with batch norm and dropout."""
+    """A network that is not a sequence of layers, with batch norm and dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def test_other_networks_are_stacked_through_functional_calls(network, caplog):
 
 
 class Crossed(nn.Module):
-    """Dropout layers that are not called in the order in which they are made, and one that is never called."""
+    """Dropout layers that are used in another order than they are defined, and one that is never used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Partly(nn.Module):
 
 
 class Heads(nn.Module):
-    """Dropout on a tensor that has heads beside the rows."""
+    """Dropout on a tensor whose first dimension holds rows and heads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def test_unusual_networks_are_stacked_and_give_what_they_give_alone(network, cap
 
 
 class Transposed(nn.Module):
-    """Dropout on a tensor that does not lie in memory in the order of its dimensions."""
+    """Dropout on a tensor that is not contiguous."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class Doubled(nn.Dropout):
 
 
 class WithDoubled(nn.Module):
-    """A layer derived from dropout that does something else."""
+    """A subclass of dropout that computes something else."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ def test_dropout_in_different_places_is_stacked():
 
 
 def with_names(one: Member) -> Member:
-    """Name the layers that have weights, since positions differ with the dropout."""
+    """Name the layers, since their positions depend on the dropout layers."""
     number = itertools.count()
     layers = [
         (f"{type(layer).__name__.lower()}_{next(number)}", layer)

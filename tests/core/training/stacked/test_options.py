@@ -1,4 +1,4 @@
-"""Two trials that differ in one option give, stacked, what each gives alone: for every option that a search knows."""
+"""Trials that differ in one option give the same results stacked as alone, for every option that can be searched."""
 
 import copy
 from contextlib import suppress
@@ -110,7 +110,7 @@ def field_of(name: str) -> FieldInfo | None:
 
 
 def values_of(name: str) -> list[Any]:
-    """Two or more values that an option takes, from the table or from its type."""
+    """Give at least two valid values of an option, from the table or from its type."""
     if name in VALUES:
         return VALUES[name]
     field = field_of(name)
@@ -183,7 +183,7 @@ def in_double(dataset: TensorDataset) -> TensorDataset:
 
 
 def recipe_of(kind: str, name: str, value: Any) -> Recipe | None:
-    """The recipe with an option changed; None where it does not go with the kind of network."""
+    """Give the recipe with one option changed; None if the kind of network does not allow it."""
     training: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "patience_epochs": None}
     group = ".".join(name.split(".")[:2])
     if group in BESIDE and group != name:
@@ -196,7 +196,7 @@ def recipe_of(kind: str, name: str, value: Any) -> Recipe | None:
 
 
 def members_of(kind: str, task: str, name: str) -> list[Member]:
-    """A member for each value of an option that kind and task take."""
+    """Make a member for each value of an option that kind and task allow."""
     members = []
     for seed, value in enumerate(values_of(name)):
         recipe = recipe_of(kind, name, value)
@@ -208,7 +208,7 @@ def members_of(kind: str, task: str, name: str) -> list[Member]:
 
 
 def check_same_as_alone(members: list[Member], tolerance: float = 1e-8) -> bool:
-    """Compare weights and history of stacks with those of the same members alone; say whether there was a stack."""
+    """Compare weights and history of stacked members with those of each alone; say whether any were stacked."""
     stacks = [indices for indices in group_alike(members) if len(indices) > 1]
     for indices in stacks:
         together = fit([copy.deepcopy(members[index]) for index in indices], NoCheckpoints())
