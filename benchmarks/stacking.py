@@ -25,11 +25,11 @@ from torchlane.core.model.trained import build_network
 from torchlane.core.options import SECTIONS, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import rows_of, split_rows
-from torchlane.core.stacks.stacking import make_program
+from torchlane.core.stacks.choice import make_program
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.members import make_members
 from torchlane.core.training.optimizers import make_optimizer
-from torchlane.core.training.stacked_run import StackedRun
+from torchlane.core.training.stacked.run import StackedRun
 
 MEMBERS = (4, 16, 64)
 WIDTHS = (64, 128, 256)

@@ -17,7 +17,7 @@ from torchlane.core.options import OptimizerOptions, SchedulerOptions, TrainingO
 from torchlane.core.options.torch_names import RUN_LENGTH, UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.optimizers import Schedule
-from torchlane.core.training.stacked_optimizers import KERNELS, MemberSettings, StackedSteps, can_step_together
+from torchlane.core.training.stacked.optimizers import KERNELS, MemberSettings, StackedSteps, can_step_together
 from torchlane.core.training.stepping import Stepper
 
 SHAPES = ((2, 3), (4,))  # of the parameters, a group each

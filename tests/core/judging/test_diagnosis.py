@@ -13,7 +13,8 @@ from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
 from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, mean_history
+from torchlane.core.training.fit import fit
+from torchlane.core.training.history import mean_history
 from torchlane.core.training.members import Outcome, make_members
 from torchlane.core.training.observation import MEASURES, PROBE_ROWS, Observer
 from torchlane.figures.layers import plot_layers

@@ -25,11 +25,11 @@ def test_data_go_to_the_device_only_where_they_fit(monkeypatch):
     dataset = TensorDataset(torch.zeros(100, 10))  # 4,000 bytes
     meta = torch.device("meta")
     monkeypatch.setattr(devices, "free_bytes", lambda device: 8_000)
-    assert devices.place(dataset, meta).tensors[0].device == meta
+    assert devices.move_if_it_fits(dataset, meta).tensors[0].device == meta
     monkeypatch.setattr(devices, "free_bytes", lambda device: 7_999)
-    assert devices.place(dataset, meta) is dataset
+    assert devices.move_if_it_fits(dataset, meta) is dataset
 
 
 def test_data_in_place_are_not_copied():
     dataset = TensorDataset(torch.zeros(100, 10))
-    assert devices.place(dataset, torch.device("cpu")).tensors[0] is dataset.tensors[0]
+    assert devices.move_if_it_fits(dataset, torch.device("cpu")).tensors[0] is dataset.tensors[0]

@@ -57,7 +57,7 @@ def test_kill_leaves_the_file_as_it_was_and_the_next_write_removes_the_rest(tmp_
 
 
 class Machines:
-    """Processes of several machines that share a folder; each is the only one of its container, or one of many."""
+    """Processes of several machines that share a folder; some containers have one process, others several."""
 
     def __init__(self, folder: Path):
         self.target = folder / "a.csv"
@@ -74,7 +74,7 @@ class Machines:
 
     @contextmanager
     def on(self, process: SimpleNamespace) -> Iterator[None]:
-        """See the world as a process does: itself, and those of its own system."""
+        """Run as one process, which can see only the processes of its own system."""
         seen = {each.number: each.started for each in self.processes if each.system == process.system}
         with (
             mock.patch.object(files, "_system", lambda: process.system),
@@ -115,7 +115,7 @@ class Machines:
         process.open = None
 
     def kill(self, process: SimpleNamespace) -> None:
-        """Kill a process; its number is given again, in a container always the same one."""
+        """Kill a process; the next process gets the same number, as in a container."""
         if process.open is not None:
             self.dead.append((process.partial, process.system, process.partial.stat().st_mtime))
             self.graves.append(process.open)

@@ -1,4 +1,4 @@
-"""Members that have learned before: frozen parameters, groups, thawing, pull, frozen batch norms."""
+"""Members that were trained before: frozen parameters, groups, thawing, pull, frozen batch norms."""
 
 import copy
 
@@ -28,7 +28,7 @@ NORMS = ("batch_norm_1", "batch_norm_2")
 
 
 def make_adaptation(frozen: int = 0, thaw: int = 0, pull: float = 0.0) -> Adaptation:
-    """Freeze so many layers from the first; let the others join from the head on, at half the rate each."""
+    """Freeze the first `frozen` layers; the others start one by one from the head, each at half the rate of the last."""
     layers = [HEAD, SECOND, FIRST][: 3 - frozen]
     groups = tuple(ParameterGroup(names, 0.5**depth, 1 + thaw * depth, pull) for depth, names in enumerate(layers))
     norms = {name: None if number < frozen else 1 + thaw * (2 - number) for number, name in enumerate(NORMS)}

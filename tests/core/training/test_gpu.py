@@ -1,4 +1,4 @@
-"""What is promised on a CPU, on a GPU; without one these tests skip."""
+"""The promises of training on a CPU, kept on a GPU; without a GPU these tests are skipped."""
 
 import copy
 

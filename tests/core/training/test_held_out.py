@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
-from tests.core.training.test_stacked_run import make_parts, member, train
+from tests.core.training.stacked.members import make_parts, member, train
 from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -93,7 +93,7 @@ def test_held_rows_have_the_same_bits_in_any_company_and_are_those_of_the_plain_
 
 
 class _Kept:
-    """Keeps the last state, as a checkpoint would."""
+    """Checkpoints in memory that keep the last state."""
 
     def __init__(self):
         self.state = None

@@ -1,4 +1,4 @@
-"""Batch norm has nothing to normalise in one row: where that is left over, it joins the batch before."""
+"""Batch norm cannot normalise one row, so a single row left over joins the previous batch."""
 
 import copy
 from collections import Counter
@@ -23,7 +23,7 @@ from torchlane.core.training.members import Member, make_members
 from torchlane.core.training.norms import smallest_batch
 from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import Stepper
-from torchlane.core.training.stacked_run import _Stack
+from torchlane.core.training.stacked.stack import Stack
 
 CPU = torch.device("cpu")
 NUMBER = TargetEncoder(name="y", task="regression")
@@ -34,13 +34,13 @@ def perceptron(batch_norm: bool = True) -> nn.Module:
 
 
 def pixels(side: int) -> nn.Module:
-    """A network whose batch norm sees side * side pixels a channel and image."""
+    """A network whose batch norm has side * side pixels for each channel and image."""
     layers = [nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 2, 3 - side), nn.BatchNorm2d(2), nn.Flatten()]
     return nn.Sequential(*layers, nn.Linear(2 * side * side, 1)).double()
 
 
 class Functional(nn.Module):
-    """A network of a user's own that calls the function."""
+    """A user's network that calls batch norm as a function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def test_each_row_is_seen_once_an_epoch_and_stacked_members_end_where_they_end_a
     seen: list[float] = []
     sizes: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        for kind in (Stepper, _Stack):
+        for kind in (Stepper, Stack):
             patch.setattr(kind, "step", record(kind.step, seen, sizes))
         together = train(members)
     rows = members[0].train.tensors[0][:, 0].tolist()

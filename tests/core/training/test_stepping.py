@@ -84,7 +84,7 @@ def test_clipping_bounds_the_norm_of_the_gradients():
 
 @pytest.fixture
 def cudnn() -> Any:
-    """The flags of cuDNN, which are put back as torch has them at first."""
+    """The flags of cuDNN; torch's defaults are restored afterwards."""
     flags: Any = torch.backends.cudnn
     yield flags
     flags.allow_tf32 = True

@@ -1,1 +1,1 @@
-"""The process and its disk."""
+"""The process, its devices and its files."""

@@ -1,4 +1,4 @@
-"""What a training asks of the place where it keeps its state."""
+"""The interface to a store of checkpoints."""
 
 from typing import Any, Protocol
 
@@ -6,27 +6,27 @@ State = dict[str, Any]
 
 
 class Checkpoints(Protocol):
-    """Where one training keeps its state while it runs."""
+    """The checkpoints of one training."""
 
     def load(self) -> State | None:
-        """Give the last state saved whole, or None."""
+        """Give the last state that was saved completely, or None."""
 
     def save(self, state: State) -> None:
-        """Keep a state: nested dicts, lists and tuples of tensors, numbers, text and None."""
+        """Save a state: nested dicts, lists and tuples of tensors, numbers, text and None."""
 
     def retire(self) -> None:
-        """Drop all states of a training that is finished."""
+        """Delete the states of a finished training."""
 
 
 class CheckpointStore(Protocol):
-    """Where trainings keep their states; `torchlane.datasets.checkpoints` keeps them in a folder."""
+    """The checkpoints of several trainings; `torchlane.datasets.checkpoints` stores them in a folder."""
 
     def of_run(self, identity: str) -> Checkpoints:
-        """Open the states of the training that `identity` names; those of another are not taken up."""
+        """Open the checkpoints of the training with this `identity`; those of other trainings are not used."""
 
 
 class NoCheckpoints:
-    """A store that keeps nothing."""
+    """A store that saves nothing."""
 
     def of_run(self, identity: str) -> "NoCheckpoints":
         return self

@@ -1,9 +1,9 @@
-"""Where tensors live while a model trains."""
+"""The device that a model trains on."""
 
 import torch
 from torch.utils.data import TensorDataset
 
-DATA_SHARE = 0.5  # of an accelerator's free memory that data may take; the rest is for the network
+DATA_SHARE = 0.5  # of an accelerator's free memory that data may use; the rest is for the network
 
 
 def choose_device(name: str) -> torch.device:
@@ -25,8 +25,8 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(dataset: TensorDataset, device: torch.device) -> TensorDataset:
-    """Move a data set to the device if it fits there; otherwise batches will be moved one by one."""
+def move_if_it_fits(dataset: TensorDataset, device: torch.device) -> TensorDataset:
+    """Move a data set to the device if it fits there; otherwise return it as it is, to be moved batch by batch."""
     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in dataset.tensors)
     if n_bytes > DATA_SHARE * free_bytes(device):
         return dataset
@@ -34,7 +34,7 @@ def place(dataset: TensorDataset, device: torch.device) -> TensorDataset:
 
 
 def free_bytes(device: torch.device) -> float:
-    """Say how much an accelerator can still take; where data are in place already, without limit."""
+    """Give the free memory of an accelerator in bytes; infinite for the CPU, where data need no copy."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":

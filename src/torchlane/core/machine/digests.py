@@ -1,20 +1,20 @@
-"""What files hold, as SHA-256 that is computed once."""
+"""SHA-256 digests of files, computed once in a process."""
 
 import hashlib
 from functools import lru_cache
 from pathlib import Path
 
-Stamp = tuple[int, int, int, int]  # of a file: size, inode, and when its content and its entry were changed
+Stamp = tuple[int, int, int, int]  # of a file: size, inode, modification time and status change time
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Give what changes whenever a file is written, replaced or copied."""
+    """Give a value that changes whenever a file is written, replaced or copied."""
     status = path.stat()
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def content_digest(path: Path) -> str:
-    """Give the SHA-256 of a file; a process computes it once, until the file is written again."""
+    """Give the SHA-256 of a file; a process computes it again only if the file has changed."""
     return _digest(path, stamp_of(path))
 
 

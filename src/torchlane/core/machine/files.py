@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are replaced in one step, so that no reader sees an incomplete one."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-BEAT_SECONDS = 3600  # between two marks of life on a file that is written to
-LEFTOVER_SECONDS = 7 * 24 * 3600  # without one, before a file that another machine began counts as left
+BEAT_SECONDS = 3600  # between updates of the time of a file that is being written
+LEFTOVER_SECONDS = 7 * 24 * 3600  # without an update, after which another machine's file counts as abandoned
 UNKNOWN = "0" * 12
 PARTIAL = re.compile(
     r"\.partial-(?:(?P<system>[0-9a-f]{12})-(?P<process>\d{1,9})-(?P<started>\d+)|\d+)-[0-9a-f]{8}-(?P<target>.+)",
@@ -22,18 +22,18 @@ PARTIAL = re.compile(
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a path beside `path` to write to; what was written there takes its place in one step.
+    """Give a path in the same folder to write to; at the end that file replaces `path` in one step.
 
-    After an error, or a kill at any instant, `path` holds what it held before. The ending of the
-    name stays, for writers that go by it. With `durable` that holds for a loss of power too, at the cost
-    of waiting for the disk.
+    After an error, or if the process is killed at any time, `path` has its previous content. With `durable`
+    this holds for a power failure too, at the cost of waiting for the disk. The name to write to has the
+    same suffix as `path`, for writers that depend on it.
 
-    What killed processes left in the folder is removed by the next write: at once where the process was
-    one of this system, and is seen to be gone; else, since a process of another machine or container
-    cannot be seen, after a week without a sign of life, by the clock of the storage.
+    The next write removes files that killed processes left in the folder. A file of this system is removed
+    as soon as its process is gone. Processes of another machine or container cannot be seen, so their files
+    are removed once their time has not been updated for a week by the clock of the storage.
 
     Raises:
-        OSError: what was written is gone; `path` holds what it held before.
+        OSError: the file that was written to is gone; `path` has its previous content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{_writer()}-{uuid.uuid4().hex[:8]}-{path.name}")
@@ -56,14 +56,14 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def target_name(partial: Path) -> str | None:
-    """Give the name of the file that a partial one is to become; None where it is no partial file."""
+    """Give the name of the file that a partial file will replace; None if it is not a partial file."""
     found = PARTIAL.fullmatch(partial.name)
     return found["target"] if found else None
 
 
 @contextmanager
 def _beating(partial: Path) -> Iterator[None]:
-    """Give a file the storage's time now and then, so that nobody takes it for left while its writer computes."""
+    """Update the time of a file regularly, so that it does not count as abandoned while its writer computes."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -79,13 +79,13 @@ def _beating(partial: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(partial: Path) -> None:
-    """Remove what is left in the folder of a file that is not begun yet."""
+    """Remove abandoned files from the folder of `partial`, which does not exist yet."""
     now: float | None = None
     for other in partial.parent.iterdir():
         found = PARTIAL.fullmatch(other.name)
         if found is None:
             continue
-        with suppress(OSError):  # such as gone in the meantime, or of another user
+        with suppress(OSError):  # it may be gone by now, or belong to another user
             if found["system"] == _system() != UNKNOWN:
                 is_left = _started(int(found["process"])) not in (found["started"], "")
             else:
@@ -96,7 +96,7 @@ def _remove_leftovers(partial: Path) -> None:
 
 
 def _storage_time(probe: Path) -> float:
-    """Read the clock of the storage, which may be another machine's, from a file that is made for it."""
+    """Read the clock of the storage, which may be on another machine, from a temporary file."""
     probe.touch()
     try:
         return probe.stat().st_mtime
@@ -110,21 +110,22 @@ def _writer() -> str:
 
 @cache
 def _system() -> str:
-    """Identify the space of process numbers: host, boot and container; `UNKNOWN` where Linux does not tell."""
+    """Identify the host, boot and container that process numbers belong to; `UNKNOWN` if Linux does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         numbers = Path("/proc/self/ns/pid").readlink()
         if Path("/proc/self").readlink().name != str(os.getpid()):
-            return UNKNOWN  # /proc is that of another container
+            return UNKNOWN  # /proc belongs to another container
     except OSError:
         return UNKNOWN
     return hashlib.sha256(f"{socket.gethostname()} {boot} {numbers}".encode()).hexdigest()[:12]
 
 
 def _started(process: int) -> str | None:
-    """Say when a process of this system began, since its number may be given again; "" where that is hidden.
+    """Give the start time of a process of this system, which tells apart processes that reuse a number.
 
-    None where there is no such process. The unit is the kernel's (proc(5), `starttime` of `stat`).
+    The result is "" if the time cannot be read, and None if there is no such process. The unit is the
+    kernel's (proc(5), `starttime` of `stat`).
     """
     try:
         os.kill(process, 0)

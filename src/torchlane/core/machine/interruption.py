@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: what works on something that can be saved saves it first."""
+"""SIGTERM and Ctrl-C, which may wait until work in progress is saved."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to end; `exit_status` is the shell's for it, 128 + its number."""
+    """A signal asked the process to end; `exit_status` is 128 plus the number of the signal, as in a shell."""
 
     def __init__(self, number: int):
         super().__init__(f"ended by {signal.Signals(number).name}")
@@ -18,7 +18,7 @@ class Interrupted(BaseException):
 
 
 class _State:
-    """One a process, as signals are."""
+    """State of the process; signals belong to the process as a whole."""
 
     pending: int | None = None
     deferring = 0
@@ -26,7 +26,7 @@ class _State:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Turn the signals into `Interrupted` while this lasts; only the main thread can ask for that."""
+    """Raise `Interrupted` on a signal within the block; in a thread other than the main one this does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,7 +41,7 @@ def handled() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let a signal wait for `check`; a second one does not wait."""
+    """Delay a signal until `check`; a second signal is not delayed."""
     _State.deferring += 1
     try:
         yield
@@ -50,7 +50,7 @@ def deferred() -> Iterator[None]:
 
 
 def check() -> None:
-    """Raise `Interrupted` if a signal is waiting."""
+    """Raise `Interrupted` if a signal was delayed."""
     if _State.pending is not None:
         number, _State.pending = _State.pending, None
         raise Interrupted(number)

@@ -1,7 +1,7 @@
-"""Random numbers with an owner: torch's global generators, lent to one member at a time.
+"""torch's global random generators, used by one member at a time.
 
-Layers such as dropout draw from the global generators, which belong to the whole process. One lock
-serialises everything that is seeded, so that other threads neither take part nor notice.
+Layers such as dropout draw from the global generators, which belong to the whole process. A lock ensures
+that only one thread at a time trains with its own random state, and others do not see it.
 """
 
 import threading
@@ -15,7 +15,7 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
-    """Draw from generators seeded 0 for a while, and put the global ones back as they were."""
+    """Seed the global generators with 0 within the block, and restore their state afterwards."""
     devices = [] if device.type == "cpu" else [device.index or 0]
     with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
         torch.manual_seed(0)
@@ -23,9 +23,9 @@ def own_randomness(device: torch.device) -> Iterator[None]:
 
 
 class RandomState:
-    """The state of the global generators as one member sees them, after `torch.manual_seed(seed)`.
+    """The state of the global generators for one member, initially that after `torch.manual_seed(seed)`.
 
-    `state` maps `cpu`, and the accelerator's type where there is one, to uint8 tensors.
+    `state` maps `cpu`, and the type of an accelerator that is used, to uint8 tensors.
     """
 
     def __init__(self, seed: int, device: torch.device):
@@ -38,7 +38,7 @@ class RandomState:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Put this state in place of the global one, keep what becomes of it, and put the other back."""
+        """Use this state as the global one within the block; afterwards keep the new state and restore the other."""
         with _LOCK:
             outside = _read(self._device)
             _write(self.state, self._device)
@@ -49,7 +49,7 @@ class RandomState:
                 _write(outside, self._device)
 
     def snapshot(self) -> dict[str, torch.Tensor]:
-        """Read the state in the midst of `in_use`."""
+        """Read the present state within `in_use`."""
         return _read(self._device)
 
 

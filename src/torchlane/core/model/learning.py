@@ -23,7 +23,8 @@ from torchlane.core.model.trained import FORMAT, TrainedModel, build_network
 from torchlane.core.networks import describe_capacity
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, mean_history, mean_metrics
+from torchlane.core.training.fit import fit
+from torchlane.core.training.history import mean_history, mean_metrics
 from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.training.observation import Observer
 

@@ -32,7 +32,8 @@ from torchlane.core.options import (
     require_coverage,
 )
 from torchlane.core.rows.checking import ROW, apply_rules
-from torchlane.core.stacks.stacking import NotStackableError, stacked_forward
+from torchlane.core.stacks.choice import stacked_forward
+from torchlane.core.stacks.layout import NotStackableError
 from torchlane.core.tasks.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-3"

@@ -33,7 +33,8 @@ from torchlane.core.search.importances import Importances, weigh_options
 from torchlane.core.search.space import Space, grid_size, read_values, resolve_space, write_value
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS
-from torchlane.core.training.fit import fit, group_alike
+from torchlane.core.training.fit import fit
+from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.members import Line, Member, Outcome, make_members
 from torchlane.core.training.optimizers import Schedule, make_optimizer
 

@@ -1,1 +1,1 @@
-"""Several networks as one tensor program; knows neither options nor data."""
+"""Several networks of one structure as one tensor program; uses neither options nor data."""

@@ -1,7 +1,7 @@
-"""What objects are made of, so that equal descriptions mean that they compute alike.
+"""Descriptions of objects: objects with equal descriptions compute alike.
 
-Whatever an object keeps counts unless it is known not to matter. What cannot be looked into is equal
-to itself alone, so that two objects are never taken for alike on a guess.
+A description contains the whole state of an object, except for what is known not to matter. An object
+that cannot be inspected equals only itself, so two objects are never treated as alike by guessing.
 """
 
 from collections.abc import Hashable, Iterable
@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 PLAIN = (bool, int, float, complex, str, bytes, NoneType, EllipsisType, torch.dtype)
-WHOLE = (type, FunctionType, BuiltinFunctionType, ModuleType)  # the same object or another one
+WHOLE = (type, FunctionType, BuiltinFunctionType, ModuleType)  # compared by identity
 HOOKS = [name for name, value in vars(nn.Module()).items() if "hooks" in name and isinstance(value, dict)]
 TENSORS = ("_parameters", "_buffers")
 
 
 class _Itself:
-    """Equal to itself alone."""
+    """A value that is compared by identity."""
 
     def __init__(self, value: Any):
         self._value = value
@@ -31,7 +31,7 @@ class _Itself:
 
 
 def describe(value: Any) -> Hashable:
-    """Describe an object by its type and by all that it keeps, to any depth.
+    """Describe an object by its type and its state, to any depth.
 
     >>> describe({"heads": 2}) == describe({"heads": 2}), describe(1) == describe(True)
     (True, False)
@@ -40,7 +40,7 @@ def describe(value: Any) -> Hashable:
 
 
 def describe_network(network: nn.Module) -> Hashable:
-    """Describe all of a network but the values of its parameters and buffers, and the rates of its `nn.Dropout`.
+    """Describe a network without the values of its parameters and buffers and without its `nn.Dropout` rates.
 
     >>> describe_network(nn.Linear(2, 3)) == describe_network(nn.Linear(2, 3))
     True
@@ -51,12 +51,12 @@ def describe_network(network: nn.Module) -> Hashable:
 
 
 class _Describer:
-    """Describes one object; of the modules in `emptied` the values and rates are left out."""
+    """Describes one object; leaves out the tensor values and dropout rates of the modules in `emptied`."""
 
     def __init__(self, emptied: Iterable[nn.Module]):
         self._emptied = set(emptied)
         self._weights: dict[Tensor, int] = {}
-        self._seen: dict[int, tuple[int, Any]] = {}  # the objects too, since the id of one that is gone is used again
+        self._seen: dict[int, tuple[int, Any]] = {}  # keeps the objects alive, so that no id is reused
 
     def describe(self, value: Any) -> Hashable:
         kind = type(value)
@@ -93,21 +93,21 @@ class _Describer:
     def _weight(self, tensor: Tensor | None) -> Hashable:
         if tensor is None:
             return None
-        number = self._weights.setdefault(tensor, len(self._weights))  # the same where layers share it
+        number = self._weights.setdefault(tensor, len(self._weights))  # shared tensors have one number
         return number, tuple(tensor.shape), tensor.dtype, tensor.device, tensor.requires_grad
 
     def _tensor(self, tensor: Tensor) -> tuple[Hashable, ...]:
         try:
             content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        except (RuntimeError, TypeError, ValueError):  # sparse, quantised, without storage
+        except (RuntimeError, TypeError, ValueError):  # sparse, quantised or without storage
             return (_Itself(tensor),)
         return tuple(tensor.shape), tensor.dtype, tensor.device, tensor.requires_grad, content
 
     def _other(self, value: Any) -> Hashable:
-        """Take an object apart as `copy` would, which knows all that it keeps."""
+        """Take an object apart in the way `copy` does, which covers its whole state."""
         try:
             parts = value.__reduce_ex__(4)
-        except Exception:  # whatever a class came up with
+        except Exception:  # a class may raise anything here
             return _Itself(value)
         if isinstance(parts, str):
             return _Itself(value)

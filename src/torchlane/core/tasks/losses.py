@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from torchlane.core.stacks.stacking import steadily
+from torchlane.core.stacks.steady import steadily
 
 ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss)  # their mean is that over all numbers
 

@@ -1,4 +1,4 @@
-"""What of a network trains, from when on and how fast, where it has learned before."""
+"""Which parameters of an already trained network train, from which epoch and at which rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,9 +8,9 @@ from torch import nn
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that train alike: from epoch `first_epoch` (1 is the first), at `rate` times the learning rate.
+    """Parameters that train from the same epoch `first_epoch` (1 is the first), at `rate` times the learning rate.
 
-    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights that the training starts with
+    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights at the start of training
     (Li et al., Explicit Inductive Bias for Transfer Learning with Convolutional Networks, 2018, equation 2).
     """
 
@@ -22,10 +22,10 @@ class ParameterGroup:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """The groups that train, the head's first; a parameter in none of them is frozen and takes no gradient.
+    """The groups of parameters that train, the head's first; a parameter in none of them is frozen.
 
-    `norms` maps a batch norm to the epoch in which its running statistics begin to move, or to None where
-    they never do.
+    A frozen parameter takes no gradient. `norms` maps a batch norm to the first epoch that updates its
+    running statistics, or to None if no epoch does.
     """
 
     groups: tuple[ParameterGroup, ...]
@@ -33,15 +33,15 @@ class Adaptation:
 
     @property
     def structure(self) -> "Adaptation":
-        """What members of one stack have in common; rates and pull are each one's own."""
+        """The part that members of one stack share; rates and pulls may differ."""
         return replace(self, groups=tuple(replace(group, rate=1.0, pull=0.0) for group in self.groups))
 
     def still_norms(self, epoch: int) -> frozenset[str]:
-        """The batch norms that only look things up in this epoch."""
+        """Give the batch norms whose running statistics are not updated in this epoch."""
         return frozenset(name for name, first in self.norms.items() if first is None or epoch < first)
 
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
-        """Let a network in training mode take gradients, and its batch norms take statistics, as far as it should."""
+        """Set which parameters of a network in training mode take gradients and which batch norms update statistics."""
         starts = {name: group.first_epoch for group in self.groups for name in group.names}
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name in starts and epoch >= starts[name])

@@ -1,4 +1,4 @@
-"""What members say of each row of valid where that row had no say in which epoch is kept."""
+"""Outputs for each row of valid in the epoch that would be kept without that row."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from torchlane.core.training.members import Member
 class HeldOut:
     """The outputs of members for each row of valid, in the epoch that the other rows of valid would choose.
 
-    The kept epoch fits valid better than new rows, since valid chose it. A row that is left out of the
-    choice is as far off as a new row, which is what intervals are made of: leave-one-out
-    cross-validation of the choice of the epoch, with no row and no weight given up. Rows are held for
-    regression alone.
+    The kept epoch fits valid better than new rows, because it was chosen on valid. The error of a row that
+    is left out of the choice is like that of a new row, so it can be used for intervals. This is
+    leave-one-out cross-validation of the choice of the epoch; it costs no rows and no extra training.
+    Outputs are kept for regression only.
     """
 
     def __init__(self, members: Sequence[Member]):
@@ -27,7 +27,7 @@ class HeldOut:
         self._losses = torch.full(shape, math.inf, dtype=torch.float64)  # the lowest sum over the other rows
 
     def update(self, members: list[int], objective: Objective, outputs: Tensor, targets: Tensor) -> None:
-        """Look at an epoch of some members, with as many rows each: outputs and targets (members, n_rows, 1)."""
+        """Take in an epoch of members with equally many rows: outputs and targets (members, n_rows, 1)."""
         n_rows = self._n_rows[members[0]]
         if not n_rows:
             return
@@ -39,7 +39,7 @@ class HeldOut:
         self._outputs[members, :n_rows] = torch.where(better, outputs.squeeze(-1).double().cpu(), known)
 
     def rows_of(self, member: int) -> Tensor:
-        """Give what a member says of its rows: float64 (n_rows,)."""
+        """Give the outputs of a member for its rows: float64 (n_rows,)."""
         return self._outputs[member, : self._n_rows[member]].clone()
 
     def state_dict(self) -> State:
@@ -47,12 +47,14 @@ class HeldOut:
         return {"outputs": self._outputs.clone(), "losses": self._losses.clone()}
 
     def load_state_dict(self, state: State) -> None:
-        """Go back to where `state_dict` was taken."""
+        """Return to the state that `state_dict` gave."""
         self._outputs, self._losses = state["outputs"].clone(), state["losses"].clone()
 
 
 def sums_of_others(values: Tensor) -> Tensor:
-    """Add up the values of all other rows, for each of (…, n_rows); a large one does not swallow the others.
+    """Sum the values of all other rows, for each of (…, n_rows), without cancellation.
+
+    The sum is not computed as the total minus one value, which would lose small values beside a large one.
 
     >>> sums_of_others(torch.tensor([1.0, 1e20, 4.0], dtype=torch.float64)).tolist()
     [1e+20, 5.0, 1e+20]

@@ -1,4 +1,4 @@
-"""The networks that are trained, and what becomes of them."""
+"""The networks to train, and the outcome of their training."""
 
 import math
 from collections.abc import Callable
@@ -18,16 +18,16 @@ from torchlane.core.training.batches import batch_sizes
 from torchlane.core.training.norms import smallest_batch
 
 Weights = dict[str, Tensor]
-Line = dict[str, float]  # of the history of one member: an epoch; `seconds` are its share where it is stacked
-Stop = Callable[[int, dict[int, Line]], set[int]]  # from the epoch and the lines that members would keep: who stops
+Line = dict[str, float]  # an epoch in the history of a member; `seconds` of a stack are shared equally
+Stop = Callable[[int, dict[int, Line]], set[int]]  # epoch and best lines by member -> members that stop
 
 
 @dataclass
 class Member:
-    """One network, the random numbers that belong to it, and what it learns from how.
+    """One network with its random numbers, its data, its objective and its options.
 
-    With an empty `valid` no epoch is better than another, and the last weights stay. With an `adaptation`
-    only what that names is trained, and the weights at the start, epoch 0, may be those that are kept.
+    If `valid` is empty, the last weights are kept. With an `adaptation`, only the parameters that it names
+    are trained, and the weights at the start, epoch 0, may be the ones that are kept.
     """
 
     model: nn.Module
@@ -40,7 +40,7 @@ class Member:
 
     @cached_property
     def smallest_batch(self) -> int:
-        """How many rows a batch must have, 1 or 2; see `torchlane.core.training.norms.smallest_batch`.
+        """The number of rows that a batch must have, 1 or 2; see `torchlane.core.training.norms.smallest_batch`.
 
         Raises:
             ValueError: a batch would be too small for the network.
@@ -49,16 +49,16 @@ class Member:
 
     @cached_property
     def batch_sizes(self) -> list[int]:
-        """How many rows each batch of an epoch has."""
+        """The number of rows of each batch of an epoch."""
         return batch_sizes(len(self.train), self.options.batch_size, self.smallest_batch)
 
 
 class Outcome(TypedDict):
-    """What training leaves of a member: plain containers, so that a checkpoint can hold it.
+    """The result of training a member, in plain containers that a checkpoint can hold.
 
-    `weights` is a `state_dict` on the CPU, of the epoch whose line of `history` is `kept`. `held_out` are
-    its outputs for the rows of valid, float64 (n_rows,), as `HeldOut` has them; none where the target is no
-    number. `error` says why a member failed, else it is empty.
+    `weights` is a `state_dict` on the CPU, from the epoch whose line of `history` is `kept`. `held_out` has
+    the outputs for the rows of valid, float64 (n_rows,), as `HeldOut` defines them; it is empty for
+    classification. `error` says why the member failed, and is empty if it did not.
     """
 
     weights: Weights
@@ -87,12 +87,12 @@ def make_members(
 
 
 def line_of(history: list[Line], epoch: int) -> Line:
-    """Find an epoch's line."""
+    """Find the line of an epoch."""
     return next(line for line in history if line["epoch"] == epoch)
 
 
-def fault_of(line: Line, has_valid: bool) -> str:
-    """Say which loss of an epoch is no finite number, and what to do; empty where both are."""
+def loss_fault(line: Line, has_valid: bool) -> str:
+    """Describe a loss that is not finite, and its remedy; empty if both losses are finite."""
     for name, loss in {"training": line["train_loss"], "validation": line["valid_loss"]}.items():
         if not math.isfinite(loss) and (has_valid or name == "training"):
             return (

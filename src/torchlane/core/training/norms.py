@@ -1,4 +1,4 @@
-"""Norms that need more than one row, or more than one pixel, to have anything to normalise."""
+"""Normalisation layers that need more than one row or more than one pixel."""
 
 import copy
 
@@ -10,30 +10,30 @@ from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.options import TrainingOptions
 from torchlane.core.training.adaptation import Adaptation
 
-ONE_ROW = "Expected more than 1 value per channel"  # so begins what torch says of a batch norm
-ONE_PIXEL = "Expected more than 1 spatial element"  # and of an instance norm
+ONE_ROW = "Expected more than 1 value per channel"  # start of torch's message for a batch norm
+ONE_PIXEL = "Expected more than 1 spatial element"  # and for an instance norm
 
 
 def smallest_batch(
     model: nn.Module, features: Tensor, options: TrainingOptions, adaptation: Adaptation | None = None
 ) -> int:
-    """Say how many rows each batch of an epoch over `features` (n_rows, …) must have: 1, or 2 for batch norm.
+    """Give the number of rows that each batch of an epoch over `features` (n_rows, …) needs: 1, or 2 for batch norm.
 
-    A copy of the network is tried in training mode, so that norms count which see one value a channel and
-    those of users' own networks too. A batch norm over images of several pixels takes one row, and one that
-    fine-tuning keeps still takes any.
+    The answer comes from a forward pass of a copy in training mode, so it also holds for users' own
+    networks. A batch norm over images of several pixels accepts one row, and so does one whose statistics
+    fine-tuning does not update.
 
     Raises:
-        ValueError: batch norm needs 2 rows, and batches of 1 are asked for or train has no more; or an
-            instance norm has one pixel to normalise.
+        ValueError: batch norm needs 2 rows, but `batch_size` is 1 or train has 1 row; or an instance norm has
+            one pixel to normalise.
     """
     n_rows, batch_size = len(features), options.batch_size
     if any(isinstance(module, _InstanceNorm) for module in model.modules()):
         complaint = _complaint(model, features[:2], options, adaptation)
         if complaint.startswith(ONE_PIXEL):
             raise ValueError(
-                f"an instance norm of the network normalises each channel of each image, and it has one pixel there: "
-                f"{complaint}; give larger images, or take it out of the network that model names"
+                f"an instance norm of the network needs more than one pixel in each channel of an image, and it has "
+                f"one pixel there: {complaint}; give larger images, or remove it from the network that model names"
             )
     if 1 not in (n_rows, batch_size, n_rows % batch_size):
         return 1
@@ -56,10 +56,10 @@ def smallest_batch(
 
 
 def _complaint(model: nn.Module, features: Tensor, options: TrainingOptions, adaptation: Adaptation | None) -> str:
-    """What torch says of a batch that a norm does not take in training; empty where there is none such."""
+    """Give torch's error for a batch that a norm does not accept in training; empty if there is none."""
     probe, device = copy.deepcopy(model).train(), next(model.parameters()).device
     if adaptation is not None:
-        adaptation.begin_epoch(probe, options.epochs)  # the last, in which most norms train
+        adaptation.begin_epoch(probe, options.epochs)  # in the last epoch most norms train
     try:
         with own_randomness(device), torch.no_grad():
             probe(features.to(device))

@@ -1,4 +1,4 @@
-"""What goes on inside a network while it trains, measured beside the training without touching it."""
+"""Measurements of the layers of a network during training, which do not affect the training."""
 
 import copy
 import logging
@@ -17,18 +17,18 @@ from torchlane.core.training.members import Member
 
 logger = logging.getLogger(__name__)
 
-PROBE_ROWS = 64  # looked at after an epoch
+PROBE_ROWS = 64  # of train, measured after an epoch
 OVERFIT_ROWS = 32
 OVERFIT_RATE = 0.005  # of Adam
-FITTED_SHARE = 0.05  # of the constant's loss; below it a batch is fitted
-BATCHES_A_PROBE = 120  # a probe costs about two batches, so it has to wait for so many
+FITTED_SHARE = 0.05  # of the constant's loss; a batch with a lower loss is fitted
+BATCHES_A_PROBE = 120  # at least, since a probe costs about as much as two batches
 LIMITS: dict[type[nn.Module], tuple[float, float]] = {
     nn.Sigmoid: (0.0, 1.0),
     nn.Hardsigmoid: (0.0, 1.0),
     nn.Tanh: (-1.0, 1.0),
     nn.Hardtanh: (-1.0, 1.0),
 }
-SATURATED = 0.02  # of the range, from a limit
+SATURATED = 0.02  # distance from a limit, as a share of the range
 RECTIFIERS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.ReLU6)
 MEASURED: tuple[type[nn.Module], ...] = (*RECTIFIERS, *LIMITS)
 MEASURES = ("gradient_norm", "update_ratio", "dead_share", "saturated_share")
@@ -36,16 +36,19 @@ Line = dict[str, Any]
 
 
 class Observer:
-    """Watches the first member of a training; `lines` has a row a layer and observed epoch.
+    """Measures the first member of a training; `lines` has one line for each layer and observed epoch.
 
-    Each line has `epoch` (0 is before training) and `layer`; layers with weights have `gradient_norm`
-    (of the loss on one fixed batch, without dropout and augmentation) and `update_ratio` (how far the
-    weights have moved since the last look, a step, over their norm: a lower bound, since steps may
-    cancel out); ReLUs have `dead_share` (units that are 0 for all rows of the batch), sigmoid and tanh
-    `saturated_share` (outputs within 2 % of a limit). All else is None.
+    Each line has `epoch` (0 is before training) and `layer`, and these measures, which are None if they do
+    not apply to the layer:
 
-    A copy of the network is probed, under a generator of its own, so the training keeps its bits.
-    Where an epoch has fewer than 120 batches, only some epochs are looked at.
+    - `gradient_norm`, for layers with weights: of the loss on one fixed batch, without dropout and augmentation.
+    - `update_ratio`, for layers with weights: the change of the weights since the last observation, divided by
+      their norm and by the number of steps. It is a lower bound, since steps may cancel out.
+    - `dead_share`, for ReLUs: the share of units that are 0 for all rows of the batch.
+    - `saturated_share`, for sigmoid and tanh: the share of outputs within 2 % of a limit.
+
+    A copy of the network is measured, with its own random generator, so the results of the training are the
+    same with and without an observer. If an epoch has fewer than 120 batches, only some epochs are observed.
     """
 
     def __init__(self, options: DiagnosisOptions):
@@ -56,10 +59,10 @@ class Observer:
         self._probe: nn.Module | None = None
 
     def begin(self, member: Member) -> None:
-        """Look at a network before its training, and see whether it can learn one batch by heart.
+        """Measure a network before its training, and check whether it can overfit one batch.
 
         Raises:
-            ValueError: its batches would be too small; see `torchlane.core.training.norms`.
+            ValueError: a batch would be too small for the network; see `torchlane.core.training.norms`.
         """
         if not self.options.enabled:
             return
@@ -81,20 +84,20 @@ class Observer:
         self.start_loss = self._look(model, 0)
 
     def after_epoch(self, network: Callable[[], nn.Module | None], epoch: int) -> None:
-        """Look at a network as it is after an epoch, if its turn has come; there is none where it has ended."""
+        """Measure the network after an epoch that is to be observed; `network` gives None if the member has ended."""
         if self._probe is not None and (epoch == 1 or epoch % self._every == 0):
             model = network()
             if model is not None:
                 self._look(model, epoch)
 
     def state_dict(self) -> list[Line]:
-        """What was seen, and where the weights stood then, for a checkpoint."""
+        """Give the lines and the weights at the last observation, for a checkpoint."""
         return (
             [{"lines": list(self.lines), "seen_epoch": self._seen_epoch, "before": self._before}] if self.lines else []
         )
 
     def load_state_dict(self, state: list[Line]) -> None:
-        """Go on from what an earlier run saw."""
+        """Continue from the state of an earlier run."""
         for each in state:
             self.lines, self._seen_epoch, self._before = each["lines"], each["seen_epoch"], each["before"]
 
@@ -144,11 +147,11 @@ class Observer:
 def overfit_one_batch(
     model: nn.Module, features: Tensor, targets: Tensor, objective: Objective, steps: int
 ) -> dict[str, Any]:
-    """Drive a copy of the network to learn up to 32 rows by heart, without dropout and augmentation.
+    """Train a copy of the network to overfit up to 32 rows, without dropout and augmentation.
 
-    Rows with the same features count once. The result says `rows`, `steps` taken, the `loss` reached,
-    that of the best constant, and whether the batch is `fitted` (a loss below 5 % of the constant's);
-    None where all targets are the same, as those of one row are.
+    Rows with equal features are used once. The result has the number of `rows`, the `steps` taken, the
+    `loss` reached, the `constant_loss` of the best constant, and whether the batch is `fitted`: its loss is at
+    most 5 % of the constant's. `loss` and `fitted` are None if there is one row or all targets are equal.
     """
     kept = _distinct(features)[:OVERFIT_ROWS]
     features, targets = features[kept], targets[kept]
@@ -163,7 +166,7 @@ def overfit_one_batch(
     while result["steps"] < steps:
         optimizer.zero_grad()
         loss = criterion(probe(features), targets)
-        if not loss > FITTED_SHARE * constant:  # fitted, or no number
+        if not loss > FITTED_SHARE * constant:  # fitted, or not a number
             break
         loss.backward()
         optimizer.step()
@@ -173,13 +176,13 @@ def overfit_one_batch(
 
 
 def _quiet_copy(model: nn.Module) -> nn.Module:
-    """Copy a network in training mode, but for what changes inputs or outputs at random."""
+    """Copy a network in training mode, with dropout and augmentation switched off."""
     probe = copy.deepcopy(model).train()
     for module in probe.modules():
         if isinstance(module, (Augmentation, nn.modules.dropout._DropoutNd)):
             module.eval()
         elif isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
-            module.dropout = 0.0  # of their own, beside that of layers
+            module.dropout = 0.0  # they have dropout without a layer for it
     return probe
 
 
@@ -200,7 +203,7 @@ def _measure(module: nn.Module, output: Tensor) -> Line:
 
 
 def _distinct(features: Tensor) -> Tensor:
-    """Give the places of the first row of each kind, in order: int64 (n_kinds,)."""
+    """Give the position of the first of each group of equal rows, in order: int64 (n_kinds,)."""
     _, kinds = features.flatten(1).unique(dim=0, return_inverse=True)
     first = torch.full((int(kinds.max()) + 1,), len(kinds), device=kinds.device)
     first = first.scatter_reduce(0, kinds, torch.arange(len(kinds), device=kinds.device), "amin")
@@ -208,7 +211,7 @@ def _distinct(features: Tensor) -> Tensor:
 
 
 def _constant_outputs(targets: Tensor, objective: Objective) -> Tensor:
-    """The network's outputs for the constant that fits the targets best: (n_rows, width)."""
+    """Give the outputs of a network that predicts the best constant: (n_rows, width)."""
     if objective.target.task == "multiclass":
         counts = torch.bincount(targets, minlength=len(objective.target.labels)).float()
         return (counts / counts.sum()).log().clamp_min(-1e4).expand(len(targets), -1)

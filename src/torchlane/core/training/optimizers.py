@@ -1,4 +1,4 @@
-"""Optimizers and schedulers of torch, made from options."""
+"""Optimizers and schedulers of torch, built from options."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -14,10 +14,10 @@ from torchlane.core.options.torch_names import optimizers, schedulers, with_defa
 def make_optimizer(
     parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], options: OptimizerOptions, learning_rate: float
 ) -> Optimizer:
-    """Build the optimizer, as `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`, also from groups.
+    """Build `torch.optim.<name>(parameters, lr=learning_rate, **arguments)`; `parameters` may be groups.
 
     Raises:
-        ValueError: an argument has a value that the optimizer does not take.
+        ValueError: the optimizer does not accept the value of an argument.
     """
     optimizer: Optimizer = _construct(
         f"optimizer {options.name}",
@@ -28,28 +28,28 @@ def make_optimizer(
 
 
 def optimizer_defaults(options: OptimizerOptions) -> dict[str, Any]:
-    """Give the arguments that the optimizer has where they are not set."""
+    """Give the default arguments of the optimizer."""
     return defaults_of(optimizers()[options.name])
 
 
 def scheduler_defaults(options: SchedulerOptions) -> dict[str, Any]:
-    """Give the arguments that the scheduler has where they are not set, but for those that follow from the training."""
+    """Give the default arguments of the scheduler, without those that are set from the training."""
     filled = with_defaults(options.name, options.arguments, steps=1, rates=[1.0])
     return {name: value for name, value in defaults_of(schedulers()[options.name]).items() if name not in filled}
 
 
 def defaults_of(made: Any) -> dict[str, Any]:
-    """Give the defaults in the signature of a class.
+    """Give the default values in the signature of a class.
 
-    >>> defaults_of(lr_scheduler.StepLR)["gamma"]
-    0.1
+    >>> defaults_of(optimizers()["SGD"])["momentum"]
+    0
     """
     parameters = inspect.signature(made).parameters.items()
     return {name: each.default for name, each in parameters if each.default is not inspect.Parameter.empty}
 
 
 class Schedule:
-    """A scheduler that knows when to step: after each batch, or after each epoch.
+    """A scheduler that steps after each batch or after each epoch, as its options say.
 
     `state_dict` and `load_state_dict` are the scheduler's own.
     """
@@ -71,7 +71,7 @@ class Schedule:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the first parameter group as it stands now."""
+        """The present rate of the first parameter group."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def after_batch(self) -> None:
@@ -79,7 +79,7 @@ class Schedule:
             self._step()
 
     def after_epoch(self, watched_loss: float) -> None:
-        """Step once an epoch; `watched_loss` is of valid, or of train where there is no valid part."""
+        """Step if the scheduler steps once an epoch; `watched_loss` is that of valid, or of train without valid."""
         if self._scheduler is None or self._per_batch:
             return
         if isinstance(self._scheduler, lr_scheduler.ReduceLROnPlateau):
@@ -88,7 +88,7 @@ class Schedule:
             self._step()
 
     def _step(self, *watched: float) -> None:
-        """Step; a phase of OneCycleLR without a step in it divides by zero, where it is first reached."""
+        """Step; OneCycleLR divides by zero when it reaches a phase of no steps, which is reported as `ValueError`."""
         try:
             self._scheduler.step(*watched)
         except ZeroDivisionError as error:

@@ -1,4 +1,4 @@
-"""One member on its way, to the bits of the plain PyTorch loop."""
+"""One run that trains a single member, bit for bit as the plain PyTorch loop does."""
 
 import copy
 import math
@@ -10,21 +10,21 @@ from torch import Tensor, nn
 
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
-from torchlane.core.machine.devices import place
+from torchlane.core.machine.devices import move_if_it_fits
 from torchlane.core.training.batches import Batches
 from torchlane.core.training.held_out import HeldOut
-from torchlane.core.training.members import Line, Member, Outcome, Stop, Weights, fault_of, line_of
+from torchlane.core.training.members import Line, Member, Outcome, Stop, Weights, line_of, loss_fault
 from torchlane.core.training.optimizers import Schedule
 from torchlane.core.training.stepping import Stepper, process_settings
 
-VALID_ROWS = 8192  # looked at together
+VALID_ROWS = 8192  # evaluated at a time
 
 
 class PlainRun:
-    """One member on its way; `last_state` is what `state_dict` gave after the last whole epoch.
+    """One member in training; `last_state` is the state after the last complete epoch.
 
-    With `training.exact` on a CPU the weights are, to the bit, those of the plain loop: seed, build,
-    then per batch zero_grad, forward, loss, backward, step. Looking at valid draws no random numbers.
+    With `training.exact` on a CPU the weights equal those of the plain loop bit for bit: seed, build, then
+    for each batch zero_grad, forward, loss, backward, step. Evaluation on valid draws no random numbers.
     """
 
     def __init__(self, member: Member, stop: Stop | None, keep_going: bool):
@@ -38,9 +38,8 @@ class PlainRun:
         self._options = member.options
         self._train = member.train
         self._has_learned = member.adaptation is not None
-        self._batches = Batches(
-            place(member.train, device), self._options.batch_size, smallest=member.smallest_batch, device=device
-        )
+        train = move_if_it_fits(member.train, device)
+        self._batches = Batches(train, self._options.batch_size, smallest=member.smallest_batch, device=device)
         self._stepper = Stepper(self._model, self._objective.criterion, self._options, member.adaptation)
         epochs, scheduler = self._options.epochs, self._options.scheduler
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))
@@ -54,10 +53,10 @@ class PlainRun:
         self.last_state: State = {}
 
     def epochs(self) -> Iterator[Line]:
-        """Train epoch after epoch, yielding each one's line of history, until patience or epochs end.
+        """Train until the epochs or the patience are used up; yield the line of history of each epoch.
 
         Raises:
-            ValueError: a loss is no longer a finite number, unless other members shall keep going.
+            ValueError: a loss is not finite, and the other members are not to continue.
         """
         with self._random.in_use(), process_settings(self._options):
             if self._has_learned and self._has_valid and not self._history:
@@ -65,7 +64,7 @@ class PlainRun:
             self.last_state = self.state_dict()
             while not self._has_ended():
                 line = self._train_epoch()
-                self._fault = fault_of(line, self._has_valid)
+                self._fault = loss_fault(line, self._has_valid)
                 if self._fault and not self._keep_going:
                     raise ValueError(self._fault)
                 kept = {0: line_of(self._history, self._best_epoch)}
@@ -77,7 +76,7 @@ class PlainRun:
         return self._model
 
     def outcomes(self) -> list[Outcome]:
-        """What became of the member: the weights of the lowest validation loss, or the last without validation."""
+        """Give the outcome of the member: the weights with the lowest validation loss, or the last without valid."""
         weights = _copy_weights(self._model) if self._best is None else self._best
         kept = line_of(self._history, self._best_epoch)
         held_out = self._held_out.rows_of(0)
@@ -117,7 +116,7 @@ class PlainRun:
         return line
 
     def _look_at_start(self) -> None:
-        """Let the weights that the training starts with be the best so far."""
+        """Measure epoch 0 on train and valid; its weights are the best so far."""
         device = self._valid_targets.device
         features, targets = (tensor.to(device) for tensor in self._train.tensors)
         metric = self._objective.task.primary_metric
@@ -176,7 +175,7 @@ class PlainRun:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go back to where `state_dict` was taken."""
+        """Return to the state that `state_dict` gave."""
         self._model.load_state_dict(state["model"])
         self._stepper.load_state_dict(state["stepper"])
         self._schedule.load_state_dict(state["schedule"])

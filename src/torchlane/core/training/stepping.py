@@ -1,4 +1,4 @@
-"""One step of an optimizer: forward, backward, update, and what may make it faster."""
+"""One training step: forward, backward and update, with the options that make it faster."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,16 +12,16 @@ from torchlane.core.options import TrainingOptions
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.optimizers import make_optimizer
 
-FUSED_DEVICES = ("cpu", "cuda")  # "mps" has no fused form of some
+FUSED_DEVICES = ("cpu", "cuda")  # "mps" lacks some fused optimizers
 
 
 class Stepper:
-    """Train one network batch by batch.
+    """Trains one network batch by batch.
 
-    With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward,
-    step. Without it the optimizer is fused where torch has that, and images are laid out channels
-    last. Precision, compilation and clipping come on top as the options say. With an `adaptation` its
-    groups alone are stepped on, each at its rate, and pulled to where they are now.
+    With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward, step.
+    Without it the optimizer is fused if torch has a fused form, and images are stored channels last. The
+    options also set precision, compilation and clipping. With an `adaptation`, only its groups are
+    trained, each at its rate, and pulled towards their present values.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class Stepper:
             self._forward = torch.compile(model, mode=options.compile)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Put the network into training mode, as far as it is to train in this epoch."""
+        """Put the network into training mode; an adaptation limits which parts train in this epoch."""
         self._model.train()
         if self._adaptation is not None:
             self._adaptation.begin_epoch(self._model, epoch)
 
     def step(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a step on one batch; give the outputs (n_rows, width) and the loss (), without gradients."""
+        """Take a step on one batch; give outputs (n_rows, width) and loss (), both detached."""
         if self._channels_last and features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad()
@@ -73,7 +73,7 @@ class Stepper:
         return outputs.detach(), loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of optimizer and gradient scaling."""
+        """Give the state of the optimizer and of gradient scaling."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
@@ -96,10 +96,10 @@ class Stepper:
 
 @contextmanager
 def process_settings(options: TrainingOptions) -> Iterator[None]:
-    """Set what belongs to the process, and set it back: the thread count and the precision of float32 arithmetic.
+    """Set the thread count and the precision of float32 arithmetic of the process, and restore them afterwards.
 
-    `matmul_precision` is that of matrix products; below highest, cuDNN takes TF32 for convolutions and recurrent
-    kernels too, which torch would let it do always.
+    `matmul_precision` applies to matrix products. cuDNN uses TF32 for convolutions and recurrent kernels only
+    if it is below `highest`; torch's own default allows TF32 there always.
     """
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     if options.threads is not None:
@@ -115,10 +115,10 @@ def process_settings(options: TrainingOptions) -> Iterator[None]:
 
 @contextmanager
 def _cudnn_precision(precision: str) -> Iterator[None]:
-    """Set how cuDNN multiplies float32 numbers: `ieee` or `tf32`.
+    """Set how cuDNN multiplies float32 numbers, `ieee` or `tf32`, and restore the setting afterwards.
 
-    torch has an older flag beside the precision of single operations, and reading it fails where they disagree,
-    so it is set too, unless the process has parted them before.
+    Besides the precision of each kind of operation, torch has an older flag that covers them all. Reading the
+    flag fails if it disagrees with them, so it is set too, unless the process had already made them disagree.
     """
     cudnn: Any = torch.backends.cudnn
     kinds = (cudnn.conv, cudnn.rnn)
@@ -143,7 +143,7 @@ def _set_cudnn(older: bool | None, precisions: list[str]) -> None:
 
 
 def _pulled_parameters(model: nn.Module, adaptation: Adaptation | None) -> list[tuple[nn.Parameter, Tensor, float]]:
-    """List the parameters that are pulled, where to, and how strongly."""
+    """List the pulled parameters, each with its target and the strength of the pull."""
     parameters = dict(model.named_parameters())
     groups = () if adaptation is None else adaptation.groups
     return [
@@ -175,12 +175,12 @@ def _make_optimizer(model: nn.Module, options: TrainingOptions, adaptation: Adap
     if options.exact or "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
         return plain
     if not {"fused", "foreach"}.isdisjoint(options.optimizer.arguments):
-        return plain  # the user has chosen
+        return plain  # the user chose one of them
     arguments = {**options.optimizer.arguments, "fused": True}
     fused = options.optimizer.model_copy(update={"arguments": arguments})
     try:
         return make_optimizer(groups(), fused, options.learning_rate)
-    except (ValueError, RuntimeError):  # some argument, such as differentiable, goes with no fused form
+    except (ValueError, RuntimeError):  # some arguments, such as differentiable, exclude the fused form
         return plain
 
 

@@ -1,9 +1,9 @@
-"""Steps of an optimizer over stacked members, each with settings of its own.
+"""Optimizer steps over stacked members, each with its own settings.
 
-`torch.optim` takes one rate for a tensor, so the members' rows of numbers go to the fused kernels that
-stand behind `torch.optim.SGD`, `Adam` and `AdamW` with `fused=True`. A kernel works on one row after
-another, so a member's bits are its own; rows whose settings agree share a call. Where a member has
-groups of parameters, a row is a piece of its numbers that is all of one group.
+`torch.optim` has one learning rate for a tensor. Instead, the rows of the members are passed to the fused
+kernels that `torch.optim.SGD`, `Adam` and `AdamW` call with `fused=True`. A kernel processes one row after
+another, so the bits of a member do not depend on the other members. Rows with equal settings share a call.
+If a member has groups of parameters, a row is a piece of its numbers that belongs to one group.
 """
 
 import copy
@@ -24,10 +24,10 @@ Owner = tuple[int, int]  # the member and the group that a row belongs to
 
 @dataclass(frozen=True)
 class Kernel:
-    """How an optimizer of torch steps on several rows at once."""
+    """A fused kernel of torch that steps on several rows."""
 
-    arguments: frozenset[str]  # of the optimizer's own that may be set
-    n_moments: int  # rows of state beside a row of numbers
+    arguments: frozenset[str]  # of the optimizer that users may set
+    n_moments: int  # rows of state for each row of numbers
     move: Callable[[Rows, Rows, list[Rows], Rows, dict[str, Any]], None]
 
 
@@ -55,12 +55,12 @@ KERNELS: Mapping[str, Kernel] = {
 
 
 def can_step_together(options: OptimizerOptions) -> bool:
-    """Whether there is a kernel for an optimizer with these arguments."""
+    """Say whether there is a kernel for an optimizer with these arguments."""
     return options.name in KERNELS and set(options.arguments) <= KERNELS[options.name].arguments
 
 
 class MemberSettings:
-    """The rates and other settings of one member, a group each, as its schedule has them at the moment."""
+    """The present learning rate and other settings of each parameter group of one member."""
 
     def __init__(self, options: TrainingOptions, batches_per_epoch: int, groups: Sequence[ParameterGroup]):
         nothing = [
@@ -69,15 +69,15 @@ class MemberSettings:
         self._optimizer = make_optimizer(nothing, options.optimizer, options.learning_rate)
         self.schedule = Schedule(self._optimizer, options.scheduler, options.epochs, batches_per_epoch)
         self.change_within_epoch = options.scheduler is not None and options.scheduler.step == "batch"
-        self._optimizer.step()  # of nothing, since a schedule wants one before its own
+        self._optimizer.step()  # without parameters; a scheduler expects it before its first step
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The settings of each group by the names of torch."""
+        """The settings of each group, under their names in torch."""
         return self._optimizer.param_groups
 
     def key(self, kernel: Kernel, group: int) -> tuple[Any, ...]:
-        """Equal for rows that can share a call."""
+        """Give a key that is equal for rows that can share a call."""
         return tuple(self.groups[group][name] for name in ("lr", *sorted(kernel.arguments)))
 
     def state_dict(self) -> dict[str, Any]:
@@ -89,9 +89,9 @@ class MemberSettings:
 
 
 class StackedSteps:
-    """Step on the rows of some members, in place; `steps` are counted up before, () each.
+    """Steps on the rows of members, in place; the caller increments `steps`, () for each row, beforehand.
 
-    Rows of groups that are not among `active` stay as they are.
+    Rows of groups that are not in `active` do not change.
     """
 
     def __init__(self, name: str, settings: Sequence[MemberSettings], owners: Sequence[Owner], active: frozenset[int]):
@@ -101,7 +101,7 @@ class StackedSteps:
         self.regroup(active)
 
     def regroup(self, active: frozenset[int]) -> None:
-        """Take up settings that have changed."""
+        """Apply settings that have changed."""
         alike: dict[tuple[Any, ...], list[int]] = {}
         for row, (member, group) in enumerate(self._owners):
             if group in active:

@@ -1,7 +1,6 @@
-"""Two trials that differ in one option give, stacked, what each gives alone: for every option that a search knows."""
+"""Trials that differ in one option give the same results stacked as alone, for every option that can be searched."""
 
 import copy
-import sys
 from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
@@ -18,43 +17,20 @@ from torchlane.core.encoding.encoders import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.trained import build_network
-from torchlane.core.networks import named
 from torchlane.core.options import (
-    AugmentationOptions,
     DataOptions,
-    LossOptions,
-    OptimizerOptions,
     Recipe,
-    SchedulerOptions,
-    TrainingOptions,
 )
 from torchlane.core.options.searchable import OPEN, known_options
 from torchlane.core.options.searchable import SEARCHED as SECTIONS
-from torchlane.core.search.space import default_space
 from torchlane.core.tasks.objectives import Objective
-from torchlane.core.training.fit import fit, group_alike
+from torchlane.core.training.fit import fit
+from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.members import Member, make_members
 
 CPU = torch.device("cpu")
 ROWS, TRAIN_ROWS = 30, 18
 SIZE = (1, 4, 4)
-OWN = """
-from torch import nn
-
-class Net(nn.Module):
-    def __init__(self, shape=None, n_features=None, n_outputs=1, power=1.0, width=3, rates=(0.1, 0.4)):
-        super().__init__()
-        self.power = power
-        self.late, self.early = nn.Dropout(rates[0]), nn.Dropout(rates[1])
-        self.hidden, self.head = nn.LazyLinear(width), nn.Linear(width, n_outputs)
-        self.hidden = nn.Linear(n_features or 16, width)
-        self.frozen = nn.Linear(width, width)
-        self.frozen.requires_grad_(False)
-
-    def forward(self, features):
-        hidden = self.early(self.frozen(self.hidden(features.flatten(1))).sigmoid())
-        return self.head(self.late((hidden + 1) ** self.power))
-""".replace("self.hidden, self.head = nn.LazyLinear(width), nn.Linear", "self.head = nn.Linear")
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"widths": [6, 4], "dropout": 0.2, "activation": "Tanh"},
     "transformer": {"kind": "transformer", "token_width": 8, "heads": 2, "blocks": 1, "dropout": 0.2},
@@ -134,7 +110,7 @@ def field_of(name: str) -> FieldInfo | None:
 
 
 def values_of(name: str) -> list[Any]:
-    """Two or more values that an option takes, from the table or from its type."""
+    """Give at least two valid values of an option, from the table or from its type."""
     if name in VALUES:
         return VALUES[name]
     field = field_of(name)
@@ -162,15 +138,6 @@ def test_every_option_that_a_search_knows_has_values_to_be_tried():
     lacking = [name for name in NAMES if len(values_of(name)) < 2 and VALUES.get(name) != []]
     assert lacking == []
     assert [group for group in OPEN if not any(name.startswith(f"{group}.") for name in VALUES)] == []
-
-
-@pytest.fixture
-def own_nets(tmp_path, monkeypatch):
-    (tmp_path / "own_nets.py").write_text(OWN)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(named, "_trusted", {"own_nets.Net"})
-    yield
-    sys.modules.pop("own_nets", None)
 
 
 def make_rows(kind: str, task: str, seed: int = 0) -> tuple[pd.DataFrame, DataOptions]:
@@ -216,7 +183,7 @@ def in_double(dataset: TensorDataset) -> TensorDataset:
 
 
 def recipe_of(kind: str, name: str, value: Any) -> Recipe | None:
-    """The recipe with an option changed; None where it does not go with the kind of network."""
+    """Give the recipe with one option changed; None if the kind of network does not allow it."""
     training: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "patience_epochs": None}
     group = ".".join(name.split(".")[:2])
     if group in BESIDE and group != name:
@@ -229,7 +196,7 @@ def recipe_of(kind: str, name: str, value: Any) -> Recipe | None:
 
 
 def members_of(kind: str, task: str, name: str) -> list[Member]:
-    """A member for each value of an option that kind and task take."""
+    """Make a member for each value of an option that kind and task allow."""
     members = []
     for seed, value in enumerate(values_of(name)):
         recipe = recipe_of(kind, name, value)
@@ -241,7 +208,7 @@ def members_of(kind: str, task: str, name: str) -> list[Member]:
 
 
 def check_same_as_alone(members: list[Member], tolerance: float = 1e-8) -> bool:
-    """Compare weights and history of stacks with those of the same members alone; say whether there was a stack."""
+    """Compare weights and history of stacked members with those of each alone; say whether any were stacked."""
     stacks = [indices for indices in group_alike(members) if len(indices) > 1]
     for indices in stacks:
         together = fit([copy.deepcopy(members[index]) for index in indices], NoCheckpoints())
@@ -264,89 +231,3 @@ def test_trials_that_differ_in_one_option_give_stacked_what_they_give_alone(own_
         if check_same_as_alone(members):
             stacked.add(name)
     assert kind == "rnn" or {"training.learning_rate", "training.optimizer.arguments"} <= stacked
-
-
-def check_apart(kind: str, task: str, name: str, values: list[Any]) -> None:
-    """Trials that differ in an option of which a stack has one alone."""
-    recipes = [recipe_of(kind, name, value) for value in values]
-    members = [make_member(recipe, kind, task, 0) for recipe in recipes if recipe is not None]
-    assert group_alike(members) == [[place] for place in range(len(values))]
-
-
-@pytest.mark.parametrize(
-    ("kind", "task", "name", "values"),
-    [
-        ("mlp", "multiclass", "training.loss.label_smoothing", [0.0, 0.5]),
-        ("mlp", "multiclass", "training.loss.class_weights", [None, {"a": 2.0}, {"a": 3.0}]),
-        ("transformer", "regression", "model.heads", [2, 8]),
-        ("cnn", "multiclass", "encoding.pixels", ["unit", "z_score"]),
-        ("class", "regression", "model.arguments.power", [1.0, 2.0]),
-    ],
-)
-def test_what_a_stack_has_once_separates_trials(own_nets, kind, task, name, values):
-    check_apart(kind, task, name, values)
-
-
-OWN_OF_TRAINING = {"members": 3, "seed": 5, "epochs": 4, "patience_epochs": 3, "learning_rate": 0.3}
-SHARED_IN_TRAINING: dict[str, Any] = {
-    "stacked": False,
-    "batch_size": 5,
-    "loss": LossOptions(label_smoothing=0.5),
-    "optimizer": OptimizerOptions(name="SGD"),
-    "scheduler": SchedulerOptions(name="LinearLR"),
-    "augmentation": AugmentationOptions(shift=0.1),
-    "clip_norm": 0.5,
-    "exact": False,
-    "precision": "bfloat16",
-    "matmul_precision": "high",
-    "compile": "default",
-    "device": "cpu",
-    "threads": 1,
-    "checkpoint_minutes": 2.0,
-    "checkpoint_epochs": 7,
-}
-
-
-def test_options_of_training_separate_unless_they_are_known_to_be_a_members_own():
-    assert {*OWN_OF_TRAINING, *SHARED_IN_TRAINING} == set(TrainingOptions.model_fields)
-    recipe = recipe_of("mlp", "training.clip_norm", None)
-    assert recipe is not None
-    for name, value in {**OWN_OF_TRAINING, **SHARED_IN_TRAINING}.items():
-        one, other = (make_member(recipe, "mlp", "regression", 0) for _ in range(2))
-        other.options = other.options.model_copy(update={name: value})
-        assert (group_alike([one, other]) == [[0, 1]]) == (name in OWN_OF_TRAINING), name
-
-
-def test_images_with_scales_of_their_own_stack_and_give_what_they_give_alone():
-    recipe = recipe_of("cnn", "encoding.pixels", "z_score")
-    assert recipe is not None
-    members = [make_member(recipe, "cnn", "multiclass", seed, rows_seed=seed) for seed in range(3)]
-    scales = {float(member.model.get_buffer("0.means")) for member in members}
-    assert len(scales) == 3
-    assert group_alike(members) == [[0, 1, 2]]
-    check_same_as_alone(members)
-
-
-def test_members_of_one_recipe_and_trials_of_the_default_space_are_one_stack(own_nets):
-    for kind, task in [
-        ("mlp", "multiclass"),
-        ("transformer", "regression"),
-        ("cnn", "multiclass"),
-        ("class", "binary"),
-    ]:
-        recipe = recipe_of(kind, "training.patience_epochs", None)
-        assert recipe is not None
-        assert group_alike([make_member(recipe, kind, task, seed) for seed in range(16)]) == [list(range(16))]
-    _, data = make_rows("mlp", "regression")
-    recipe = recipe_of("mlp", "training.patience_epochs", None)
-    assert recipe is not None
-    space = default_space(recipe, data)
-    drawn = [
-        {"training.learning_rate": 0.01 * number, "model.dropout": 0.2 * number, "encoding.numbers": scale}
-        | {"training.optimizer.arguments.weight_decay": 0.1 * number}
-        for number, scale in enumerate(("z_score", "quantile", "z_score"), start=0)
-    ]
-    drawn[0]["training.learning_rate"] = 0.3
-    assert set(drawn[0]) == set(space)
-    trials = [make_member(recipe.changed(values), "mlp", "regression", 0) for values in drawn]
-    assert group_alike(trials) == [[0, 1, 2]]

@@ -1,0 +1,69 @@
+"""The progress of a run, on a terminal or in the log."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from torch import nn
+from tqdm import tqdm
+
+from torchlane.core.machine.checkpoints import State
+from torchlane.core.options import TrainingOptions
+from torchlane.core.training.history import mean_metrics
+from torchlane.core.training.members import Line, Outcome
+
+logger = logging.getLogger(__name__)
+
+LOG_LINES = 20  # at most for each run, if there is no terminal for a progress bar
+
+
+class Run(Protocol):
+    """Members in training; `last_state` is the state after the last complete epoch."""
+
+    epoch: int
+    last_state: State
+
+    def epochs(self) -> Iterator[Line]:
+        """Train epoch after epoch until all members have ended; yield the mean line of history of each epoch."""
+
+    def first_network(self) -> nn.Module | None:
+        """Give the first member as it is now, or None if it has ended."""
+
+    def outcomes(self) -> list[Outcome]:
+        """Give the outcome of each member, in order."""
+
+    def load_state_dict(self, state: State) -> None:
+        """Return to an earlier `last_state`."""
+
+
+def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) -> Iterator[None]:
+    """Train epoch after epoch and show the progress.
+
+    A terminal shows a bar. Elsewhere up to about 20 epochs are logged, unless `quiet`. One line is logged at the end.
+    """
+    bar = tqdm(total=options.epochs, initial=run.epoch, desc=name, unit="epoch", disable=None, leave=False)
+    started = time.perf_counter()
+    with bar:
+        for line in run.epochs():
+            bar.update()
+            bar.set_postfix_str(_numbers_of(line), refresh=False)
+            if bar.disable and not quiet and line["epoch"] % max(1, options.epochs // LOG_LINES) == 0:
+                logger.info("%s: epoch %d: %s", name, line["epoch"], _numbers_of(line))
+            yield
+    outcomes = run.outcomes()
+    kept = sorted({int(outcome["kept"]["epoch"]) for outcome in outcomes})
+    logger.info(
+        "%s: %d epochs in %.1f s; keeps epoch%s: %s",
+        name,
+        run.epoch,
+        time.perf_counter() - started,
+        f" {kept[0]}" if len(kept) == 1 else f"s {kept[0]} to {kept[-1]}",
+        _numbers_of(mean_metrics(outcomes)),
+    )
+
+
+def _numbers_of(line: Line) -> str:
+    shown = {name: value for name, value in line.items() if name.startswith(("train_", "valid_"))}
+    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items() if not math.isnan(value))

@@ -1,0 +1,1 @@
+"""Members of one structure, trained together as one tensor program."""
