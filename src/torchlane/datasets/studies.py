@@ -1,6 +1,5 @@
 """Searches for options, in any SQL database that Optuna speaks to; nothing in it is ever unpickled."""
 
-import hashlib
 import io
 import json
 import logging
@@ -17,7 +16,9 @@ from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.search.chosen import read_chosen
-from torchlane.core.search.tuning import Direction, Found, no_trials
+from torchlane.core.search.fingerprints import fingerprint
+from torchlane.core.search.leaderboard import empty_leaderboard
+from torchlane.core.search.store import Found
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -84,7 +85,7 @@ class SQLStudies:
         self._found = found
         self.worker = ""
 
-    def open(self, storage: str | None, identity: Mapping[str, str], direction: Direction) -> "Study":
+    def open(self, storage: str | None, identity: Mapping[str, str]) -> "Study":
         """Open the search that `identity` describes, or begin it.
 
         Raises:
@@ -101,11 +102,11 @@ class SQLStudies:
         about = {"use_case": self._use_case, **identity}
         try:
             self._check(opened, shown, about, alone=url is not None)
-            name = f"{self._use_case} {hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]}"
+            name = f"{self._use_case} {fingerprint(about)[:16]}"
             study = optuna.create_study(
                 storage=opened,
                 study_name=name,
-                direction=direction,
+                direction="maximize",
                 load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(),
                 pruner=optuna.pruners.NopPruner(),
@@ -134,7 +135,7 @@ class SQLStudies:
                 )
         return (
             chosen,
-            _read(board, _read_table) if board.exists() else no_trials(),
+            _read(board, _read_table) if board.exists() else empty_leaderboard(),
             _read(importances, json.loads) if importances.exists() else {},
         )
 

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, Recipe, TrainingOptions, TuningOptions
 from torchlane.core.options.searchable import known_options
-from torchlane.core.search.given import held_values
+from torchlane.core.search.given import given_params
 from torchlane.core.search.space import distributions_of, grid_size, grid_values, read_values, resolve_space
 
 
@@ -147,7 +147,7 @@ def test_what_optuna_draws_comes_back_as_the_options_take_it(toy_data):
         "training.batch_size": IntDistribution(16, 64, log=True),
     }
     given = recipe(model={"activation": None, "dropout": 0.25})
-    drawn = held_values(given, space, toy_data)
+    drawn = given_params(given, space, toy_data)
     assert drawn == {
         "model.widths": "[64, 64]",
         "model.activation": "null",

@@ -23,7 +23,7 @@ class Options(BaseModel):
         return value
 
 
-def fault_of(error: ValueError) -> str:
+def fault_in_options(error: ValueError) -> str:
     """Say in one line what is wrong with some options."""
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())

@@ -1,17 +1,15 @@
 """What a search changed, how it is kept, and how train takes it up."""
 
-import hashlib
 import json
 import logging
 import textwrap
 from typing import Annotated, Any
 
 import pandas as pd
-from pandas.util import hash_pandas_object
 from pydantic import BaseModel, Field, ValidationError
 
-from torchlane.core.options import DataOptions, Recipe, TuningOptions, fault_of
-from torchlane.core.rows.splits import rows_of
+from torchlane.core.options import DataOptions, Recipe, TuningOptions, fault_in_options
+from torchlane.core.search.fingerprints import data_fingerprint, space_fingerprint
 from torchlane.core.search.space import Space, is_fixed, write_value
 
 logger = logging.getLogger(__name__)
@@ -51,7 +49,7 @@ def read_chosen(text: str) -> Chosen:
         except ValidationError as error:
             fault = error.errors()[0]
             shown = "" if fault["type"] == "missing" else f", not {_shortened(json.dumps(fault['input']))}"
-            raise ValueError(f"it is not as a search writes it: {fault_of(error)}{shown}") from error
+            raise ValueError(f"it is not as a search writes it: {fault_in_options(error)}{shown}") from error
     return given
 
 
@@ -74,7 +72,7 @@ def apply_chosen(
     """
     if not chosen.get("trials"):
         return recipe
-    fault = misfit(chosen, clean_rows, splits, data) or _other_space(chosen, recipe, options.space)
+    fault = why_stale(chosen, clean_rows, splits, data) or _other_space(chosen, recipe, options.space)
     if fault:
         logger.warning("options: what the search chose is left out, since %s; %s", fault, AGAIN)
         return recipe
@@ -88,7 +86,7 @@ def apply_chosen(
         changed = recipe.changed(taken)
     except ValueError as error:
         raise ValueError(
-            f"what the search chose does not go with the options as given: {fault_of(error)}; take those back, "
+            f"what the search chose does not go with the options as given: {fault_in_options(error)}; take those back, "
             f"search again, or delete chosen_options.json"
         ) from error
     shown = ", ".join(f"{name} {write_value(value)}" for name, value in taken.items())
@@ -96,7 +94,7 @@ def apply_chosen(
     return changed.model_copy(update={"trials": chosen["trials"] if taken else 0})
 
 
-def misfit(chosen: Chosen, clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
+def why_stale(chosen: Chosen, clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
     """Say why what was chosen is void; empty where it holds for these rows."""
     if "values" not in chosen:
         return "an earlier version wrote it"
@@ -120,20 +118,3 @@ def found_for(recipe: Recipe, space: Space) -> dict[str, str]:
     names = ("model.kind", "model.name", "model.module_class", "training.optimizer.name")
     stated = {name: recipe.value(name) for name in names if not is_fixed(name, tuple(space))}
     return {name: value for name, value in stated.items() if value is not None}
-
-
-def data_fingerprint(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
-    """Give the SHA-256 of what a search looks at: features and target of train and valid."""
-    names = [*data.feature_columns, data.target]
-    digest = hashlib.sha256(json.dumps([data.task, *names]).encode())
-    for part in ("train", "valid"):
-        rows = rows_of(part, clean_rows, splits)[names]
-        digest.update(f"{part} {len(rows)};".encode())
-        digest.update(hash_pandas_object(rows, index=False).to_numpy().tobytes() if len(rows) else b"")
-    return digest.hexdigest()
-
-
-def space_fingerprint(space: Space) -> str:
-    """Give the SHA-256 of a space as stated."""
-    named = {name: each.model_dump(mode="json") for name, each in space.items()}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()

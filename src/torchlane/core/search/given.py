@@ -28,7 +28,7 @@ def given_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, A
     return {name: value for name, value in found.items() if value is not _UNSET}
 
 
-def held_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, Any]:
+def given_params(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, Any]:
     """Give those of `given_values` that the space holds, as Optuna has them."""
     distributions = distributions_of(space)
     found: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from torchlane.core.options import (
     RangeOptions,
     Recipe,
     TuningOptions,
-    fault_of,
+    fault_in_options,
 )
 from torchlane.core.options.recipe import Values
 from torchlane.core.options.searchable import DEPTH, WIDTH, is_whole
@@ -51,7 +51,7 @@ def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> 
             try:
                 recipe.changed({**others, name: value})
             except ValueError as error:
-                raise ValueError(f"tuning.space: {name} cannot be {value}: {fault_of(error)}") from error
+                raise ValueError(f"tuning.space: {name} cannot be {value}: {fault_in_options(error)}") from error
     return left
 
 
