@@ -208,7 +208,7 @@ def test_killed_search_goes_on_and_ends_with_the_same_result(tmp_path):
     [
         (
             "salaries.tuning.space.training.learning_rte.low=0.1",
-            "salaries.tuning.space: 'training.learning_rte' is no option that a search changes; did you mean 'training.learning_rate'?",
+            "salaries.tuning.space: 'training.learning_rte' is not an option that a search can change; did you mean 'training.learning_rate'?",
         ),
         (
             "salaries.tuning.space.model.dropout.low=0.5,salaries.tuning.space.model.dropout.high=0.1",
