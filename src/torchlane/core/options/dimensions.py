@@ -41,7 +41,7 @@ class ChoicesOptions(Options):
     def _choices_differ(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
         for position, value in enumerate(choices):
             if value in choices[:position]:
-                raise ValueError(f"choices name {value!r} twice; leave out one of them")
+                raise ValueError(f"choices name {value!r} twice")
         return choices
 
 

@@ -115,6 +115,6 @@ class FineTuningOptions(Options):
     def _something_is_left_to_train(self) -> Self:
         if self.valid_fraction + self.test_fraction >= 1:
             raise ValueError(
-                "valid_fraction and test_fraction together must stay below 1, so that train has rows; lower one"
+                "valid_fraction and test_fraction together must stay below 1, so that rows are left for train"
             )
         return self

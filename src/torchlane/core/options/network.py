@@ -76,7 +76,7 @@ class ModelOptions(Options):
         if self.kind == "transformer" and self.token_width % self.heads:
             raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
         if self.kind in ("cnn", "rnn") and not self.widths:
-            raise ValueError(f"kind {self.kind} needs at least one width; set widths")
+            raise ValueError(f"kind {self.kind} needs at least one width")
         return self
 
     @field_validator("activation")

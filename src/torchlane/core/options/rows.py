@@ -62,11 +62,11 @@ class DataOptions(Options):
             if name not in self.columns:
                 raise ValueError(f"feature '{name}' is not among columns: {', '.join(self.columns)}")
         if not self.feature_columns:
-            raise ValueError(f"no column is declared besides the target '{self.target}'; declare a feature")
+            raise ValueError(f"no column is declared besides the target '{self.target}'")
         if self.target in self.features:
-            raise ValueError(f"the target '{self.target}' cannot be a feature too; remove it from features")
+            raise ValueError(f"the target '{self.target}' cannot be a feature too")
         if len(set(self.features)) < len(self.features):
-            raise ValueError(f"features name a column twice: {', '.join(self.features)}; leave out one of them")
+            raise ValueError(f"features name a column twice: {', '.join(self.features)}")
         kinds = [column.kind for column in self.feature_columns.values()]
         if "image" in kinds and len(kinds) > 1:
             raise ValueError(
@@ -119,12 +119,12 @@ class SplitOptions(Options):
     def _something_is_left_to_train(self) -> Self:
         if self.valid_fraction + self.test_fraction >= 1:
             raise ValueError(
-                "valid_fraction and test_fraction together must stay below 1, so that train has rows; lower one"
+                "valid_fraction and test_fraction together must stay below 1, so that rows are left for train"
             )
         if self.all_rows_in and "train" not in self.all_rows_in:
-            raise ValueError("all_rows_in must name train; add it")
+            raise ValueError("all_rows_in must name train")
         if self.all_rows_in and self.part_column is not None:
-            raise ValueError("all_rows_in and part_column exclude each other; leave out one of them")
+            raise ValueError("all_rows_in and part_column exclude each other; leave out one")
         return self
 
     @property

@@ -49,5 +49,5 @@ class PredictionOptions(Options):
             if key in taken or key.startswith("probability_"):
                 raise ValueError(f"key '{key}' has the name of a column of the predictions; rename it in the files")
         if len(set(keys)) < len(keys):
-            raise ValueError(f"keys name a column twice: {', '.join(keys)}; leave out one of them")
+            raise ValueError(f"keys name a column twice: {', '.join(keys)}")
         return keys
