@@ -24,7 +24,7 @@ def test_own_file_keeps_searches_on_other_data_apart(tmp_path, caplog):
     first = studies.open(None, IDENTITY)
     first.tell(first.ask(), 1.0)
     assert studies.open(None, {**IDENTITY, "data": "other"}).trials == []
-    assert "also holds one whose data differ; it is left as it is" in caplog.text
+    assert "also holds a search whose data differ; it stays unchanged" in caplog.text
     assert len(studies.open(None, IDENTITY).trials) == 1
 
 
@@ -77,7 +77,7 @@ def test_dataset_gives_the_store_and_takes_its_address_from_credentials(tmp_path
     dataset = StudiesDataset(use_case="toy", filepath=str(tmp_path / "search.sqlite"))
     assert dataset.exists()
     assert not (tmp_path / "search.sqlite").exists()
-    with pytest.raises(DatasetError, match="written by the search itself"):
+    with pytest.raises(DatasetError, match="the search writes trials itself"):
         dataset.save(object())
     shared = StudiesDataset(
         use_case="toy",
@@ -119,7 +119,10 @@ def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
     assert leaderboard.to_csv(index=False) == text
     paths["leaderboard"].unlink()
     assert dataset.load().found()[1].empty
-    assert "leaderboard.txt is gone; the same search, made again, finds its trials done and writes it" in caplog.text
+    assert (
+        "leaderboard.txt is missing; run the same search again to write it, without training its trials again"
+        in caplog.text
+    )
     paths["chosen_options"].write_text('{"trials": 2')
     with pytest.raises(ValueError, match=r"chosen_options.txt cannot be read: .*; delete it, or search again"):
         dataset.load().found()

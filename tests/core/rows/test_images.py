@@ -123,7 +123,7 @@ def test_digest_follows_the_pixels(raw_images):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"image": {"kind": "image"}}, "an image needs it"),
+        ({"image": {"kind": "image"}}, "an image needs size: "),
         ({"image": {"kind": "number", "size": [1, 8, 8]}}, "an image needs size: .*, and other kinds have no size"),
         ({"image": {"kind": "image", "size": [8, 8]}}, "size"),
         (

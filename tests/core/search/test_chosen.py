@@ -42,9 +42,12 @@ def test_what_a_search_wrote_is_read_again(tmp_path, chosen):
         ([1, 2], r"a search writes a mapping with trials and values, not \[1, 2\]"),
         (None, "a search writes a mapping with trials and values, not null"),
         ({"model.widths": [8]}, r"a search writes a mapping with trials and values, not {\"model.widths\": \[8\]}"),
-        ({**FOUND, "trials": "x"}, 'not as a search writes it: trials: input should be a valid integer, not "x"'),
+        (
+            {**FOUND, "trials": "x"},
+            'not have the form that a search writes: trials: input should be a valid integer, not "x"',
+        ),
         ({**FOUND, "values": [1]}, r"values: input should be a valid dictionary, not \[1\]"),
-        ({"trials": 3, "values": {}}, "not as a search writes it: found_for: field required"),
+        ({"trials": 3, "values": {}}, "not have the form that a search writes: found_for: field required"),
     ],
 )
 def test_a_file_made_by_hand_is_refused_with_place_rule_value_and_way_out(tmp_path, given, message):
@@ -82,9 +85,9 @@ def test_stale_chosen_options_are_left_out_with_a_log_line(ground, toy_rows, cap
     chosen, _, _ = search(what)
     toy_rows.loc[what.splits.loc[what.splits["part"] == "valid", "row"].iloc[0] - 1, "price"] = "77"
     assert apply(chosen, ground(rows=toy_rows)) == what.recipe
-    assert "what the search chose is left out, since rows or splits have changed since; search again" in caplog.text
+    assert "what the search chose is not applied, since rows or splits have changed since; search again" in caplog.text
     assert apply(chosen, what, space=WIDTHS) == what.recipe
-    assert "what the search chose is left out, since tuning.space has changed since; search again" in caplog.text
+    assert "what the search chose is not applied, since tuning.space has changed since; search again" in caplog.text
     transformer = what.recipe.model_copy(update={"model": ModelOptions(kind="transformer")})
     assert apply(chosen, Ground(what.clean_rows, what.splits, what.data, transformer, what.options)) == transformer
     assert "it was found for model.kind mlp, not transformer" in caplog.text

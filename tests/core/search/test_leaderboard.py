@@ -17,4 +17,4 @@ def test_a_search_that_did_not_help_says_so_and_keeps_the_options_as_given(groun
     assert "with the options as given: no other is better (the next is 0 behind)" in caplog.text
     space = {"training.learning_rate": {"choices": [0.003, 0.002]}}
     search(ground(space, sampler="grid", training={"epochs": 1}))
-    assert "the options as given are no trial of the grid" in caplog.text
+    assert "the options as given are not in the grid" in caplog.text

@@ -212,7 +212,7 @@ def test_without_trials_what_was_found_stays_until_the_rows_change(ground, toy_r
     assert (chosen, importances) == (no_change(), {}) and leaderboard.empty
     (line,) = caplog.messages
     assert line == (
-        "search: what was chosen is dropped, since rows or splits have changed since; "
+        "search: the last choice is dropped, since rows or splits have changed since; "
         "search again with tuning.trials above 0"
     )
     earlier = ({"trials": 3, "encoding": {}}, *found[1:])

@@ -38,10 +38,10 @@ def compare_with_given(trials: Trials, best: "FrozenTrial") -> str:
     """Say by how much the best trial beats the options as given, or that the search did not help."""
     given = trials.as_given()
     if given is None:
-        return "the options as given are no trial of the grid"
+        return "the options as given are not in the grid"
     record = record_of(given)
     if given.state.name != "COMPLETE":
-        fate = f"failed: {record['error']}" if record.get("error") else "are still with another machine"
+        fate = f"failed: {record['error']}" if record.get("error") else "are still being tried on another machine"
         return f"the options as given (trial {given.number}) {fate}"
     if given.number != best.number:
         ahead = record_of(best)["value"] - record["value"]

@@ -56,7 +56,7 @@ def _last_found(ground: Ground, store: StudyStore) -> Found:
         reason = why_stale(found[0], ground.clean_rows, ground.splits, ground.data)
         if not reason:
             return found
-        logger.warning("search: what was chosen is dropped, since %s; %s", reason, AGAIN)
+        logger.warning("search: the last choice is dropped, since %s; %s", reason, AGAIN)
     return no_change(), empty_leaderboard(), {}
 
 
@@ -97,7 +97,7 @@ class _Search:
                 self._train([sound[position] for position in positions])
         elsewhere = sum(not trial.state.is_finished() for trial in self._trials.all())
         if elsewhere:
-            logger.info("search: %d trials are still with other machines; what is chosen may change", elsewhere)
+            logger.info("search: %d trials are still running on other machines; the choice may change", elsewhere)
 
     def chosen(self) -> Chosen:
         """Return what the best of the trials that were trained to the end changed.
