@@ -1,4 +1,4 @@
-"""The values that a search may give one option."""
+"""The dimensions of a search space: the values that one option may take."""
 
 from typing import Annotated, Any, Self
 

@@ -50,7 +50,7 @@ def plain_level(value: object) -> str:
 
 
 def plain_number(text: str) -> str:
-    """Write a decimal number in full: no exponent, no zeros that say nothing.
+    """Write a decimal number in full, without an exponent or superfluous zeros.
 
     >>> plain_number("1.50"), plain_number("1.5e+3"), plain_number("-0.0")
     ('1.5', '1500', '0')

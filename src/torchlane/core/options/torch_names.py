@@ -46,7 +46,7 @@ def activation_class(name: str) -> type[nn.Module]:
 
 @cache
 def _works(name: str) -> bool:
-    """Whether a class takes no arguments and its output for a number does not depend on the numbers beside it."""
+    """Whether a class takes no arguments and maps each number independently of the others."""
     numbers = torch.linspace(-2, 2, 6, device="cpu").view(2, 3)
     with torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
