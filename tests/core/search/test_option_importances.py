@@ -30,6 +30,12 @@ def test_option_that_matters_has_the_larger_share(caplog):
     ]
 
 
+def test_importances_explain_the_high_values_and_not_the_low_ones():
+    tried = trials()
+    values = [2.0 if trial.params[RATE] > 0.75 else -trial.params[DROPOUT] for trial in tried]
+    assert next(iter(weigh_options(tried, values))) == RATE
+
+
 @pytest.mark.parametrize(
     ("of", "values", "reason"),
     [
