@@ -35,9 +35,10 @@ from torchlane.core.model.trained import build_network
 from torchlane.core.options import SECTIONS, Recipe
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
-from torchlane.core.search.given import held_values
+from torchlane.core.search.given import given_params
+from torchlane.core.search.ground import Ground
+from torchlane.core.search.search import choose_options
 from torchlane.core.search.space import read_values, resolve_space
-from torchlane.core.search.tuning import Ground, choose_options
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
@@ -88,10 +89,10 @@ def one_after_another(ground: Ground) -> None:
     from torchlane.core.search.sampling import ask
 
     space = resolve_space(ground.options, ground.recipe, ground.data)
-    study = optuna.create_study(direction=ground.direction)
+    study = optuna.create_study(direction="maximize")
     parts = [rows_of(part, ground.clean_rows, ground.splits) for part in ("train", "valid")]
     for trial in ask(
-        study, space, ground.options, held_values(ground.recipe, space, ground.data), [], ground.options.trials
+        study, space, ground.options, given_params(ground.recipe, space, ground.data), [], ground.options.trials
     ):
         recipe = ground.recipe.changed(read_values(trial.params, space))
         encoder = fit_encoder(parts[0], ground.data, recipe.encoding)

@@ -27,7 +27,7 @@ def read(tmp_path: Path):
             str(tmp_path), env="other", base_env="base", runtime_params=runtime, merge_strategy={"parameters": "soft"}
         )
         parameters = loader["parameters"]
-        for reason in loader.unfinished_use_cases().values():
+        for reason in loader.broken_use_cases().values():
             raise ValueError(reason)
         return loader, parameters
 
@@ -86,12 +86,12 @@ def test_output_root_may_be_set_for_a_run(read):
     [
         (
             "  trainnig: {epochs: 3}",
-            r"'trainnig' in .*base/parameters/prices.yml.* is no section of prices; did you mean 'training'",
+            r"'trainnig' in .*base/parameters/prices.yml.* is not a section of prices; did you mean 'training'",
         ),
-        ("  training: {epoch: 3}", r"'epoch' in .* is no option of prices.training; did you mean 'epochs'"),
+        ("  training: {epoch: 3}", r"'epoch' in .* is not an option of prices.training; did you mean 'epochs'"),
         (
             "  training: {optimizer: {nam: SGD}}",
-            r"'nam' in .* is no option of prices.training.optimizer; did you mean 'name'.* there are name, arguments",
+            r"'nam' in .* is not an option of prices.training.optimizer; did you mean 'name'.* choose from name, arguments",
         ),
         (
             "  training: {learning_rate: -1}",
@@ -112,11 +112,20 @@ def test_output_root_may_be_set_for_a_run(read):
             "  tuning: {space: {model.width: {low: 9, high: 3}}}",
             r"prices.tuning.space: model.width: low 9 must be below high 3.*; set it in .*prices.yml",
         ),
-        ("  encoding: [1]", r"'prices.encoding' in .*prices.yml must hold options by name, not \[1\]; there are cat"),
-        ("  diagnosis: false", r"'prices.diagnosis' in .* not False; to switch it off set diagnosis: {enabled: false}"),
-        ("  tuning: 0", r"'prices.tuning' in .* not 0; to switch it off set tuning: {trials: 0}; there are trials"),
+        (
+            "  encoding: [1]",
+            r"'prices.encoding' in .*prices.yml must hold options by name, not \[1\]; its options are cat",
+        ),
+        (
+            "  diagnosis: false",
+            r"'prices.diagnosis' in .* not False; to switch it off, set diagnosis: {enabled: false}",
+        ),
+        (
+            "  tuning: 0",
+            r"'prices.tuning' in .* not 0; to switch it off, set tuning: {trials: 0}; its options are trials",
+        ),
         ("  evaluation: {coverage: 90}", r"prices.evaluation.coverage: .* not 90; did you mean 0.9\?; set it in"),
-        ("  model: {activation: GLU}", r"prices.model.activation: activation 'GLU' needs arguments or mixes numbers"),
+        ("  model: {activation: GLU}", r"prices.model.activation: activation 'GLU' needs arguments or mixes elements"),
     ],
 )
 def test_fault_in_yaml_is_said_with_rule_value_and_place(read, line, message):
@@ -166,12 +175,12 @@ def test_block_within_a_section_is_refused_where_it_is_none(section, name, value
 @pytest.mark.parametrize(
     ("runtime", "message"),
     [
-        ({"price": {"training": {"epochs": 3}}}, "'price' in --params is no use case; did you mean 'prices'"),
-        ({"prices": {"traning": {"epochs": 3}}}, "'traning' in --params is no section"),
+        ({"price": {"training": {"epochs": 3}}}, "'price' in --params is not a use case; did you mean 'prices'"),
+        ({"prices": {"traning": {"epochs": 3}}}, "'traning' in --params is not a section"),
         ({"prices": {"training": {"epochs": 0}}}, "prices.training.epochs: .*, not 0; set it in --params"),
         (
             {"prices": {"data": {"target": "size"}}},
-            "prices.data: no feature is declared beside the target 'size'; set it in",
+            "prices.data: no column is declared besides the target 'size'; set it in",
         ),
     ],
 )
@@ -184,10 +193,13 @@ def test_fault_in_params_is_said_with_its_place(read, runtime, message):
     ("data", "message"),
     [
         ("{target: price, columns: {size: {kind: number}}}", "prices.data.task: field required"),
-        ("{task: regression, target: y, columns: {a: {kind: number, levels: [1]}}}", "levels are for a category"),
+        (
+            "{task: regression, target: y, columns: {a: {kind: number, levels: [1]}}}",
+            "a number has minimum and maximum, but no levels",
+        ),
         (
             "{task: regression, target: y, columns: {a: {kind: category, minimum: 1}}}",
-            "minimum and maximum are for a number",
+            "a category has levels, but no minimum or maximum",
         ),
         (
             "{task: regression, target: y, columns: {a: {kind: number, minimum: 2, maximum: 1}}}",
@@ -235,7 +247,7 @@ def test_columns_that_the_split_goes_by_are_features_where_they_are_named(read):
 
 def test_use_case_without_another_feature_is_refused(read):
     with pytest.raises(
-        ValueError, match="prices.data: no feature is declared beside the target and owner, part, which"
+        ValueError, match="prices.data: no column is declared besides the target and owner, part, which"
     ):
         read(GROUPED.replace("size: {kind: number}, ", ""))
 

@@ -94,7 +94,10 @@ def test_other_runners_write_the_same_model(run_kedro, tmp_path, runner):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ("salaries.training.epohs=3", "'epohs' in --params is no option of salaries.training; did you mean 'epochs'?"),
+        (
+            "salaries.training.epohs=3",
+            "'epohs' in --params is not an option of salaries.training; did you mean 'epochs'?",
+        ),
         ("salaries.training.device=cuda:99", "training.device 'cuda:99' is not on this machine"),
         ("salaries.training.optimizer.name=LBFGS", "optimizer LBFGS does not fit: it needs a closure"),
         ("raw_root=nowhere", "nowhere/salaries.csv does not exist; put a CSV file with a header there"),

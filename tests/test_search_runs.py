@@ -91,7 +91,7 @@ def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_
     (tmp_path / FOUND[1]).unlink()
     done = run_kedro(params="salaries.tuning.space.model.width.low=8,salaries.tuning.space.model.width.high=9")
     assert done.returncode == 0, done.stderr
-    assert "what the search chose is left out, since tuning.space has changed since; search again" in done.stderr
+    assert "what the search chose is not applied, since tuning.space has changed since; search again" in done.stderr
     assert "leaderboard.csv is gone" in done.stderr
     assert (tmp_path / FOUND[0]).read_bytes() == found[0]
     assert model.read_bytes() != bits
@@ -99,7 +99,7 @@ def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_
     # Another split drops it, and the same search finds its trials done.
     done = run_kedro(params="salaries.split.seed=5")
     assert done.returncode == 0, done.stderr
-    assert "what was chosen is dropped, since rows or splits have changed since; search again" in done.stderr
+    assert "the last choice is dropped, since rows or splits have changed since; search again" in done.stderr
     assert read_json(tmp_path / FOUND[0]) == {"trials": 0, "values": {}}
     assert pd.read_csv(tmp_path / FOUND[1]).empty
     done = run_kedro("--tags=prepare,tune", params=search)
@@ -208,7 +208,7 @@ def test_killed_search_goes_on_and_ends_with_the_same_result(tmp_path):
     [
         (
             "salaries.tuning.space.training.learning_rte.low=0.1",
-            "salaries.tuning.space: 'training.learning_rte' is no option that a search changes; did you mean 'training.learning_rate'?",
+            "salaries.tuning.space: 'training.learning_rte' is not an option that a search can change; did you mean 'training.learning_rate'?",
         ),
         (
             "salaries.tuning.space.model.dropout.low=0.5,salaries.tuning.space.model.dropout.high=0.1",

@@ -1,4 +1,4 @@
-"""Configuration: which use cases there are, and what they may set."""
+"""Configuration: the use cases of the project, and a check of what they set."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
+from torchlane.core.options.base import broken_rule
 from torchlane.core.options.searchable import SEARCHED, is_option
 from torchlane.parameter_files import ParameterFilesLoader
 
@@ -15,16 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 class UseCaseConfigLoader(ParameterFilesLoader):
-    """Kedro's loader, strict about parameters: one block a use case, no unknown section or option.
+    """Kedro's loader with strict parameters: one block for each use case, and no unknown section or option.
 
-    A use case is a file `parameters/<use_case>.yml` in base or in the run's environment. Sections
-    that it leaves out are there with their defaults. What is wrong with it keeps its own pipelines from
-    running and no others, see `unfinished`. The loader made last is kept in `latest`, for the pipeline
-    registry, which Kedro does not hand one.
+    A use case is a file `parameters/<use_case>.yml` in base or in the run's environment. Sections that it leaves
+    out have their defaults. A fault in the file stops only the pipelines of its own use case; see `broken`. The
+    most recent loader is kept in `latest` for the pipeline registry, since Kedro does not pass one to it.
 
     Raises:
-        ValueError: on reading the parameters, where `--params` or a file beside `parameters/` has something
-            that is not known or not allowed.
+        ValueError: on reading the parameters, if `--params`, or a file outside `parameters/`, holds anything
+            unknown or not allowed.
     """
 
     latest: ClassVar["UseCaseConfigLoader | None"] = None
@@ -39,18 +39,18 @@ class UseCaseConfigLoader(ParameterFilesLoader):
             self["parameters"] = self._checked(super().__getitem__(key))
         return super().__getitem__(key)
 
-    def unfinished_use_cases(self) -> dict[str, str]:
-        """Say what is wrong with the use cases that cannot run, a line each."""
+    def broken_use_cases(self) -> dict[str, str]:
+        """Return what is wrong with each use case that cannot run, in one line."""
         self["parameters"]
-        return {use_case: self.unfinished[use_case] for use_case in self.use_cases() if use_case in self.unfinished}
+        return {use_case: self.broken[use_case] for use_case in self.use_cases() if use_case in self.broken}
 
     def warn(self) -> None:
-        """Tell of the use cases that cannot run, once."""
+        """Log the use cases that cannot run, once."""
         if not self._warned:
             self._warned = True
-            unfinished = self.unfinished_use_cases()
-            for reason in dict.fromkeys(unfinished.values()):
-                names = " and ".join(name for name in unfinished if unfinished[name] == reason)
+            broken = self.broken_use_cases()
+            for reason in dict.fromkeys(broken.values()):
+                names = " and ".join(name for name in broken if broken[name] == reason)
                 logger.warning("%s cannot run, the others can: %s", names, reason)
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,9 +60,9 @@ class UseCaseConfigLoader(ParameterFilesLoader):
             if name in settings:
                 checked[name] = block
             elif name not in self.use_cases():
-                if name not in self.unfinished:
-                    raise ValueError(_unknown("use case", name, self.use_cases(), self._place(name)))
-            elif name not in self.unfinished or name in self.runtime_params:
+                if name not in self.broken:
+                    raise ValueError(_unknown("a use case", name, self.use_cases(), self._where(name)))
+            elif name not in self.broken or name in self.runtime_params:
                 try:
                     checked[name] = self._checked_block(name, block)
                 except ValueError as error:
@@ -70,18 +70,18 @@ class UseCaseConfigLoader(ParameterFilesLoader):
                         raise
                     self._refuse(name, str(error))
         for name in set(self.use_cases()) - set(parameters):
-            self._refuse(name, f"{self._place(name)} holds no block '{name}'; write one, or remove the file")
-        return {name: block for name, block in checked.items() if name not in self.unfinished}
+            self._refuse(name, f"{self._where(name)} has no block '{name}'; write one, or remove the file")
+        return {name: block for name, block in checked.items() if name not in self.broken}
 
     def _checked_block(self, use_case: str, block: Any) -> dict[str, Any]:
         if not isinstance(block, Mapping):
-            raise ValueError(f"'{use_case}' in {self._place(use_case)} must hold sections: {', '.join(SECTIONS)}")
+            raise ValueError(f"'{use_case}' in {self._where(use_case)} must hold sections: {', '.join(SECTIONS)}")
         for section, options in block.items():
             if section not in SECTIONS:
-                place = self._place(use_case, section)
-                raise ValueError(_unknown(f"section of {use_case}", section, SECTIONS, place))
+                place = self._where(use_case, section)
+                raise ValueError(_unknown(f"a section of {use_case}", section, SECTIONS, place))
             if options is not None and not isinstance(options, Mapping):
-                raise ValueError(_no_section(use_case, section, options, self._place(use_case, section)))
+                raise ValueError(_no_section(use_case, section, options, self._where(use_case, section)))
         sections = {section: {} if block.get(section) is None else block[section] for section in SECTIONS}
         sections["tuning"] = self._with_fixed(sections["tuning"], use_case)
         sections["data"] = self._with_features(sections["data"], sections["split"], use_case)
@@ -97,66 +97,67 @@ class UseCaseConfigLoader(ParameterFilesLoader):
         return sections
 
     def _with_features(self, data: Mapping[str, Any], split: Any, use_case: str) -> Mapping[str, Any]:
-        """Name the features where the file does not: all columns but the target and those that the split goes by."""
+        """Set the features if the file does not: all columns except the target and those that the split uses."""
         columns = data.get("columns")
         if not isinstance(columns, Mapping) or data.get("features"):
             return data
         try:
             by = SplitOptions.model_validate(split).columns
         except ValidationError:
-            return data  # the section itself says what is wrong with it
+            return data  # the check of the split section will say what is wrong
         if not set(by) & set(columns):
             return data
         features = [name for name in columns if name not in (data.get("target"), *by)]
         if not features:
-            place = self._place(use_case, "data")
+            place = self._where(use_case, "data")
             raise ValueError(
-                f"{use_case}.data: no feature is declared beside the target and {', '.join(by)}, which the split goes "
-                f"by; declare more columns, or name them in data.features, in {place}"
+                f"{use_case}.data: no column is declared besides the target and {', '.join(by)}, which the split "
+                f"uses; declare more columns, or name these in data.features, in {place}"
             )
         return {**data, "features": features}
 
     def _with_fixed(self, tuning: Mapping[str, Any], use_case: str) -> Mapping[str, Any]:
-        """Keep the search from changing what was set for this run alone."""
+        """Exclude from the search what `--params` sets for this run."""
         given = self.runtime_params.get(use_case)
         known = tuning.get("fixed", ())
         if not isinstance(given, Mapping) or not isinstance(known, Sequence) or isinstance(known, str):
             return tuning
         leaves = [name for section in SEARCHED for name in _leaves(section, given.get(section, {}))]
-        fixed = [*dict.fromkeys(filter(None, map(_option_at, leaves)))]
+        fixed = [*dict.fromkeys(filter(None, map(_option_with, leaves)))]
         return {**tuning, "fixed": [*known, *fixed]} if fixed else tuning
 
     def _explain(self, error: ValidationError, use_case: str, section: str) -> str:
-        """Say the first fault of an options model in one line."""
+        """Describe the first fault of an options model in one line."""
         fault = error.errors()[0]
         keys = [use_case, section, *map(str, fault["loc"])]
-        place = self._place(*keys)
+        place = self._where(*keys)
         if fault["type"] == "extra_forbidden":
             known = _fields_at(SECTIONS[section], fault["loc"][:-1])
-            return _unknown(f"option of {'.'.join(keys[:-1])}", keys[-1], known, place)
-        rule = fault["msg"].removeprefix("Value error, ")
+            return _unknown(f"an option of {'.'.join(keys[:-1])}", keys[-1], known, place)
         value = "" if fault["type"] in ("value_error", "missing") else f", not {fault['input']!r}"
-        return f"{'.'.join(keys)}: {rule[0].lower()}{rule[1:]}{value}; set it in {place}"
+        return f"{'.'.join(keys)}: {broken_rule(fault['msg'])}{value}; set it in {place}"
 
 
 def _no_section(use_case: str, section: str, value: Any, place: str) -> str:
     off = {"diagnosis": "enabled: false", "tuning": "trials: 0", "evaluation": "folds: 0"}.get(section)
-    switch = f"; to switch it off set {section}: {{{off}}}" if off else ""
+    switch = f"; to switch it off, set {section}: {{{off}}}" if off else ""
     names = ", ".join(field.alias or name for name, field in SECTIONS[section].model_fields.items())
-    return f"'{use_case}.{section}' in {place} must hold options by name, not {value!r}{switch}; there are {names}"
+    return (
+        f"'{use_case}.{section}' in {place} must hold options by name, not {value!r}{switch}; its options are {names}"
+    )
 
 
-def _leaves(place: str, given: Any) -> list[str]:
+def _leaves(group: str, given: Any) -> list[str]:
     if not isinstance(given, Mapping):
-        return [place]
-    return [name for key, each in given.items() for name in _leaves(f"{place}.{key}", each)]
+        return [group]
+    return [name for key, each in given.items() for name in _leaves(f"{group}.{key}", each)]
 
 
-def _option_at(place: str) -> str:
-    """Name the option that holds what stands at a place; empty where a search cannot change it."""
-    while place and not is_option(place):
-        place = place.rpartition(".")[0]
-    return place
+def _option_with(name: str) -> str:
+    """Return the searchable option that a value belongs to, or an empty text if there is none."""
+    while name and not is_option(name):
+        name = name.rpartition(".")[0]
+    return name
 
 
 def _fields_at(model: Any, location: Iterable[int | str]) -> list[str]:
@@ -170,4 +171,4 @@ def _unknown(what: str, name: str, known: Iterable[str], place: str) -> str:
     choices = list(known)
     close = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"'{name}' in {place} is no {what}; {hint}there are {', '.join(choices)}"
+    return f"'{name}' in {place} is not {what}; {hint}choose from {', '.join(choices)}"

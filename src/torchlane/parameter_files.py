@@ -1,4 +1,4 @@
-"""Files of parameters, read one by one: a fault in one of them leaves the use cases of the others at work."""
+"""Parameter files, read one by one, so that a fault in one file does not stop the use cases of the others."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -14,21 +14,21 @@ SUFFIXES = (".yml", ".yaml", ".json")
 
 
 class ParameterFilesLoader(OmegaConfigLoader):
-    """Kedro's loader, but for parameters: each file, and then each block, is read by itself.
+    """Kedro's loader, except that each parameter file, and then each block, is read separately.
 
-    A file `parameters/<use_case>.yml` holds the block of its use case and no other. What is wrong with a file
-    is kept in `unfinished`, a line a use case. Of a use case that stands there no block is given.
+    A file `parameters/<use_case>.yml` may hold only the block of its use case. `broken` says in one line for
+    each use case what is wrong with its file. The blocks of broken use cases are left out of the parameters.
 
     Raises:
-        ValueError: on reading the parameters, where a file of parameters beside that folder cannot be read.
+        ValueError: on reading the parameters, if a parameter file outside that folder cannot be read.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        self.unfinished: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
         super().__init__(*args, **kwargs)
 
     def use_cases(self) -> list[str]:
-        """Name the use cases of base and the run's environment, in alphabetical order."""
+        """List the use cases of base and of the run's environment in alphabetical order."""
         return sorted({path.stem for path in self._parameter_files()})
 
     def _parameter_files(self) -> Iterable[Path]:
@@ -39,10 +39,10 @@ class ParameterFilesLoader(OmegaConfigLoader):
                     yield path
 
     def _refuse(self, use_case: str, reason: str) -> None:
-        self.unfinished.setdefault(use_case, reason)
+        self.broken.setdefault(use_case, reason)
 
     def _refuse_block(self, name: str, reason: str) -> None:
-        if name not in self.use_cases():  # a setting of all
+        if name not in self.use_cases():  # a setting that all use cases share
             raise ValueError(reason)
         self._refuse(name, reason)
 
@@ -51,7 +51,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
     ) -> dict[Path, DictConfig]:
         if key != "parameters":
             return super()._read_dir_configs(conf_path, patterns, key, processed_files, *args)
-        super()._read_dir_configs(conf_path, [], key, processed_files, *args)  # whether there is the folder
+        super()._read_dir_configs(conf_path, [], key, processed_files, *args)  # checks that the folder exists
         found = (Path(each) for pattern in patterns for each in self._fs.glob(f"{conf_path}/{pattern}"))
         files: dict[Path, DictConfig] = {}
         for path in sorted(set(found)):
@@ -76,11 +76,11 @@ class ParameterFilesLoader(OmegaConfigLoader):
         except UnicodeDecodeError as error:
             raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
         except MarkedYAMLError as error:
-            raise ValueError(f"{shown} is no YAML: {_fault_in_yaml(error)}; mend or remove it") from error
+            raise ValueError(f"{shown} is not valid YAML: {_fault_in_yaml(error)}; correct or remove it") from error
         except (YAMLError, OmegaConfBaseException, OSError, ValueError, TypeError) as error:
-            raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; mend or remove it") from error
+            raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; correct or remove it") from error
         if not isinstance(config, DictConfig):
-            raise ValueError(f"{shown} must hold options by name; it holds a list")
+            raise ValueError(f"{shown} must hold options by name, not a list")
         return config
 
     def _refuse_file(self, path: Path, reason: str) -> None:
@@ -96,20 +96,20 @@ class ParameterFilesLoader(OmegaConfigLoader):
             return
         for name in map(str, config):
             if name != path.stem and name not in self["globals"]:
-                reason = f"'{name}' in {shown_path(path)}: a file there holds the options of its own use case"
-                way_out = f"name the block {path.stem}, or move it to {path.with_stem(name).name}"
+                reason = f"'{name}' in {shown_path(path)}: the file may hold only the block of its own use case"
+                way_out = f"rename the block to {path.stem}, or move it to {path.with_stem(name).name}"
                 for use_case in (path.stem, name):
                     self._refuse(use_case, f"{reason}, {path.stem}; {way_out}")
 
     def _check_overlaps(self, files: Mapping[Path, DictConfig]) -> None:
-        """Refuse options that two files of an environment set."""
+        """Check that no two files of an environment set the same option."""
         owners: dict[str, Path] = {}
         for path, config in files.items():
             for option in self._get_all_keys(_as_text(OmegaConf.to_container(config, resolve=False))):
                 other = owners.setdefault(option, path)
                 if other != path:
                     places = f"{shown_path(other)} and {shown_path(path)}"
-                    self._refuse_block(option.split(".")[0], f"{option} is set in {places}; leave one of them out")
+                    self._refuse_block(option.split(".")[0], f"{option} is set in {places}; remove one of them")
 
     def _merge_and_resolve(self, key: str, config_per_file: Mapping[Path, DictConfig]) -> dict[str, Any]:
         if key != "parameters" or not config_per_file:
@@ -121,7 +121,9 @@ class ParameterFilesLoader(OmegaConfigLoader):
                 node = merged[name]
                 resolved[name] = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
             except OmegaConfBaseException as error:
-                reason = f"'{name}' in {self._place(name)} refers to what is not there: {in_one_line(error)}"
+                reason = (
+                    f"'{name}' in {self._where(name)} refers to something that does not exist: {in_one_line(error)}"
+                )
                 if name in self.runtime_params:
                     raise ValueError(reason) from error
                 self._refuse_block(name, reason)
@@ -132,17 +134,19 @@ class ParameterFilesLoader(OmegaConfigLoader):
             return super()._merge_configs(config, env_config, key, env_path)
         merged: dict[str, Any] = {}
         for name in dict.fromkeys((*config, *env_config)):
-            if name in self.unfinished:
+            if name in self.broken:
                 continue
             base, env = ({name: each[name]} if name in each else {} for each in (config, env_config))
             try:
                 merged |= super()._merge_configs(base, env, key, env_path)
             except (OmegaConfBaseException, TypeError) as error:
-                self._refuse_block(name, f"'{name}' in {self._place(name)} does not fit: {in_one_line(error)}")
+                self._refuse_block(
+                    name, f"'{name}' in {self._where(name)} cannot be merged across environments: {in_one_line(error)}"
+                )
         return merged
 
-    def _place(self, *keys: str) -> str:
-        """Say where a user set a parameter, or could."""
+    def _where(self, *keys: str) -> str:
+        """Say where the user has set a parameter, or can set it."""
         given: Any = self.runtime_params
         for key in keys:
             given = given.get(key) if isinstance(given, Mapping) else None
@@ -159,15 +163,15 @@ def _fault_in_yaml(error: MarkedYAMLError) -> str:
 
 
 def _as_text(content: Any) -> Any:
-    """Name what stands in a file by text: YAML has numbers as names too."""
+    """Turn all keys into text, since YAML allows numbers as keys."""
     return {str(key): _as_text(value) for key, value in content.items()} if isinstance(content, dict) else content
 
 
 def in_one_line(error: Exception) -> str:
-    """Give the first line of an error's text."""
+    """Return the first line of the text of an error."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def shown_path(path: Path) -> str:
-    """Write a path as a user would, from the working folder where it lies in it."""
+    """Write a path relative to the working folder if it lies inside it."""
     return str(path).removeprefix(f"{Path.cwd()}/")

@@ -37,31 +37,31 @@ class Pipelines(Mapping[str, Pipeline]):
         self._parts = {f"{use_case}{kind}": (use_case, kind) for use_case in use_cases for kind in KINDS}
 
     def __getitem__(self, name: str) -> Pipeline:
-        unfinished = self._unfinished()
+        broken = self._broken()
         if name == "__default__":
-            if unfinished:
+            if broken:
                 way_out = "; or run the others by name with --pipelines=…"
-                raise ValueError(f"not all use cases can run: {'; '.join(dict.fromkeys(unfinished.values()))}{way_out}")
+                raise ValueError(f"not all use cases can run: {'; '.join(dict.fromkeys(broken.values()))}{way_out}")
             return Pipeline([self[use_case] for use_case in self._use_cases])
         use_case, kind = self._parts[name]
-        if use_case in unfinished:
-            raise ValueError(f"{use_case} cannot run: {unfinished[use_case]}")
+        if use_case in broken:
+            raise ValueError(f"{use_case} cannot run: {broken[use_case]}")
         self._warn()
         composed: Pipeline = import_module(f"torchlane.pipelines.{KINDS[kind]}").create_pipeline(use_case)
         return composed
 
     def __iter__(self) -> Iterator[str]:
-        unfinished = self._unfinished()
+        broken = self._broken()
         self._warn()
-        names = [name for name, (use_case, _) in self._parts.items() if use_case not in unfinished]
-        return iter(names if unfinished else [*names, "__default__"])
+        names = [name for name, (use_case, _) in self._parts.items() if use_case not in broken]
+        return iter(names if broken else [*names, "__default__"])
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _unfinished(self) -> dict[str, str]:
-        """Say what is wrong now: a registry may live longer than the fault."""
-        return self._config_loader().unfinished_use_cases() if self._config_loader else {}
+    def _broken(self) -> dict[str, str]:
+        """Return what is wrong now; the fault may have been mended since the registry was made."""
+        return self._config_loader().broken_use_cases() if self._config_loader else {}
 
     def _warn(self) -> None:
         if self._config_loader:

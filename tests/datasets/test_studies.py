@@ -12,7 +12,7 @@ IDENTITY = {"data": "a", "space": "b", "options": "c"}
 
 def test_a_study_is_found_again(tmp_path):
     for _ in range(2):
-        study = SQLStudies("toy", tmp_path / "models/search.sqlite").open(None, IDENTITY, "maximize")
+        study = SQLStudies("toy", tmp_path / "models/search.sqlite").open(None, IDENTITY)
         study.tell(study.ask(), 1.0)
     assert len(study.trials) == 2
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
@@ -21,32 +21,32 @@ def test_a_study_is_found_again(tmp_path):
 def test_own_file_keeps_searches_on_other_data_apart(tmp_path, caplog):
     caplog.set_level("INFO")
     studies = SQLStudies("toy", tmp_path / "search.sqlite")
-    first = studies.open(None, IDENTITY, "maximize")
+    first = studies.open(None, IDENTITY)
     first.tell(first.ask(), 1.0)
-    assert studies.open(None, {**IDENTITY, "data": "other"}, "maximize").trials == []
-    assert "also holds one whose data differ; it is left as it is" in caplog.text
-    assert len(studies.open(None, IDENTITY, "maximize").trials) == 1
+    assert studies.open(None, {**IDENTITY, "data": "other"}).trials == []
+    assert "also holds a search whose data differ; it stays unchanged" in caplog.text
+    assert len(studies.open(None, IDENTITY).trials) == 1
 
 
 def test_storage_of_another_use_case_is_refused(tmp_path):
     url = f"sqlite:///{tmp_path}/shared.sqlite"
-    SQLStudies("zoo", tmp_path / "zoo/search.sqlite").open(url, IDENTITY, "maximize")
+    SQLStudies("zoo", tmp_path / "zoo/search.sqlite").open(url, IDENTITY)
     with pytest.raises(
         ValueError, match=r"shared.sqlite belongs to use case zoo, not toy; name another in tuning.storage"
     ):
-        SQLStudies("toy", tmp_path / "search.sqlite").open(url, IDENTITY, "maximize")
+        SQLStudies("toy", tmp_path / "search.sqlite").open(url, IDENTITY)
     (tmp_path / "shared.sqlite").rename(tmp_path / "search.sqlite")  # as own file too
     with pytest.raises(ValueError, match="belongs to use case zoo"):
-        SQLStudies("toy", tmp_path / "search.sqlite").open(None, IDENTITY, "maximize")
+        SQLStudies("toy", tmp_path / "search.sqlite").open(None, IDENTITY)
 
 
 @pytest.mark.parametrize("differing", ["data", "space", "options"])
 def test_storage_of_another_search_is_refused_and_says_what_differs(tmp_path, differing):
     url = f"sqlite:///{tmp_path}/shared.sqlite"
     studies = SQLStudies("toy", tmp_path / "search.sqlite")
-    studies.open(url, IDENTITY, "maximize")
+    studies.open(url, IDENTITY)
     with pytest.raises(ValueError, match=f"belongs to another search of toy, whose {differing} differ; name another"):
-        studies.open(url, {**IDENTITY, differing: "other"}, "maximize")
+        studies.open(url, {**IDENTITY, differing: "other"})
     assert len(optuna.get_all_study_names(url)) == 1
 
 
@@ -60,7 +60,7 @@ def test_storage_of_another_search_is_refused_and_says_what_differs(tmp_path, di
 )
 def test_storage_that_cannot_be_opened_says_so_in_one_line_without_the_password(tmp_path, url, message):
     with pytest.raises(ValueError) as caught:
-        SQLStudies("toy", tmp_path / "search.sqlite").open(url, IDENTITY, "maximize")
+        SQLStudies("toy", tmp_path / "search.sqlite").open(url, IDENTITY)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -70,14 +70,14 @@ def test_storage_that_cannot_be_opened_says_so_in_one_line_without_the_password(
 def test_file_that_is_no_database_says_so(tmp_path):
     (tmp_path / "search.sqlite").write_text("no database, but long enough to look like something else altogether")
     with pytest.raises(ValueError, match="cannot be opened: file is not a database"):
-        SQLStudies("toy", tmp_path / "search.sqlite").open(None, IDENTITY, "maximize")
+        SQLStudies("toy", tmp_path / "search.sqlite").open(None, IDENTITY)
 
 
 def test_dataset_gives_the_store_and_takes_its_address_from_credentials(tmp_path):
     dataset = StudiesDataset(use_case="toy", filepath=str(tmp_path / "search.sqlite"))
     assert dataset.exists()
     assert not (tmp_path / "search.sqlite").exists()
-    with pytest.raises(DatasetError, match="written by the search itself"):
+    with pytest.raises(DatasetError, match="the search writes trials itself"):
         dataset.save(object())
     shared = StudiesDataset(
         use_case="toy",
@@ -85,7 +85,7 @@ def test_dataset_gives_the_store_and_takes_its_address_from_credentials(tmp_path
         credentials={"url": f"sqlite:///{tmp_path}/shared.sqlite"},
     )
     store = shared.load()
-    store.open(None, IDENTITY, "maximize")
+    store.open(None, IDENTITY)
     assert (tmp_path / "shared.sqlite").exists()
     assert not (tmp_path / "search.sqlite").exists()
     assert store.worker
@@ -119,7 +119,10 @@ def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
     assert leaderboard.to_csv(index=False) == text
     paths["leaderboard"].unlink()
     assert dataset.load().found()[1].empty
-    assert "leaderboard.txt is gone; the same search, made again, finds its trials done and writes it" in caplog.text
+    assert (
+        "leaderboard.txt is missing; run the same search again to write it, without training its trials again"
+        in caplog.text
+    )
     paths["chosen_options"].write_text('{"trials": 2')
     with pytest.raises(ValueError, match=r"chosen_options.txt cannot be read: .*; delete it, or search again"):
         dataset.load().found()

@@ -21,8 +21,8 @@ class NoStudies:
 
     worker = ""
 
-    def open(self, storage: str | None, identity: dict[str, str], direction: str) -> optuna.Study:
-        return optuna.create_study(direction=direction)
+    def open(self, storage: str | None, identity: dict[str, str]) -> optuna.Study:
+        return optuna.create_study(direction="maximize")
 
     def found(self) -> None:
         return None

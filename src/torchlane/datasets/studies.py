@@ -1,6 +1,5 @@
-"""Searches for options, in any SQL database that Optuna speaks to; nothing in it is ever unpickled."""
+"""Searches for options, kept in any SQL database that Optuna supports. Nothing in it is ever unpickled."""
 
-import hashlib
 import io
 import json
 import logging
@@ -17,7 +16,9 @@ from kedro.io import AbstractDataset, DatasetError
 from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.search.chosen import read_chosen
-from torchlane.core.search.tuning import Direction, Found, no_trials
+from torchlane.core.search.fingerprints import fingerprint
+from torchlane.core.search.leaderboard import empty_leaderboard
+from torchlane.core.search.store import Found
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -26,17 +27,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 60  # how long one run waits while another writes
-ABOUT = "about"  # the name under which a study says what it belongs to
+ABOUT = "about"  # the user attribute of a study that holds its use case and identity
 
 
 class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
-    """A database; loading it gives a store that the search writes to.
+    """A database of searches. Loading it gives a store that the search itself writes to.
 
     Args:
-        use_case: whose searches.
-        filepath: an SQLite file, made when the first trial is asked for.
-        found: where the catalog puts what a search found: `chosen_options`, `leaderboard` and `importances`.
-        credentials: its `url`, of SQLAlchemy, takes the place of the file, and stands in no catalog.
+        use_case: the use case whose searches it keeps.
+        filepath: an SQLite file, which is made when the first trial is asked for.
+        found: the files of the catalog with what a search found: `chosen_options`, `leaderboard`, `importances`.
+        credentials: their `url`, for SQLAlchemy, replaces the file, and does not appear in the catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
 
@@ -59,7 +60,7 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
         return SQLStudies(self._use_case, self._path, self._url, self._found)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError("trials are written by the search itself, through the store that load() gives")
+        raise DatasetError("the search writes trials itself, through the store that load() gives")
 
     def _exists(self) -> bool:
         return True
@@ -71,8 +72,8 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
 class SQLStudies:
     """The searches of one use case.
 
-    A file of its own keeps them side by side, each under what it belongs to. A storage named by the user
-    holds one, which machines may share.
+    Its own file keeps several searches side by side, each under its identity. A storage that the user names
+    holds a single search, which machines may share.
     """
 
     def __init__(
@@ -84,8 +85,8 @@ class SQLStudies:
         self._found = found
         self.worker = ""
 
-    def open(self, storage: str | None, identity: Mapping[str, str], direction: Direction) -> "Study":
-        """Open the search that `identity` describes, or begin it.
+    def open(self, storage: str | None, identity: Mapping[str, str]) -> "Study":
+        """Open the search with this identity, or begin it.
 
         Raises:
             ValueError: the storage cannot be opened, or belongs to another use case or another search.
@@ -101,11 +102,11 @@ class SQLStudies:
         about = {"use_case": self._use_case, **identity}
         try:
             self._check(opened, shown, about, alone=url is not None)
-            name = f"{self._use_case} {hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]}"
+            name = f"{self._use_case} {fingerprint(about)[:16]}"
             study = optuna.create_study(
                 storage=opened,
                 study_name=name,
-                direction=direction,
+                direction="maximize",
                 load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(),
                 pruner=optuna.pruners.NopPruner(),
@@ -117,7 +118,7 @@ class SQLStudies:
         return study
 
     def found(self) -> Found | None:
-        """Give what the last search found, as its files have it; None where it chose nothing.
+        """Read what the last search found from its files; None if it chose nothing.
 
         Raises:
             ValueError: a file cannot be read.
@@ -130,11 +131,12 @@ class SQLStudies:
         for each in (board, importances):
             if not each.exists():
                 logger.warning(
-                    "search: %s is gone; the same search, made again, finds its trials done and writes it", each
+                    "search: %s is missing; run the same search again to write it, without training its trials again",
+                    each,
                 )
         return (
             chosen,
-            _read(board, _read_table) if board.exists() else no_trials(),
+            _read(board, _read_table) if board.exists() else empty_leaderboard(),
             _read(importances, json.loads) if importances.exists() else {},
         )
 
@@ -154,9 +156,9 @@ class SQLStudies:
             if alone:
                 raise ValueError(
                     f"the storage {shown} belongs to another search of {about['use_case']}, whose {differing} "
-                    f"differ; name another in tuning.storage, or take {differing} back"
+                    f"differ; name another in tuning.storage, or undo the change of {differing}"
                 )
-            logger.info("search: %s also holds one whose %s differ; it is left as it is", shown, differing)
+            logger.info("search: %s also holds a search whose %s differ; it stays unchanged", shown, differing)
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Any:
@@ -167,15 +169,15 @@ def _read(path: Path, parse: Callable[[str], Any]) -> Any:
 
 
 def _read_table(text: str) -> pd.DataFrame:
-    """Read a table as text, so that it is written again to the same bytes."""
+    """Read a table as text, so that writing it again gives the same bytes."""
     return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
 
 
 def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
-    """Open a database for Optuna, or the `own` file: its address without the password, and the storage."""
+    """Open a database, or the `own` file, for Optuna. Return its URL without the password, and the storage."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search has log lines of its own
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search writes its own log lines
     try:
         parsed = sql.make_url(url)
         shown = parsed.render_as_string(hide_password=True)
@@ -194,7 +196,7 @@ def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open a file that outlives the process however that ends, without waiting for the disk at each trial."""
+    """Open a file that survives a crash of the process, but does not wait for the disk at each trial."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = OFF")
     return connection

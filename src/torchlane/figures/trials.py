@@ -4,16 +4,17 @@ import pandas as pd
 from plotly.graph_objects import Bar, Figure, Scatter
 from plotly.subplots import make_subplots
 
-from torchlane.core.search.importances import REASON, Importances
+from torchlane.core.search.option_importances import REASON, OptionImportances
 from torchlane.figures.style import COLOURS, finish
 
 STATES = {"complete": COLOURS["valid"], "pruned": COLOURS["guide"]}
 
 
-def plot_search(leaderboard: pd.DataFrame, importances: Importances, source: str) -> Figure:
+def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, source: str) -> Figure:
     """Draw the value of each trial, and beside it how much each option mattered, or why that cannot be told.
 
-    `leaderboard` is a line a trial, as `torchlane.core.search.tuning` makes it; without lines nothing was searched.
+    `leaderboard` has a line a trial, as `torchlane.core.search.leaderboard` makes it; it is empty if nothing was
+    searched.
     """
     if leaderboard.empty:
         figure = Figure().add_annotation(text="no search: tuning.trials is 0", showarrow=False)

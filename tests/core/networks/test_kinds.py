@@ -44,7 +44,7 @@ def test_activations_of_torch_are_known_by_name(name):
 
 @pytest.mark.parametrize("name", ["Linear", "relu", "os.system", ""])
 def test_what_is_no_activation_is_refused(name):
-    with pytest.raises(ValueError, match=f"activation '{name}' is not one of torch.nn; there are ReLU, "):
+    with pytest.raises(ValueError, match=f"activation '{name}' is not one of torch.nn; choose from ReLU, "):
         ModelOptions(activation=name)
 
 

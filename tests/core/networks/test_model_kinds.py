@@ -116,8 +116,11 @@ def test_what_a_kind_does_not_take_is_refused(shape, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "GRU"}, "cell is no option of kind mlp, which has widths, activation, dropout, batch_norm and init"),
-        ({"kind": "cnn", "class": "a.B"}, "class is no option of kind cnn"),
+        (
+            {"cell": "GRU"},
+            "cell is not an option of kind mlp, which has widths, activation, dropout, batch_norm and init",
+        ),
+        ({"kind": "cnn", "class": "a.B"}, "class is not an option of kind cnn"),
         ({"kind": "torchvision"}, "kind torchvision needs name"),
         ({"kind": "class"}, "kind class needs class"),
         ({"class": "Net"}, "class"),

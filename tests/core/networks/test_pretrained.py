@@ -324,10 +324,10 @@ def test_weights_of_another_model_are_refused_by_the_names_that_differ(tmp_path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "cnn", "weights": "DEFAULT"}, "weights is no option of kind cnn"),
+        ({"kind": "cnn", "weights": "DEFAULT"}, "weights is not an option of kind cnn"),
         (
             {"kind": "torchvision", "name": "resnet18", "weights_folder": "x"},
-            "weights_folder is where weights are; set",
+            "weights_folder is used only with weights; set",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_task_follows_the_target(values, task):
         (HOUSES, "prise", "target 'prise' is not a column of the table; its columns are number, size"),
         (HOUSES, "country", "target 'country' has 1 different values; there is nothing to predict"),
         (HOUSES, "owner", "target 'owner' has 30 labels in 30 rows; too few rows a label to learn"),
-        (HOUSES[["country", "price"]], "price", "no feature is declared beside the target 'price'"),
+        (HOUSES[["country", "price"]], "price", "no column is declared besides the target 'price'"),
         (HOUSES[:0], "price", "the table has 0 rows; a draft needs some to look at"),
     ],
 )

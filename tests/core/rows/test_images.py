@@ -123,10 +123,13 @@ def test_digest_follows_the_pixels(raw_images):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"image": {"kind": "image"}}, "an image needs it"),
-        ({"image": {"kind": "number", "size": [1, 8, 8]}}, "is for an image"),
+        ({"image": {"kind": "image"}}, "an image needs size: "),
+        ({"image": {"kind": "number", "size": [1, 8, 8]}}, "an image needs size: .*, and other kinds have no size"),
         ({"image": {"kind": "image", "size": [8, 8]}}, "size"),
-        ({"image": {"kind": "image", "size": [1, 8, 8]}, "age": {"kind": "number"}}, "a model's only feature"),
+        (
+            {"image": {"kind": "image", "size": [1, 8, 8]}, "age": {"kind": "number"}},
+            "an image must be the only feature",
+        ),
     ],
 )
 def test_columns_that_hold_no_image_that_can_be_used_are_refused(columns, message):

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, Recipe, TrainingOptions, TuningOptions
 from torchlane.core.options.searchable import known_options
-from torchlane.core.search.given import held_values
+from torchlane.core.search.given import given_params
 from torchlane.core.search.space import distributions_of, grid_size, grid_values, read_values, resolve_space
 
 
@@ -31,13 +31,13 @@ def test_names_may_be_dotted_or_nested():
     [
         (
             {"training.learning_rte": {"low": 1, "high": 2}},
-            "'training.learning_rte' is no option that a search changes; did you mean 'training.learning_rate'?",
+            "'training.learning_rte' is not an option that a search can change; did you mean 'training.learning_rate'?",
         ),
         (
             {"model": {"widhts": {"choices": [[8]]}}},
-            "'model.widhts' is no option that a search changes; did you mean 'model.widths'?",
+            "'model.widhts' is not an option that a search can change; did you mean 'model.widths'?",
         ),
-        ({"training.members": {"low": 1, "high": 3}}, "'training.members' is no option that a search changes"),
+        ({"training.members": {"low": 1, "high": 3}}, "'training.members' is not an option that a search can change"),
         (
             {"training.learning_rate": {"low": 0.1, "high": 0.01}},
             "training.learning_rate: low 0.1 must be below high 0.01",
@@ -48,11 +48,11 @@ def test_names_may_be_dotted_or_nested():
         ),
         (
             {"training.learning_rate": {"low": 0, "high": 0.1, "log": True}},
-            "training.learning_rate: a log range starts above 0, not at 0",
+            "training.learning_rate: a log range must start above 0, not at 0",
         ),
         (
             {"training.learning_rate": {"low": 0.1, "high": 1, "log": True, "step": 0.1}},
-            "training.learning_rate: a log range has no step",
+            "training.learning_rate: a log range takes no step",
         ),
         ({"training.learning_rate": {"low": 0.1}}, "training.learning_rate: high field required"),
         (
@@ -95,9 +95,9 @@ def test_every_known_option_exists():
         (
             {"model.depth": {"low": 1, "high": 3}},
             {"model": {"widths": [8, 4]}},
-            "model.depth needs model.width beside it",
+            "model.depth needs model.width too",
         ),
-        ({"model.heads": {"low": 1, "high": 3}}, {}, "heads is no option of kind mlp"),
+        ({"model.heads": {"low": 1, "high": 3}}, {}, "heads is not an option of kind mlp"),
         (
             {"model.width": {"low": 8, "high": 9}},
             {"model": {"kind": "cnn"}},
@@ -147,7 +147,7 @@ def test_what_optuna_draws_comes_back_as_the_options_take_it(toy_data):
         "training.batch_size": IntDistribution(16, 64, log=True),
     }
     given = recipe(model={"activation": None, "dropout": 0.25})
-    drawn = held_values(given, space, toy_data)
+    drawn = given_params(given, space, toy_data)
     assert drawn == {
         "model.widths": "[64, 64]",
         "model.activation": "null",
@@ -223,7 +223,7 @@ def test_what_is_fixed_is_not_searched(toy_data):
     assert set(left) == {"training.learning_rate", "model.dropout", "encoding.numbers"}
     with pytest.raises(ValueError, match="the search has nothing to change"):
         resolve_space(tuning({"model.dropout": {"low": 0, "high": 1e-3}}, fixed=("model.dropout",)), recipe(), toy_data)
-    with pytest.raises(ValidationError, match="'model.dropuot' is no option"):
+    with pytest.raises(ValidationError, match="'model.dropuot' is not an option"):
         tuning({}, fixed=("model.dropuot",))
 
 
@@ -236,5 +236,5 @@ def test_arguments_and_columns_may_have_dots_in_their_names():
 
 @pytest.mark.parametrize("url", ["redis://localhost", "search.sqlite", "journal.log"])
 def test_storages_that_hold_pickles_are_refused(url):
-    with pytest.raises(ValidationError, match="is no URL of an SQL database"):
+    with pytest.raises(ValidationError, match="is not the URL of an SQL database"):
         tuning({}, storage=url)

@@ -81,9 +81,9 @@ def test_a_cycle_spans_the_run_with_the_training_rate_as_its_peak():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "Adamm"}, "optimizer 'Adamm' is not one of torch: ASGD, "),
+        ({"name": "Adamm"}, "optimizer 'Adamm' does not exist in torch; choose one of ASGD, "),
         ({"arguments": {"momentum": 0.9}}, "optimizer AdamW: .*'momentum'; its arguments are betas, eps, weight_decay"),
-        ({"arguments": {"lr": 0.1}}, "lr is training.learning_rate"),
+        ({"arguments": {"lr": 0.1}}, "lr is set by learning_rate"),
     ],
 )
 def test_wrong_optimizer_arguments_are_refused(arguments, message):

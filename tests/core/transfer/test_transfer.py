@@ -368,9 +368,9 @@ def test_fewer_rows_than_classes_and_one_class_alone_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"freeze": {"all_but": "head", "first": 1}}, "all_but says what is not frozen"),
-        ({"freeze": "re:("}, "'re:\\(' is no regular expression"),
-        ({"learning_rates": {"re:[": 0.1}}, "is no regular expression"),
+        ({"freeze": {"all_but": "head", "first": 1}}, "all_but names the layers that are not frozen"),
+        ({"freeze": "re:("}, "'re:\\(' is not a regular expression"),
+        ({"learning_rates": {"re:[": 0.1}}, "is not a regular expression"),
         ({"valid_fraction": 0.5, "test_fraction": 0.5}, "together must stay below 1"),
     ],
 )

@@ -1,10 +1,10 @@
-"""What a use case may set: one frozen model a section, in the order of the flow.
+"""What a use case may set: one frozen model for each section, in the order in which a run uses them.
 
-Each model forbids unknown keys and holds the defaults, so YAML states only what differs.
-Nothing here imports torch until a name of a torch class has to be checked.
+Each model rejects unknown keys and holds the defaults, so YAML states only what differs from them.
+Nothing here imports torch until the name of a torch class has to be checked.
 """
 
-from torchlane.core.options.base import Level, Options, fault_of
+from torchlane.core.options.base import Level, Options, fault_in_options
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
 from torchlane.core.options.fine_tuning import FineTuningOptions, FreezeOptions
@@ -48,7 +48,7 @@ __all__ = [
     "TaskName",
     "TrainingOptions",
     "TuningOptions",
-    "fault_of",
+    "fault_in_options",
     "require_coverage",
 ]
 

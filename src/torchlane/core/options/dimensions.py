@@ -1,4 +1,4 @@
-"""The values that a search may give one option."""
+"""The dimensions of a search space: the values that one option may take."""
 
 from typing import Annotated, Any, Self
 
@@ -8,7 +8,10 @@ from torchlane.core.options.base import Options
 
 
 class RangeOptions(Options):
-    """Numbers from `low` to `high`; `log` spreads their logarithm evenly, and a `step` leaves one each step."""
+    """Numbers from `low` to `high`, both included.
+
+    With `log` they are drawn on a logarithmic scale. With `step` only `low`, `low + step`, … are tried.
+    """
 
     low: float
     high: float
@@ -20,24 +23,24 @@ class RangeOptions(Options):
         if self.low >= self.high:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}; for one value set the option itself")
         if self.log and self.low <= 0:
-            raise ValueError(f"a log range starts above 0, not at {self.low:g}; raise low, or leave log out")
+            raise ValueError(f"a log range must start above 0, not at {self.low:g}; raise low, or leave out log")
         if self.log and self.step is not None:
-            raise ValueError("a log range has no step; leave one of them out, or give choices")
+            raise ValueError("a log range takes no step; leave out one of them, or give choices")
         if self.step is not None and self.step > self.high - self.low:
             raise ValueError(f"step {self.step:g} is longer than the range from {self.low:g} to {self.high:g}")
         return self
 
 
 class ChoicesOptions(Options):
-    """Values to choose from, each as the option itself would take it."""
+    """Values to choose from, each written as the option itself takes it."""
 
     choices: tuple[Any, ...] = Field(min_length=1)
 
     @field_validator("choices")
     @classmethod
     def _choices_differ(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
-        for place, value in enumerate(choices):
-            if value in choices[:place]:
+        for position, value in enumerate(choices):
+            if value in choices[:position]:
                 raise ValueError(f"choices name {value!r} twice")
         return choices
 

@@ -12,11 +12,13 @@ PixelEncoding = Literal["unit", "z_score"]
 
 
 class EncodingOptions(Options):
-    """How columns become float32 features and the target becomes what the loss sees.
+    """How columns become float32 features, and how the target is scaled for the loss.
 
-    A level seen fewer than `min_level_count` times in train shares the code of unseen levels.
-    `columns` sets the encoding of single columns. Images stay uint8; the network's first step scales
-    their pixels to 0 … 1 (`unit`), or further to mean 0 and deviation 1 a channel (`z_score`).
+    `categories` encodes a category as an integer code (`codes`) or as one column for each level (`one_hot`).
+    A level that occurs fewer than `min_level_count` times in train shares the code of unseen levels.
+    `numbers` and `target` name the scale of numbers. `columns` overrides the encoding of single columns.
+    Images stay uint8. The first layer of the network scales their pixels to 0 … 1 (`unit`), or then also to
+    mean 0 and standard deviation 1 for each channel (`z_score`).
     """
 
     categories: CategoryEncoding = "one_hot"

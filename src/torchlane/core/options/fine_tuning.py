@@ -12,10 +12,11 @@ from torchlane.core.options.training import OptimizerOptions, SchedulerOptions
 class FreezeOptions(Options):
     """Which layers keep the parent's weights.
 
-    `layers` names them: a name as the log lists it, one of a module around it, or of a parameter; `*`, `?`
-    and `[…]` stand for what they do in file names, and after `re:` stands a regular expression for the whole
-    name. `first` takes so many layers from the input on; `all_but` takes all but those it names, where
-    `head` is the last layer, whatever its name. A batch norm goes with the layer before it.
+    `layers` names them. A name is that of a layer as the log lists it, of a module that contains it, or of a
+    parameter. `*`, `?` and `[…]` match as in file names, and `re:` starts a regular expression for the whole
+    name. `first` freezes the first layers, counted from the input. `all_but` freezes all layers except those
+    it names; there, `head` means the last layer, whatever its name. A batch norm is frozen together with the
+    layer before it.
     """
 
     layers: tuple[str, ...] = ()
@@ -34,7 +35,9 @@ class FreezeOptions(Options):
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> Self:
         if self.all_but and (self.layers or self.first):
-            raise ValueError("all_but says what is not frozen, so it goes without layers and first")
+            raise ValueError(
+                "all_but names the layers that are not frozen, which excludes layers and first; leave out either"
+            )
         return self
 
 
@@ -45,7 +48,9 @@ def _check_pattern(pattern: str) -> None:
         try:
             re.compile(pattern.removeprefix("re:"))
         except re.error as error:
-            raise ValueError(f"'{pattern}' is no regular expression: {error}") from error
+            raise ValueError(
+                f"'{pattern}' is not a regular expression: {error}; correct it, or leave out re: for a name"
+            ) from error
 
 
 def _named_layers(value: object) -> object:
@@ -53,23 +58,24 @@ def _named_layers(value: object) -> object:
 
 
 class FineTuningOptions(Options):
-    """How a trained model is adapted to new rows; what is not here is as in `training`.
+    """How a trained model is adapted to new rows. Options that are not here are taken from `training`.
 
-    `parent` is a model file, also of another use case; null takes the use case's own. The new rows have a
-    valid part to stop on and a test part of their own, cut as `split` says but for the fractions and the
-    seed; `source` and `digest` say what they are, as in `data`.
+    `parent` is a model file, which may belong to another use case; null means the model of this use case. The
+    new rows get their own valid part, for early stopping, and their own test part. They are split as `split`
+    says, except for the fractions and the seed. `source` and `digest` describe the new rows, as in `data`.
 
-    The layer before the head trains at `layer_decay` times the head's rate, the one before at its square, and
-    so on (Howard & Ruder 2018); `learning_rates` sets rates of its own for layers by name or pattern. With
-    `thaw_epochs` the head alone trains at first, and every so many epochs the next layer joins in.
-    `pull` is the strength a of the L2 pull a/2 |w - w0|² towards the weights w0 where the tuning starts
-    (L2-SP, Li et al. 2018).
+    The layer before the head trains at `layer_decay` times the learning rate of the head, the one before that
+    at the square of it, and so on (Howard & Ruder 2018). `learning_rates` sets the rates of single layers by
+    name or pattern. With `thaw_epochs`, only the head trains at first, and one more layer joins each time that
+    many epochs have passed. `pull` is the strength a of the L2 penalty a/2 |w - w0|², which pulls the weights
+    towards w0, where fine-tuning starts (L2-SP, Li et al. 2018).
 
-    `head` is for classes, or a task, that differ from the parent's: `grow` keeps its classes and adds those
-    of the new rows, `trim` has the classes of the new rows alone, both with the weights of classes that stay;
-    `replace` draws a new head. `head_layer` names the head where it is not the last layer. `rescale` learns
-    the scales of numbers and target anew; without it they stay the parent's. `repeats` splits and tunes so
-    many times, to say whether it paid; 1 judges the one model alone.
+    `head` matters if the classes or the task differ from the parent's. `grow` keeps the parent's classes and
+    adds those of the new rows. `trim` keeps only the classes of the new rows. Both keep the weights of classes
+    that stay. `replace` initialises a new head. `head_layer` names the head if it is not the last layer.
+    `rescale` fits the scales of numbers and target on the new rows; otherwise the parent's scales stay.
+    `repeats` is the number of times that the rows are split and the model is tuned, to estimate whether
+    fine-tuning pays off; with 1, only the one model is judged.
     """
 
     parent: str | None = None
@@ -108,5 +114,7 @@ class FineTuningOptions(Options):
     @model_validator(mode="after")
     def _something_is_left_to_train(self) -> Self:
         if self.valid_fraction + self.test_fraction >= 1:
-            raise ValueError("valid_fraction and test_fraction together must stay below 1")
+            raise ValueError(
+                "valid_fraction and test_fraction together must stay below 1, so that rows are left for train"
+            )
         return self

@@ -1,4 +1,4 @@
-"""How a model is judged, and its training watched."""
+"""How a model is judged, and how its training is watched."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from torchlane.core.options.base import Options
 
 
 def require_coverage(coverage: float) -> float:
-    """Let a share of new rows through that intervals can be made to cover.
+    """Check that prediction intervals can be made to cover this share of new rows.
 
     Raises:
-        ValueError: it is not between 0 and 1.
+        ValueError: the share is not strictly between 0 and 1.
     """
     if not 0 < coverage < 1:
         hint = f"; did you mean {coverage / 100:g}?" if 1 < coverage < 100 else ""
@@ -22,10 +22,11 @@ def require_coverage(coverage: float) -> float:
 
 
 class EvaluationOptions(Options):
-    """How a model is judged beside its test part.
+    """How a model is judged, in addition to the metrics on its test part.
 
-    Intervals are made to cover `coverage` of new rows. `folds` trains a model for each of so many
-    splits, `repeats` times over, so that every row is tested; 0 leaves that out.
+    Prediction intervals are made to cover the share `coverage` of new rows. `folds` is the number of folds of a
+    cross-validation, which tests every row on a model that has not seen it and is repeated `repeats` times; 0
+    switches it off.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
@@ -36,12 +37,17 @@ class EvaluationOptions(Options):
     @classmethod
     def _one_fold_is_none(cls, folds: int) -> int:
         if folds == 1:
-            raise ValueError("one fold leaves no row to train on; set 0 for none, or at least 2")
+            raise ValueError(
+                "one fold leaves no row to train on; set folds to 0 for no cross-validation, or to at least 2"
+            )
         return folds
 
 
 class DiagnosisOptions(Options):
-    """Whether the training is watched, and how many steps may be taken to learn one batch by heart (0: none)."""
+    """Whether training is watched, and for how many steps one batch is overfitted as a check of the network.
+
+    `overfit_steps: 0` skips that check.
+    """
 
     enabled: bool = True
     overfit_steps: int = Field(100, ge=0)

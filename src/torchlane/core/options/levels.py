@@ -1,12 +1,12 @@
-"""One spelling for each level, however a file or a library wrote the value."""
+"""One spelling for each level, however a file or a library has written the value."""
 
 import re
 from decimal import Decimal
 
-WHOLE = r"-?[0-9]+\.0+"  # a number without a fraction, as pandas writes 50 beside a gap
+WHOLE = r"-?[0-9]+\.0+"  # a whole number with decimals, as pandas writes 50 if another value is missing
 NEGATIVE_ZERO = "-0"
-POWER = r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}"  # as programs write numbers; 1E5, without a sign, may be a code
-TRUTH = r"[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
+POWER = r"-?[0-9](?:\.[0-9]+)?[eE][+-][0-9]{1,3}"  # as programs write numbers; 1E5 has no sign, and may be a code
+BOOLEAN = r"[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]"
 DATE, TIME, OFFSET = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
     r"\+?[0-9]{2}:[0-9]{2}:[0-9]{2}",
@@ -17,7 +17,9 @@ RESPELT_CLOCK = (
     rf"{DATE}T{TIME}.*|.*{TIME}\.[0-9]*0(?:{OFFSET})?|.*{TIME}.*Z|.*{TIME}.*[+-][0-9]{{4}}.*"
     rf"|(?:{DATE}|-?[0-9]+ days) \+?00:00:00"
 )
-RESPELT = rf"^(?:{WHOLE}|{NEGATIVE_ZERO}|{POWER}|{TRUTH}|{RESPELT_CLOCK})$"  # all that another spelling may be plainer
+RESPELT = (
+    rf"^(?:{WHOLE}|{NEGATIVE_ZERO}|{POWER}|{BOOLEAN}|{RESPELT_CLOCK})$"  # every text that is not in its plain spelling
+)
 
 _CLOCK = re.compile(CLOCK)
 _POWER = re.compile(POWER)
@@ -25,12 +27,12 @@ _WHOLE = re.compile(WHOLE)
 
 
 def plain_level(value: object) -> str:
-    """Write a level as it is compared: stripped, and in the one spelling that its value has.
+    """Write a level in its plain spelling, in which levels are compared.
 
-    Whole numbers have no decimals, and no number an exponent: pandas makes 50.0 of 50 beside a gap, and
-    programs write 1e-05. True and False are capitalised. A point in time is date, space, time, offset,
-    with no zeros behind a fraction; midnight without an offset is the date alone. All else is text that stays
-    as it is: 007, 1.50, 1E5.
+    White space around it is removed. Whole numbers have no decimals and no number has an exponent: pandas
+    writes 50 as 50.0 if another value is missing, and programs write 1e-05. True and False are capitalised. A
+    point in time is date, space, time and offset, without trailing zeros in the fraction of a second; midnight
+    without an offset is the date alone. Any other text stays as it is, such as 007, 1.50 or 1E5.
 
     >>> plain_level(" 50.0"), plain_level(1e16), plain_level(True), plain_level("true")
     ('50', '10000000000000000', 'True', 'True')
@@ -48,7 +50,7 @@ def plain_level(value: object) -> str:
 
 
 def plain_number(text: str) -> str:
-    """Write a decimal number in full: no exponent, no zeros that say nothing.
+    """Write a decimal number in full, without an exponent or superfluous zeros.
 
     >>> plain_number("1.50"), plain_number("1.5e+3"), plain_number("-0.0")
     ('1.5', '1500', '0')

@@ -1,4 +1,4 @@
-"""The network, and how its images are moved in training."""
+"""The network, and how its images are distorted during training."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from torchlane.core.options.base import Options
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
-OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisation
+OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
     "mlp": ("widths", "activation", "dropout", "batch_norm"),
     "cnn": ("widths", "activation", "dropout", "depth"),
     "rnn": ("widths", "dropout", "cell", "bidirectional"),
@@ -18,17 +18,18 @@ OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # beside kind and initialisatio
 
 
 class ModelOptions(Options):
-    """The network.
+    """The network: its kind, and the options of that kind. Options of other kinds are rejected.
 
-    `mlp`, a perceptron, takes tables and images, `cnn` and `rnn` (over the rows of an image) take
-    images, `transformer` (over the features of a table) takes tables. `widths` are those of the hidden
-    layers, of the stages of a cnn (`depth` convolutions each), or of the recurrent layers (of
-    `cell`s). `activation` is a class of torch.nn that works on each number by itself, or null for none.
-    `torchvision` builds the model of `name` there, and `class: package.module.Class` the user's own
-    `nn.Module`, each with `arguments`. An option that the kind does not have is refused.
-    `weights` starts a model of torchvision from published ones, `DEFAULT` or another name there: of the
-    file that stands in `weights_folder` (null: the folder where torch keeps downloads), or is downloaded
-    to it. The head is drawn anew, and pixels are brought to the scale that the weights were trained with.
+    `mlp`, a multilayer perceptron, takes tables and images. `cnn` takes images, `rnn` reads an image row by
+    row, and `transformer` attends over the features of a table. `widths` are the widths of the hidden layers,
+    of the stages of a cnn (of `depth` convolutions each), or of the recurrent layers (of type `cell`).
+    `activation` is a class of torch.nn that works element by element, or null for none.
+
+    `torchvision` builds its model `name`, and `class: package.module.Class` builds the user's own `nn.Module`,
+    each with `arguments`. `weights` starts a torchvision model from published weights: `DEFAULT`, or another
+    name that torchvision has for them. Their file is read from `weights_folder`, or downloaded to it; null
+    means the folder where torch keeps downloads. The head is initialised anew, and pixels are scaled as
+    they were when the weights were trained.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
@@ -64,12 +65,14 @@ class ModelOptions(Options):
             shown = field.alias or name
             if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != field.default:
                 choices = ", ".join(type(self).model_fields[each].alias or each for each in fitting)
-                raise ValueError(f"{shown} is no option of kind {self.kind}, which has {choices} and initialisation")
+                raise ValueError(
+                    f"{shown} is not an option of kind {self.kind}, which has {choices} and initialisation"
+                )
         needed = {"torchvision": self.name, "class": self.module_class}
         if needed.get(self.kind, "") is None:
             raise ValueError(f"kind {self.kind} needs {OPTIONS_OF_KIND[self.kind][0].replace('module_', '')}")
         if self.weights_folder is not None and self.weights is None:
-            raise ValueError("weights_folder is where weights are; set weights too, such as DEFAULT")
+            raise ValueError("weights_folder is used only with weights; set weights too, such as to DEFAULT")
         if self.kind == "transformer" and self.token_width % self.heads:
             raise ValueError(f"token_width {self.token_width} must be a multiple of heads {self.heads}")
         if self.kind in ("cnn", "rnn") and not self.widths:
@@ -87,10 +90,10 @@ class ModelOptions(Options):
 
 
 class AugmentationOptions(Options):
-    """How far each image of a training batch is moved at random, uniformly to both sides.
+    """How far each image of a training batch is distorted at random, uniformly in both directions.
 
-    `shift` is in sides of the image, `rotation` and `shear` in degrees, `scale` a share of the size.
-    `erasing` is the probability that a rectangle becomes black.
+    `shift` is a fraction of the side of the image, `scale` a fraction of its size; `rotation` and `shear` are in
+    degrees. `erasing` is the probability that a random rectangle of the image is set to black.
     """
 
     shift: float = Field(0.0, ge=0, lt=1)

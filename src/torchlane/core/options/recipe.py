@@ -1,4 +1,4 @@
-"""What train takes: everything that a search may change."""
+"""The recipe: the options that determine a trained model, all of which a search may change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,13 @@ from torchlane.core.options.network import ModelOptions
 from torchlane.core.options.searchable import DEPTH, LAYERED, WIDTH, path_of, put_option
 from torchlane.core.options.training import TrainingOptions
 
-Values = Mapping[str, Any]  # by the name of an option, as the option takes them
+Values = Mapping[str, Any]  # of options by name, written as the option takes them
 
 
 class Recipe(Options):
-    """All that a search may change: how rows are encoded, the network, and how it is trained.
+    """How rows are encoded, the network, and how it is trained.
 
-    `trials` is the number of trials of the search that chose some of it, 0 where all is as given.
+    `trials` is the number of trials of the search that chose some of the options, or 0 if all are as given.
     """
 
     encoding: EncodingOptions
@@ -24,13 +24,13 @@ class Recipe(Options):
     trials: int = 0
 
     def changed(self, values: Values) -> "Recipe":
-        """Set options by name.
+        """Return a recipe with these options set.
 
         Raises:
-            ValueError: one of them does not take its value, or the network has no such option.
+            ValueError: an option does not take its value, or the network has no such option.
         """
         sections = self.model_dump()
-        for name, value in sorted(values.items()):  # a group before what stands in it
+        for name, value in sorted(values.items()):  # a group before the options in it
             if name == WIDTH or (name == DEPTH and self.model.kind in LAYERED):
                 continue
             put_option(sections, name, value)
@@ -39,7 +39,7 @@ class Recipe(Options):
         return Recipe.model_validate(sections)
 
     def value(self, name: str, unset: Any = None) -> Any:
-        """Give an option as it stands; `unset` where it is not there."""
+        """Return the value of an option, or `unset` if it has none."""
         if name == WIDTH:
             return self.model.widths[0] if len(set(self.model.widths)) == 1 else unset
         if name == DEPTH and self.model.kind in LAYERED:
@@ -55,8 +55,8 @@ class Recipe(Options):
         if self.model.kind not in LAYERED:
             raise ValueError(f"{WIDTH} is for kinds {' and '.join(LAYERED)}, not {self.model.kind}; use model.widths")
         if "model.widths" in values:
-            raise ValueError(f"model.widths excludes {WIDTH} and {DEPTH}; leave one of them out of the space")
+            raise ValueError(f"model.widths excludes {WIDTH} and {DEPTH}; leave out one of them from the space")
         depth = values.get(DEPTH, len(self.model.widths))
         if WIDTH not in values and len(set(self.model.widths)) > 1:
-            raise ValueError(f"{DEPTH} needs {WIDTH} beside it, since model.widths {self.model.widths} differ")
+            raise ValueError(f"{DEPTH} needs {WIDTH} too, since model.widths {self.model.widths} differ")
         return (values.get(WIDTH, self.model.widths[0] if self.model.widths else 64),) * depth

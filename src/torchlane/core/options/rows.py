@@ -1,4 +1,4 @@
-"""The raw table: its columns, its task, and how its rows are split."""
+"""The raw table: its columns, its task, and how its rows are split into parts."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +11,7 @@ TaskName = Literal["regression", "binary", "multiclass"]
 
 
 class ColumnOptions(Options):
-    """One column of the raw file and the rules its values keep; `size` is (channels, height, width) in pixels."""
+    """A column of the raw file and the rules for its values. `size` is (channels, height, width) in pixels."""
 
     kind: Literal["category", "number", "image"]
     nullable: bool = True
@@ -23,25 +23,26 @@ class ColumnOptions(Options):
     @model_validator(mode="after")
     def _rules_fit_kind(self) -> Self:
         if (self.kind == "image") != (self.size is not None):
-            raise ValueError("size: [channels, height, width] is for an image, and an image needs it")
+            raise ValueError("an image needs size: [channels, height, width], and other kinds have no size")
         if self.kind == "image" and (self.levels, self.minimum, self.maximum) != (None, None, None):
-            raise ValueError("levels, minimum and maximum are not for an image; it has a size")
+            raise ValueError("an image has a size, but no levels, minimum or maximum; leave them out")
         if self.kind == "number" and self.levels is not None:
-            raise ValueError("levels are for a category; a number has minimum and maximum")
+            raise ValueError("a number has minimum and maximum, but no levels; leave them out, or set kind: category")
         if self.kind == "category" and (self.minimum, self.maximum) != (None, None):
-            raise ValueError("minimum and maximum are for a number; a category has levels")
+            raise ValueError("a category has levels, but no minimum or maximum; leave them out, or set kind: number")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
         return self
 
 
 class DataOptions(Options):
-    """The task, the columns, and what reports say of where the rows come from.
+    """The task, the columns, and where the rows come from.
 
-    Columns of the raw file that are not declared are ignored. `features` picks and orders the
-    inputs; without it they are all declared columns but the target, and in a use case but those that
-    its split goes by. `digest` is the SHA-256 that `torchlane.core.rows.checking.rows_digest` gives for the file
-    meant by `source`. A larger share of rejected rows than `max_rejected_fraction` stops the run.
+    Columns of the raw file that are not declared are ignored. `features` selects and orders the inputs. By
+    default they are all declared columns except the target and, in a use case, the columns that the split
+    uses. `source` names the raw file in reports, and `digest` is its SHA-256 as
+    `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger fraction of the rows than
+    `max_rejected_fraction` is rejected.
     """
 
     task: TaskName
@@ -61,7 +62,7 @@ class DataOptions(Options):
             if name not in self.columns:
                 raise ValueError(f"feature '{name}' is not among columns: {', '.join(self.columns)}")
         if not self.feature_columns:
-            raise ValueError(f"no feature is declared beside the target '{self.target}'")
+            raise ValueError(f"no column is declared besides the target '{self.target}'")
         if self.target in self.features:
             raise ValueError(f"the target '{self.target}' cannot be a feature too")
         if len(set(self.features)) < len(self.features):
@@ -69,7 +70,7 @@ class DataOptions(Options):
         kinds = [column.kind for column in self.feature_columns.values()]
         if "image" in kinds and len(kinds) > 1:
             raise ValueError(
-                f"an image is a model's only feature; set features to it alone, not {', '.join(self.feature_columns)}"
+                f"an image must be the only feature; set features to it alone, not {', '.join(self.feature_columns)}"
             )
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
@@ -78,30 +79,31 @@ class DataOptions(Options):
 
     @property
     def feature_columns(self) -> dict[str, ColumnOptions]:
-        """The inputs of the model, in order."""
+        """The inputs of the model, in their order."""
         names = self.features or tuple(name for name in self.columns if name != self.target)
         return {name: self.columns[name] for name in names}
 
     @property
     def target_column(self) -> ColumnOptions:
-        """The target's kind and rules; it is never missing."""
+        """The kind and the rules of the target, which must not be missing."""
         kind: Any = "number" if self.task == "regression" else "category"
         declared = self.columns.get(self.target, ColumnOptions(kind=kind))
         return declared.model_copy(update={"nullable": False})
 
 
 class SplitOptions(Options):
-    """Which rows train, which choose, which are only looked at in the end.
+    """How rows are split into train, valid (to stop training and compare models) and test (used only at the end).
 
-    Rows that repeat each other, target included, may be copies of one row, which stay `together`, or
-    coincidences, which are dealt one by one: `apart`. `auto` tells them by the table, see
-    `torchlane.core.rows.repeats`. Rows that agree in all columns of `group_by` share a part.
+    `stratify` keeps the fractions of the labels similar in all parts. Rows that are equal, target included,
+    may be copies of one row, which must stay in one part (`repeats: together`), or coincidences, which are
+    split like any other rows (`apart`). `auto` decides by the table; see `torchlane.core.rows.repeats`. Rows
+    with the same values in all columns of `group_by` share a part.
 
-    `all_rows_in` puts every row into each of the parts it names, and splits nothing. `part_column`
-    names a column that says train, valid or test for each row: these parts are kept, and
-    `valid_fraction` is cut from train where the column says valid nowhere.
+    `all_rows_in` puts every row into each of the named parts, and splits nothing. `part_column` names a column
+    that holds train, valid or test for each row, and these parts are kept. If the column holds no valid,
+    `valid_fraction` is split off from train.
 
-    Columns of `group_by` and `part_column` are no features unless `data.features` names them.
+    The columns of `group_by` and `part_column` are not features unless `data.features` names them.
     """
 
     valid_fraction: Fraction = 0.15
@@ -116,14 +118,16 @@ class SplitOptions(Options):
     @model_validator(mode="after")
     def _something_is_left_to_train(self) -> Self:
         if self.valid_fraction + self.test_fraction >= 1:
-            raise ValueError("valid_fraction and test_fraction together must stay below 1")
+            raise ValueError(
+                "valid_fraction and test_fraction together must stay below 1, so that rows are left for train"
+            )
         if self.all_rows_in and "train" not in self.all_rows_in:
             raise ValueError("all_rows_in must name train")
         if self.all_rows_in and self.part_column is not None:
-            raise ValueError("all_rows_in and part_column exclude each other")
+            raise ValueError("all_rows_in and part_column exclude each other; leave out one")
         return self
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the split goes by."""
+        """The columns that the split uses."""
         return (*self.group_by, self.part_column) if self.part_column is not None else self.group_by

@@ -1,4 +1,4 @@
-"""How new files are scored, and when they are too far from train."""
+"""How new files are scored, and when they count as drifted."""
 
 from typing import Literal
 
@@ -8,12 +8,12 @@ from torchlane.core.options.base import Options
 
 
 class DriftOptions(Options):
-    """How far a file to score may be from the rows of train before the run warns, or stops.
+    """How far a file to score may drift from the rows of train before the run warns or stops.
 
-    `max_psi` is for the population stability index of a column or of the predictions, beyond what
-    chance alone brings; `max_missing` and `max_unseen` for what the shares of missing values and
-    unseen levels may gain on those of train. Files with fewer rows than `min_rows` are beyond nothing.
-    With `action: stop` such a file is set aside instead of scored, and the run ends.
+    `max_psi` bounds the population stability index of each column and of the predictions, in excess of what
+    chance alone causes. `max_missing` and `max_unseen` bound how much the fractions of missing values and of
+    unseen levels may grow over those of train. A file with fewer than `min_rows` rows is never reported as
+    drifted. With `action: stop`, a drifted file is set aside without being scored, and the run ends.
     """
 
     max_psi: float = Field(0.25, gt=0)
@@ -26,11 +26,11 @@ class DriftOptions(Options):
 class PredictionOptions(Options):
     """How the files of the inbox are scored.
 
-    `keys` are columns that go into the predictions as they are. A file counts as settled when it is
-    `settle_seconds` old. A job that does not renew its claim for `lease_seconds` counts as dead, and
-    its file is taken up again; a file is tried `max_attempts` times. Files that are done stay where
-    they are unless `archive` names a folder. A larger share of rejected rows in a file than
-    `max_rejected_fraction` does not keep the others from being scored, but shows in the exit status.
+    `keys` are columns that are copied to the predictions unchanged. A file is scored once it is
+    `settle_seconds` old. A job that does not renew its claim on a file for `lease_seconds` is taken for dead,
+    and another job takes over the file. A file is tried at most `max_attempts` times. Scored files stay where
+    they are unless `archive` names a folder to move them to. If a larger fraction of the rows of a file than
+    `max_rejected_fraction` is rejected, the other rows are scored all the same, but the exit status is not 0.
     """
 
     keys: tuple[str, ...] = ()

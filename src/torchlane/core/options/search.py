@@ -11,20 +11,22 @@ from torchlane.core.options.searchable import flatten_space, require_option
 
 
 class TuningOptions(Options):
-    """The search for better options; with no trials what the last search chose is taken, if it fits.
+    """The search for better options. With `trials: 0` nothing is searched, and what the last search chose is used.
 
-    `space` says what is searched: names of options with their section, dotted or nested, each with
-    `low` and `high` (`log`, `step`) or `choices`; empty is the space that fits the model, see
-    `torchlane.core.search.space`. Options named in `fixed` stay as they are; those set with `--params` always do.
-    The first trial takes the options as given, also where the space does not hold them, and is never given up.
+    `space` holds the options to search, by name with their section, dotted or nested. Each has `low` and `high`
+    (and `log` or `step`), or `choices`. If it is empty, a default space for the model is searched; see
+    `torchlane.core.search.space`. Options named in `fixed` are not searched, nor are those set with `--params`.
+    The first trial takes the options as given, even if they are outside the space, and is never given up.
 
-    `random` draws all trials at once and `grid` takes every combination (`grid_points` values of a range
-    without a step), `tpe` asks for `round_trials` at a time and learns from those before. `round_trials`
-    makes the others go in rounds too, for several machines that share a storage. Trials are `members`
-    networks of at most `epochs` (null: as training). After `prune_epochs`, and whenever the epochs have
-    doubled, the worse half of those trained together is given up; null gives up none.
+    The sampler `random` draws all trials at once. `grid` tries every combination, with `grid_points` values of a
+    range without a step. `tpe` draws `round_trials` at a time and learns from earlier rounds. With
+    `round_trials` the other samplers work in rounds too, which lets several machines share a storage. A trial
+    trains `members` networks for at most `epochs` (null: as in `training`). After `prune_epochs`, and each
+    time the epochs have doubled, the worse half of the trials that train together is given up; null gives up
+    none.
 
-    `storage` is a database of SQLAlchemy that remembers the trials; null is a file in the folder of the model.
+    `storage` is the URL of a database for SQLAlchemy that keeps the trials; null means a file in the folder of
+    the model.
     """
 
     trials: int = Field(0, ge=0)
@@ -56,7 +58,7 @@ class TuningOptions(Options):
     def _storage_holds_no_pickle(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"^(?!redis)[a-z]\w*(\+\w+)?://", url):
             raise ValueError(
-                f"'{url}' is no URL of an SQL database such as sqlite:///search.sqlite or postgresql://host/name; "
-                f"other storages of Optuna hold pickles"
+                f"'{url}' is not the URL of an SQL database; name one such as sqlite:///search.sqlite or "
+                f"postgresql://host/name, since other storages of Optuna hold pickles"
             )
         return url

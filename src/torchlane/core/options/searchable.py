@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from torchlane.core.options.base import Options
+from torchlane.core.options.base import Options, broken_rule
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import EncodingOptions
 from torchlane.core.options.network import ModelOptions
@@ -19,7 +19,7 @@ SEARCHED: Mapping[str, type[Options]] = {
     "model": ModelOptions,
     "training": TrainingOptions,
 }
-NOT_SEARCHED = {  # what the network is, and how it is trained without an effect on what it learns
+NOT_SEARCHED = {  # what the network is, the seed and the epochs, and how the machine is used
     "model": ("kind", "name", "module_class"),
     "training": (
         *("members", "stacked", "seed", "epochs", "exact", "precision", "matmul_precision", "compile", "device"),
@@ -27,49 +27,51 @@ NOT_SEARCHED = {  # what the network is, and how it is trained without an effect
     ),
 }
 OPEN = ("encoding.columns", "model.arguments", "training.optimizer.arguments", "training.scheduler.arguments")
-WIDTH = "model.width"  # of every hidden layer, for kinds whose `widths` are those of layers
-DEPTH = "model.depth"  # how many of them
+WIDTH = "model.width"  # of every hidden layer, for the kinds in LAYERED
+DEPTH = "model.depth"  # the number of hidden layers for these kinds; for a cnn its own option
 LAYERED = ("mlp", "rnn")
 
 
 def flatten_space(given: Any) -> dict[str, Dimension]:
-    """Read a space of dotted or nested names.
+    """Read a space with dotted or nested names.
 
     Raises:
-        ValueError: a name is no option that can be searched, or what it holds is no range and no choices.
+        ValueError: a name is not an option that can be searched, or its value is neither a range nor choices.
     """
     if not isinstance(given, Mapping):
-        raise ValueError(f"a space has names of options with ranges or choices, not {given!r}")
+        raise ValueError(f"a space must hold options by name, each with low and high, or choices, not {given!r}")
     return dict(_dimensions("", given))
 
 
 def require_option(name: str) -> None:
-    """Refuse what a search cannot change.
+    """Check that a search can change an option.
 
     Raises:
-        ValueError: with what it can.
+        ValueError: it cannot; the message lists the options that can be searched.
     """
     if is_option(name):
         return
     close = get_close_matches(name, known_options(), n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    raise ValueError(f"'{name}' is no option that a search changes; {hint}there are {', '.join(known_options())}")
+    raise ValueError(
+        f"'{name}' is not an option that a search can change; {hint}choose from {', '.join(known_options())}"
+    )
 
 
 def is_option(name: str) -> bool:
-    """Whether a search can change an option of that name."""
+    """Whether a search can change an option with this name."""
     return name in known_options() or any(name.startswith(f"{each}.") for each in OPEN)
 
 
 @cache
 def known_options() -> tuple[str, ...]:
-    """Name what a search can change, but for what stands under `OPEN`."""
+    """List the options that a search can change, except those inside the groups of `OPEN`."""
     names = [name for section, model in SEARCHED.items() for name in _names(section, model)]
     return (*names, WIDTH)
 
 
 def is_whole(name: str, dimension: RangeOptions) -> bool:
-    """Whether a range holds whole numbers alone."""
+    """Whether a range holds only whole numbers."""
     if name == WIDTH or _annotation(name) is int:
         return True
     ends = (dimension.low, dimension.high, dimension.step or 0.0)
@@ -77,7 +79,7 @@ def is_whole(name: str, dimension: RangeOptions) -> bool:
 
 
 def put_option(sections: dict[str, Any], name: str, value: Any) -> None:
-    """Set an option by name in nested dicts, which are made where they are not there."""
+    """Set an option by name in nested dicts. Missing dicts are created."""
     *groups, last = path_of(name)
     for key in groups:
         if not isinstance(sections.get(key), dict):
@@ -87,25 +89,25 @@ def put_option(sections: dict[str, Any], name: str, value: Any) -> None:
 
 
 def path_of(name: str) -> list[str]:
-    """Take a name apart; those of columns and arguments may have dots of their own."""
+    """Split a name into its keys. The names of columns and arguments may contain dots themselves."""
     for group in OPEN:
         if name.startswith(f"{group}."):
             return [*group.split("."), name.removeprefix(f"{group}.")]
     return name.split(".")
 
 
-def _dimensions(place: str, given: Any) -> Iterator[tuple[str, Dimension]]:
+def _dimensions(name: str, given: Any) -> Iterator[tuple[str, Dimension]]:
     fields = {*RangeOptions.model_fields, *ChoicesOptions.model_fields}
     if isinstance(given, (RangeOptions, ChoicesOptions)):
-        yield place, given
-    elif not isinstance(given, Mapping) or not (given or not place):
-        raise ValueError(f"{place} must have low and high, or choices, not {given!r}")
+        yield name, given
+    elif not isinstance(given, Mapping) or not (given or not name):
+        raise ValueError(f"{name} must have low and high, or choices, not {given!r}")
     elif fields & set(given) and not any(isinstance(each, Mapping) for each in given.values()):
-        require_option(place)
-        yield place, _dimension(place, given)
+        require_option(name)
+        yield name, _dimension(name, given)
     else:
         for key, each in given.items():
-            yield from _dimensions(f"{place}.{key}" if place else str(key), each)
+            yield from _dimensions(f"{name}.{key}" if name else str(key), each)
 
 
 def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
@@ -118,8 +120,7 @@ def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
     except ValidationError as error:
         fault = error.errors()[0]
         key = "".join(f"{each} " for each in fault["loc"][:1])
-        rule = fault["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{name}: {key}{rule[0].lower()}{rule[1:]}") from error
+        raise ValueError(f"{name}: {key}{broken_rule(fault['msg'])}") from error
     assert isinstance(dimension, (RangeOptions, ChoicesOptions))
     if isinstance(dimension, RangeOptions) and is_whole(name, dimension):
         for end in (dimension.low, dimension.high, dimension.step or 1.0):
@@ -128,18 +129,18 @@ def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
     return dimension
 
 
-def _names(place: str, model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        if name in NOT_SEARCHED.get(place, ()):
+def _names(group: str, model: type[BaseModel]) -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        if key in NOT_SEARCHED.get(group, ()):
             continue
-        yield f"{place}.{name}"
+        yield f"{group}.{key}"
         inner = next((each for each in _types(field.annotation) if issubclass(each, Options)), None)
         if inner is not None:
-            yield from _names(f"{place}.{name}", inner)
+            yield from _names(f"{group}.{key}", inner)
 
 
 def _annotation(name: str) -> type | None:
-    """The one plain type of an option, None aside."""
+    """Return the type of an option, apart from None, if it has only one."""
     model: Any = SEARCHED[name.split(".")[0]]
     for key in name.split(".")[1:]:
         field = getattr(model, "model_fields", {}).get(key)

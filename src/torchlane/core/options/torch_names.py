@@ -1,4 +1,4 @@
-"""Which classes of torch options may name; importing this imports torch."""
+"""The classes of torch that options may name. Importing this module imports torch."""
 
 import inspect
 import warnings
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules import activation
 from torch.optim import Optimizer, lr_scheduler
 
-from torchlane.core.options.truth import require_no_truth
+from torchlane.core.options.booleans import refuse_booleans
 
 UNFIT_OPTIMIZERS: Mapping[str, str] = {
     "LBFGS": "it needs a closure that evaluates the loss several times a step",
@@ -24,7 +24,7 @@ UNFIT_SCHEDULERS: Mapping[str, str] = {
     "MultiplicativeLR": "it takes a Python function",
     "SequentialLR": "it takes schedulers as arguments",
 }
-RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the whole run has
+RUN_LENGTH: Mapping[str, str] = {  # the argument that holds the number of steps of the whole run
     "CosineAnnealingLR": "T_max",
     "LinearLR": "total_iters",
     "OneCycleLR": "total_steps",
@@ -33,22 +33,22 @@ RUN_LENGTH: Mapping[str, str] = {  # the argument that says how many steps the w
 
 
 def activation_class(name: str) -> type[nn.Module]:
-    """Look up an activation of torch.nn that works on each number by itself.
+    """Look up an activation of torch.nn that works element by element.
 
     Raises:
-        ValueError: torch.nn has none of that name, or what it has cannot stand between two layers.
+        ValueError: torch.nn has no activation with this name, or it needs arguments or mixes elements.
     """
     if name not in activation.__all__ or not _works(name):
         known = ", ".join(other for other in activation.__all__ if _works(other))
-        what = "needs arguments or mixes numbers" if name in activation.__all__ else "is not one of torch.nn"
-        raise ValueError(f"activation '{name}' {what}; there are {known}")
+        what = "needs arguments or mixes elements" if name in activation.__all__ else "is not one of torch.nn"
+        raise ValueError(f"activation '{name}' {what}; choose from {known}")
     found: type[nn.Module] = getattr(nn, name)
     return found
 
 
 @cache
 def _works(name: str) -> bool:
-    """Whether a class is made without arguments and gives for each number what it gives for that number alone."""
+    """Whether a class takes no arguments and maps each number independently of the others."""
     numbers = torch.linspace(-2, 2, 6, device="cpu").view(2, 3)
     with torch.device("cpu"), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -61,42 +61,45 @@ def _works(name: str) -> bool:
 
 
 def check_optimizer(name: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no optimizer of torch.optim, does not fit, or takes no such argument or value.
+    """Check that torch.optim has it, that it suits a plain training loop, and that it takes these arguments.
 
     Raises:
-        ValueError: with the reason and the choices.
+        ValueError: one of these does not hold; the message lists the choices.
     """
     optimizer = _look_up("optimizer", name, optimizers(), UNFIT_OPTIMIZERS)
     if "lr" in arguments:
-        raise ValueError(f"optimizer {name}: lr is training.learning_rate")
+        raise ValueError(f"optimizer {name}: lr is set by learning_rate; leave it out of arguments")
     _check_arguments(f"optimizer {name}", optimizer, {"params": None, "lr": None}, arguments)
 
 
 def check_scheduler(name: str, step: str, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no scheduler of torch.optim.lr_scheduler, does not fit, or takes no such argument.
+    """Check that torch.optim.lr_scheduler has it, that options can describe it, and that it takes these arguments.
 
     Raises:
-        ValueError: with the reason and the choices.
+        ValueError: one of these does not hold; the message lists the choices.
     """
     scheduler = _look_up("scheduler", name, schedulers(), UNFIT_SCHEDULERS)
     if name == "ReduceLROnPlateau" and step != "epoch":
-        raise ValueError("scheduler ReduceLROnPlateau looks at the validation loss, so set step: epoch")
+        raise ValueError("scheduler ReduceLROnPlateau needs the validation loss, known once an epoch; set step: epoch")
     filled = with_defaults(name, arguments, steps=1, rates=[1.0])
     _check_arguments(f"scheduler {name}", scheduler, {"optimizer": None}, filled)
 
 
 def optimizers() -> dict[str, type[Any]]:
-    """Give the optimizers of torch.optim by name."""
+    """Return the optimizers of torch.optim by name."""
     return _classes_of(torch.optim, Optimizer)
 
 
 def schedulers() -> dict[str, type[Any]]:
-    """Give the schedulers of torch.optim.lr_scheduler by name."""
+    """Return the schedulers of torch.optim.lr_scheduler by name."""
     return _classes_of(lr_scheduler, lr_scheduler.LRScheduler)
 
 
 def with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: list[float]) -> dict[str, Any]:
-    """Fill in what follows from the training options: the run's length and the peak of a cycle, a group each."""
+    """Add the arguments of a scheduler that follow from the training options.
+
+    These are the length of the run in `steps`, and the peak rates of OneCycleLR, one for each parameter group.
+    """
     peaks = rates if len(rates) > 1 else rates[0]
     defaults: dict[str, Any] = {"max_lr": peaks} if name == "OneCycleLR" else {}
     if name in RUN_LENGTH and "epochs" not in arguments:
@@ -105,7 +108,7 @@ def with_defaults(name: str, arguments: Mapping[str, Any], steps: int, rates: li
 
 
 def _classes_of(module: Any, base: type) -> dict[str, type[Any]]:
-    """The public classes of a module that derive from `base`, without it."""
+    """Return the public classes of a module that derive from `base`, except `base` itself."""
     return {
         name: member
         for name, member in vars(module).items()
@@ -118,7 +121,7 @@ def _look_up(what: str, name: str, known: Mapping[str, type[Any]], unfit: Mappin
     if name in unfit:
         raise ValueError(f"{what} {name} does not fit: {unfit[name]}; choose one of {choices}")
     if name not in known:
-        raise ValueError(f"{what} '{name}' is not one of torch: {choices}")
+        raise ValueError(f"{what} '{name}' does not exist in torch; choose one of {choices}")
     return known[name]
 
 
@@ -132,6 +135,6 @@ def _check_arguments(what: str, made: type[Any], ours: Mapping[str, Any], given:
     hints = get_type_hints(made.__init__, localns={"Callable": Callable, "Iterable": Iterable, "Sequence": Sequence})
     for name, value in given.items():
         try:
-            require_no_truth(value, hints.get(name))
+            refuse_booleans(value, hints.get(name))
         except ValueError as error:
             raise ValueError(f"{what}: {name}: {error}") from error

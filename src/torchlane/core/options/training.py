@@ -1,4 +1,4 @@
-"""How the weights are found."""
+"""How a network is trained."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,11 +9,11 @@ from torchlane.core.options.network import AugmentationOptions
 
 
 class LossOptions(Options):
-    """What training makes small: a loss of the task's row in `torchlane.core.tasks.tasks`; null takes its first.
+    """The loss that training minimises, by its `name` in `torchlane.core.tasks.tasks`; null means the task's first.
 
-    `class_weights` count the rows of some labels more than those of others: a weight a label (1 where
-    none is given), or `balanced` for `n_rows / (n_labels * rows of the label)`. `label_smoothing` is
-    the share of the truth that cross entropy spreads over all labels.
+    `class_weights` make the rows of some labels count more than those of others. It holds a weight for each
+    label (1 for labels without one), or is `balanced`, which means `n_rows / (n_labels * rows of the label)`.
+    `label_smoothing` is the fraction of the probability that cross entropy spreads evenly over all labels.
     """
 
     name: Annotated[str, Field(min_length=1)] | None = None
@@ -26,7 +26,7 @@ def _named_loss(value: object) -> object:
 
 
 class OptimizerOptions(Options):
-    """A class of torch.optim by name, with its arguments beside the learning rate."""
+    """A class of torch.optim by name, with its arguments except the learning rate."""
 
     name: str = "AdamW"
     arguments: dict[str, Any] = {}
@@ -42,8 +42,9 @@ class OptimizerOptions(Options):
 class SchedulerOptions(Options):
     """A class of torch.optim.lr_scheduler by name, with its arguments.
 
-    Left out, the arguments that say how long the run is (`total_steps`, `T_max`, `total_iters`) and
-    OneCycleLR's `max_lr` follow from the training options.
+    The scheduler takes a step after each `epoch` or each `batch`. The arguments for the length of the run
+    (`total_steps`, `T_max`, `total_iters`) and the `max_lr` of OneCycleLR follow from the training options
+    unless they are given.
     """
 
     name: str
@@ -59,22 +60,25 @@ class SchedulerOptions(Options):
 
 
 class TrainingOptions(Options):
-    """How the weights are found.
+    """How a network is trained.
 
-    `members` networks, seeded `seed`, `seed + 1`, …, are trained; their mean predicts. Null is 16
-    perceptrons on a table, where they cost little more than one, and 1 of all else. `stacked` trains
-    them as one tensor program where that can be, within rounding of the plain loop; one member alone, or
-    `stacked: false`, has the plain loop's bits.
-    `patience_epochs` without a lower validation loss end a member's training, and its best weights
-    are restored; null trains all `epochs`. A checkpoint is written after an epoch when
-    `checkpoint_minutes` or `checkpoint_epochs` have passed since the last.
+    `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
+    used. Null means 16 for perceptrons on a table, where they cost little more than one, and 1 otherwise.
+    `stacked` trains them together as one tensor program where that is possible; the result equals that of the
+    plain loop up to rounding. With one member, or `stacked: false`, it equals the plain loop bit by bit.
 
-    `exact` keeps the bits of the plain PyTorch loop; without it, what is faster is used where it was
-    measured to pay (fused optimizers, channels-last images). `precision` below float32 (autocast, with gradient
-    scaling for float16), `matmul_precision` below highest (of matrix products, on a GPU of convolutions too) and
-    `compile` (a mode of `torch.compile`; `reduce-overhead` records CUDA graphs) change bits too, so they need
-    `exact: false`. `threads` fixes the CPU threads; null takes what torch takes. `clip_norm` bounds the norm of the
-    gradients of a step. `loss` may be a name alone. A last batch of one row joins the one before for batch norm.
+    Training of a member stops early when the validation loss has not improved for `patience_epochs`, and its
+    best weights are restored; null trains for all `epochs`. A checkpoint is written at the end of an epoch once
+    `checkpoint_minutes` or `checkpoint_epochs` have passed since the last one. `loss` may be just a name.
+    `clip_norm` bounds the norm of the gradients of each step. If the network has batch norm and the last batch
+    would have a single row, that row joins the batch before.
+
+    `exact` gives the same bits as the plain PyTorch loop. Without it, faster code is used where measurements
+    showed a gain (fused optimizers, channels-last images). Three more options change bits and so need
+    `exact: false`: a `precision` below float32 (autocast, with gradient scaling for float16), a
+    `matmul_precision` below highest (for matrix products, and on a GPU for convolutions) and `compile` (a mode
+    of `torch.compile`; `reduce-overhead` records CUDA graphs). `threads` sets the number of CPU threads; null
+    leaves it to torch.
     """
 
     members: int | None = Field(None, ge=1)

@@ -1,4 +1,4 @@
-"""The options as given, as a trial of the search."""
+"""The options as given, in the form of a trial."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ _UNSET: Any = object()
 
 
 def given_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, Any]:
-    """Say by name what a space would change, as the recipe has it; `recipe.changed` of it trains the same.
+    """Return the values that the recipe has for the options of a space; `recipe.changed` with them trains the same.
 
-    An argument that is not set has the default of what takes it. Left out is what has no value of its own, such
-    as an argument of an optimizer that is chosen too, or one that follows from other options. Widths that
-    differ stand as `model.widths` in the place of `model.width` and `model.depth`.
+    An argument that is not set has the default of the class that takes it. An option without a value of its own
+    is left out, such as an argument of an optimizer that is itself searched, or one that follows from other
+    options. If the widths of the layers differ, `model.widths` replaces `model.width` and `model.depth`.
 
     Raises:
         ValueError: arguments of the user's class are searched, and it cannot be imported.
@@ -28,8 +28,8 @@ def given_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, A
     return {name: value for name, value in found.items() if value is not _UNSET}
 
 
-def held_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, Any]:
-    """Give those of `given_values` that the space holds, as Optuna has them."""
+def given_params(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, Any]:
+    """Return those of `given_values` that lie in the space, as parameters of an Optuna trial."""
     distributions = distributions_of(space)
     found: dict[str, Any] = {}
     for name, value in given_values(recipe, space, data).items():
@@ -47,7 +47,7 @@ def held_values(recipe: Recipe, space: Space, data: DataOptions) -> dict[str, An
 
 
 def _is_same(recipe: Recipe, name: str, value: Any, choice: Any) -> bool:
-    """Whether a choice is the value that an option has, maybe in fewer words: `huber` for `{name: huber, …}`."""
+    """Whether a choice means the value that an option has, even if it is shorter: `huber` for `{name: huber, …}`."""
     if write_value(choice) == write_value(value):
         return True
     try:
@@ -68,13 +68,13 @@ def _value(recipe: Recipe, name: str, data: DataOptions) -> Any:
     value = _defaults(recipe, group).get(last, _UNSET)
     try:
         write_value(value)
-    except TypeError:  # nothing that a file could hold
+    except TypeError:  # a value that JSON cannot hold
         return _UNSET
     return list(value) if isinstance(value, tuple) else value
 
 
 def _defaults(recipe: Recipe, group: str) -> Mapping[str, Any]:
-    """Give the defaults of the arguments that stand in a group of options."""
+    """Return the defaults of the arguments in a group of options."""
     from torchlane.core.networks import named
     from torchlane.core.training import optimizers
 

@@ -1,4 +1,4 @@
-"""Where a search looks next: Optuna's samplers, with draws that depend on a trial's number alone."""
+"""What a search tries next: Optuna's samplers, seeded by the number of the trial."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,11 +19,11 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 def ask(
     study: Study, space: Space, options: TuningOptions, given: Mapping[str, Any], salt: Sequence[int], n_trials: int
 ) -> list[FrozenTrial]:
-    """Draw the next trials of a study from its finished and running ones, without writing to it.
+    """Draw the next trials, given the finished and running trials of a study. The study is not changed.
 
-    The first trial of all but a grid takes what is `given`, as Optuna would hold it; what the space does not
-    hold is not among its parameters. A study asked anew gives the same trials: each has a seed made of
-    `options.seed`, its number and `salt`, in which machines differ that share a study.
+    Except in a grid, the first trial takes the `given` parameters. Options whose given value is outside the
+    space are not among them. Asking again gives the same trials, since the seed of a trial depends only on
+    `options.seed`, its number and `salt`, which differs between machines that share a study.
     """
     distributions = distributions_of(space)
     first = optuna.create_trial(
@@ -31,19 +31,19 @@ def ask(
     )
     known = study.get_trials(deepcopy=False)
     new = [first] if not known and n_trials and options.sampler != "grid" else []
-    whole = [trial if trial.params.keys() == distributions.keys() else _unheard(trial) for trial in [*known, *new]]
-    n_unheard = sum(trial.params.keys() != distributions.keys() for trial in known)
+    whole = [trial if trial.params.keys() == distributions.keys() else _ignored(trial) for trial in [*known, *new]]
+    n_ignored = sum(trial.params.keys() != distributions.keys() for trial in known)
     mirror = optuna.create_study(
-        direction=study.direction, sampler=_make_sampler(space, options, salt, round_size(options) - n_unheard)
+        direction=study.direction, sampler=_make_sampler(space, options, salt, round_size(options) - n_ignored)
     )
     mirror.add_trials(whole)
     return [*new, *(mirror.ask(distributions)._get_latest_trial() for _ in range(n_trials - len(new)))]
 
 
-def _unheard(trial: FrozenTrial) -> FrozenTrial:
-    """Keep the number of a trial that is partly outside the space, but teach the sampler nothing by it.
+def _ignored(trial: FrozenTrial) -> FrozenTrial:
+    """Replace a trial that is partly outside the space by a failed one with its number, which samplers ignore.
 
-    With such a trial Optuna's TPE draws each option that it lacks without regard to the others.
+    With the trial itself, Optuna's TPE would draw each option that it lacks independently of the others.
     """
     return optuna.create_trial(state=TrialState.FAIL, params=trial.params, distributions=trial.distributions)
 
@@ -62,12 +62,12 @@ def _make_sampler(space: Space, options: TuningOptions, salt: Sequence[int], n_s
 
 
 def round_size(options: TuningOptions) -> int:
-    """Say how many trials are asked for at once."""
+    """Return how many trials are drawn at once."""
     return options.round_trials or (8 if options.sampler == "tpe" else max(options.trials, 1))
 
 
 class _ByNumber(BaseSampler):
-    """A new sampler for each trial, made from its number."""
+    """Uses a new sampler for each trial, made from its number."""
 
     def __init__(self, make: Callable[[int], BaseSampler]):
         self._make = make

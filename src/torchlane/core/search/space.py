@@ -1,4 +1,4 @@
-"""What a search may change, and within which bounds."""
+"""The space of a search: which options it may change, and within which bounds."""
 
 import inspect
 import json
@@ -15,7 +15,7 @@ from torchlane.core.options import (
     RangeOptions,
     Recipe,
     TuningOptions,
-    fault_of,
+    fault_in_options,
 )
 from torchlane.core.options.recipe import Values
 from torchlane.core.options.searchable import DEPTH, WIDTH, is_whole
@@ -27,16 +27,16 @@ logger = logging.getLogger(__name__)
 
 Space = Mapping[str, Dimension]
 
-RATE_FACTORS = (0.2, 10.0)  # of the learning rate as given
-DECAYS = {"AdamW": (1e-4, 0.3)}  # weight decay that is no part of the gradient takes larger values
+RATE_FACTORS = (0.2, 10.0)  # of the given learning rate
+DECAYS = {"AdamW": (1e-4, 0.3)}  # decoupled weight decay takes larger values
 DECAYS_OF_OTHERS = (1e-6, 1e-2)
 
 
 def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
-    """Give the space asked for, or the default one, without what is fixed.
+    """Return the space of the options, or the default one, without the options that are fixed.
 
     Raises:
-        ValueError: an option does not take an end of its range or one of its choices, or nothing is left.
+        ValueError: an option rejects an end of its range or one of its choices, or nothing is left to search.
     """
     space = options.space or default_space(recipe, data)
     left = {name: each for name, each in space.items() if not is_fixed(name, options.fixed)}
@@ -51,30 +51,30 @@ def resolve_space(options: TuningOptions, recipe: Recipe, data: DataOptions) -> 
             try:
                 recipe.changed({**others, name: value})
             except ValueError as error:
-                raise ValueError(f"tuning.space: {name} cannot be {value}: {fault_of(error)}") from error
+                raise ValueError(f"tuning.space: {name} cannot be {value}: {fault_in_options(error)}") from error
     return left
 
 
 def is_fixed(name: str, fixed: tuple[str, ...]) -> bool:
-    """Whether an option, the group that it stands in, or a part of it is named among `fixed`.
+    """Whether an option, its group, or a part of it is named in `fixed`.
 
     >>> is_fixed("training.optimizer", ("training.optimizer.name",))
     True
     """
     related = {name, "model.widths"} if name in (WIDTH, DEPTH) else {name}
-    return any(_stands_in(each, option) or _stands_in(option, each) for each in related for option in fixed)
+    return any(_is_in(each, option) or _is_in(option, each) for each in related for option in fixed)
 
 
-def _stands_in(name: str, group: str) -> bool:
+def _is_in(name: str, group: str) -> bool:
     return f"{name}.".startswith(f"{group}.")
 
 
 def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
-    """Give the space for a network on a task where none is stated.
+    """Return the space that is searched if none is stated.
 
-    The learning rate around the one given, weight decay and momentum where the optimizer has them, dropout
-    where the network has it; for perceptrons on tables the scale of numbers as well. All shapes agree, so
-    that all trials are one stack.
+    It holds the learning rate around the given one, weight decay and momentum if the optimizer has them, dropout
+    if the network has it, and for perceptrons on tables the scale of numbers. None of these changes the shape
+    of the network, so all trials train as one stack.
     """
     import torch
 
@@ -97,7 +97,7 @@ def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
 
 
 def distributions_of(space: Space) -> "dict[str, BaseDistribution]":
-    """Say it in Optuna's words; choices are JSON text there, which any database can hold."""
+    """Return the distributions of Optuna for a space. Choices become JSON text, which any database can hold."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     found: dict[str, BaseDistribution] = {}
@@ -121,14 +121,14 @@ def write_value(value: Any) -> str:
 
 
 def read_values(drawn: Values, space: Space) -> dict[str, Any]:
-    """Turn what Optuna drew into values that the options take."""
+    """Turn the parameters of an Optuna trial into values of options."""
     return {
         name: json.loads(value) if isinstance(space[name], ChoicesOptions) else value for name, value in drawn.items()
     }
 
 
 def grid_values(space: Space, points: int) -> dict[str, list[Any]]:
-    """List what a grid takes of each dimension, as Optuna holds it: `points` values of a range without step."""
+    """List the values of each option in a grid, as Optuna holds them. A range without a step has `points` values."""
     return {name: list(_grid_of(name, each, points)) for name, each in sorted(space.items())}
 
 

@@ -26,8 +26,10 @@ from torchlane.core.options import (
 )
 from torchlane.core.rows import checking as rows
 from torchlane.core.rows import splits
-from torchlane.core.search import chosen, tuning
-from torchlane.core.search.importances import Importances
+from torchlane.core.search import chosen, search
+from torchlane.core.search.ground import Ground
+from torchlane.core.search.option_importances import OptionImportances
+from torchlane.core.search.store import StudyStore
 from torchlane.core.training.observation import Observer
 from torchlane.figures import curves, layers, predictions, trials
 
@@ -48,18 +50,18 @@ def split_rows(
 def choose_options(
     clean_rows: pd.DataFrame,
     split: pd.DataFrame,
-    studies: tuning.StudyStore,
+    studies: StudyStore,
     search_checkpoints: CheckpointStore,
     data: DataOptions,
     encoding: EncodingOptions,
     model: ModelOptions,
     training: TrainingOptions,
     options: TuningOptions,
-) -> tuple[dict[str, Any], pd.DataFrame, Importances]:
-    """Search for better options; see `torchlane.core.search.tuning.choose_options`."""
+) -> tuple[dict[str, Any], pd.DataFrame, OptionImportances]:
+    """Search for better options; see `torchlane.core.search.search.choose_options`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
-    ground = tuning.Ground(clean_rows, split, data, recipe, options)
-    return tuning.choose_options(ground, studies, search_checkpoints)
+    ground = Ground(clean_rows, split, data, recipe, options)
+    return search.choose_options(ground, studies, search_checkpoints)
 
 
 def settle_recipe(
@@ -143,7 +145,7 @@ def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     return curves.plot_history(history, metrics["data"])
 
 
-def plot_search(leaderboard: pd.DataFrame, importances: Importances, metrics: dict[str, Any]) -> Figure:
+def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, metrics: dict[str, Any]) -> Figure:
     """Draw the trials of the search, and how much each option mattered."""
     return trials.plot_search(leaderboard, importances, metrics["data"])
 

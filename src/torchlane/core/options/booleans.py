@@ -1,29 +1,31 @@
-"""True and false where a number is meant: pydantic, as Python, takes them for 1 and 0."""
+"""Booleans where a number is needed: pydantic, like Python, would take them for 1 and 0."""
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 
-def require_no_truth(value: Any, annotation: Any) -> None:
-    """Let a value through unless it is, or holds, true or false where its annotation has a number.
+def refuse_booleans(value: Any, annotation: Any) -> None:
+    """Check that no number in a value is given as a boolean.
 
     Raises:
-        ValueError: it does.
+        ValueError: the value is, or contains, true or false where its annotation wants a number.
     """
     choices = list(_choices(annotation))
     if isinstance(value, bool):
         if not {int, float}.isdisjoint(choices) and bool not in choices:
-            raise ValueError(f"a number is needed, not {str(value).lower()} (in YAML yes, no, on and off are that too)")
+            raise ValueError(
+                f"a number is needed, not {str(value).lower()} (in YAML, yes, no, on and off are booleans too)"
+            )
     elif isinstance(value, (Mapping, list, tuple)):
         held = [get_args(choice)[-1 if get_origin(choice) is dict else 0] for choice in choices if get_args(choice)]
         for each in value.values() if isinstance(value, Mapping) else value:
             for inner in held:
-                require_no_truth(each, inner)
+                refuse_booleans(each, inner)
 
 
 def _choices(annotation: Any) -> Iterator[Any]:
-    """Walk the types that a union, annotated or not, is made of."""
+    """List the types of a union, whether annotated or not."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _choices(get_args(annotation)[0])

@@ -1,0 +1,192 @@
+"""The search for better options: trials whose networks have the same shapes train as one stack."""
+
+import logging
+from collections.abc import Sequence
+
+import pandas as pd
+
+from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.model.trained import FORMAT
+from torchlane.core.options import TuningOptions
+from torchlane.core.rows.splits import rows_of
+from torchlane.core.search.candidates import Candidate, CandidateBuilder
+from torchlane.core.search.chosen import AGAIN, Chosen, found_for, no_change, why_stale
+from torchlane.core.search.fingerprints import fingerprint, identify_search, space_fingerprint
+from torchlane.core.search.ground import Ground
+from torchlane.core.search.halving import Halving
+from torchlane.core.search.leaderboard import compare_with_given, empty_leaderboard, make_leaderboard, show_value
+from torchlane.core.search.option_importances import OptionImportances, weigh_options
+from torchlane.core.search.records import Record, failed, make_record, record_of
+from torchlane.core.search.space import Space, grid_size, resolve_space
+from torchlane.core.search.store import Found, StudyStore
+from torchlane.core.search.trials import Trials, name_trials
+from torchlane.core.training.fit import fit
+from torchlane.core.training.grouping import group_alike
+
+logger = logging.getLogger(__name__)
+
+
+def choose_options(ground: Ground, store: StudyStore, checkpoints: CheckpointStore) -> Found:
+    """Search for better options: the chosen values, the leaderboard, and the importance of each option.
+
+    With `tuning.trials` 0, the result of the last search stands until the rows change. A search that was
+    interrupted continues from the store and the checkpoints, and ends with the same result.
+
+    Raises:
+        ValueError: valid has no rows, the space does not fit the network, the grid has more combinations
+            than there are trials, the storage cannot be used, or all trials failed.
+    """
+    options = ground.options
+    if not options.trials:
+        return _last_found(ground, store)
+    if rows_of("valid", ground.clean_rows, ground.splits).empty:
+        raise ValueError(
+            "the search compares options on valid, which has no rows; set split.valid_fraction above 0, "
+            "or tuning.trials to 0"
+        )
+    space = resolve_space(options, ground.recipe, ground.data)
+    n_trials = options.trials if options.sampler != "grid" else _grid_trials(space, options)
+    search = _Search(ground, space, store, checkpoints)
+    search.run(n_trials)
+    return search.chosen(), search.leaderboard(), search.importances()
+
+
+def _last_found(ground: Ground, store: StudyStore) -> Found:
+    found = store.found()
+    if found:
+        reason = why_stale(found[0], ground.clean_rows, ground.splits, ground.data)
+        if not reason:
+            return found
+        logger.warning("search: the last choice is dropped, since %s; %s", reason, AGAIN)
+    return no_change(), empty_leaderboard(), {}
+
+
+def _grid_trials(space: Space, options: TuningOptions) -> int:
+    size = grid_size(space, options.grid_points)
+    if size > options.trials:
+        raise ValueError(
+            f"the grid has {size:,} combinations, more than tuning.trials {options.trials:,}; raise trials, "
+            f"take choices or ranges out of tuning.space, or set tuning.sampler to random"
+        )
+    return size
+
+
+class _Search:
+    """One search: rounds of trials until there are enough."""
+
+    def __init__(self, ground: Ground, space: Space, store: StudyStore, checkpoints: CheckpointStore):
+        self._ground = ground
+        self._space = space
+        self._checkpoints = checkpoints
+        self._builder = CandidateBuilder(ground)
+        self._identity = identify_search(ground, space)
+        study = store.open(ground.options.storage, self._identity)
+        self._worker = store.worker  # known once the study is open
+        self._trials = Trials(study, self._worker, ground, space)
+
+    def run(self, n_trials: int) -> None:
+        """Train round after round until there are `n_trials`."""
+        self._log_start(n_trials)
+        while numbers := self._trials.open_round() or self._trials.ask(n_trials):
+            asked = [trial for trial in self._trials.all() if trial.number in numbers]
+            candidates = [self._builder.build(trial, self._trials.values(trial)) for trial in asked]
+            for each in candidates:
+                if each.error:
+                    self._trials.tell(each.trial, failed(each.error))
+            sound = [each for each in candidates if not each.error]
+            for positions in group_alike([each.members[0] for each in sound]):
+                self._train([sound[position] for position in positions])
+        elsewhere = sum(not trial.state.is_finished() for trial in self._trials.all())
+        if elsewhere:
+            logger.info("search: %d trials are still running on other machines; the choice may change", elsewhere)
+
+    def chosen(self) -> Chosen:
+        """Return what the best of the trials that were trained to the end changed.
+
+        Raises:
+            ValueError: no trial was trained to the end.
+        """
+        best, *_ = self._trials.ranked()
+        n_trials = len(self._trials.all())
+        if best.state.name != "COMPLETE":
+            raise ValueError(f"all {n_trials} trials of the search failed: {self._trials.failures()}")
+        values, value = self._trials.values(best), record_of(best)["value"]
+        logger.info(
+            "search: the best of %d trials is trial %d: valid %s %.4g, %s; %s",
+            n_trials,
+            best.number,
+            self._ground.metric,
+            value,
+            compare_with_given(self._trials, best),
+            ", ".join(f"{name} {show_value(each)}" for name, each in values.items()),
+        )
+        return {
+            "trials": n_trials,
+            "trial": best.number,
+            f"valid_{self._ground.metric}": value,
+            "values": values,
+            "found_for": found_for(self._ground.recipe, self._space),
+            "space_fingerprint": space_fingerprint(self._ground.options.space),
+            "data_fingerprint": self._identity["data"],
+        }
+
+    def leaderboard(self) -> pd.DataFrame:
+        """List the trials, best first."""
+        return make_leaderboard(self._trials, self._space, self._ground.metric)
+
+    def importances(self) -> OptionImportances:
+        """Say how much each option mattered. A trial that was given up counts with the value it had reached."""
+        complete = [
+            (trial, record_of(trial)["value"])
+            for trial in self._trials.all()
+            if record_of(trial).get("value") is not None and trial.params.keys() == self._space.keys()
+        ]
+        return weigh_options([trial for trial, _ in complete], [value for _, value in complete])
+
+    def _train(self, stack: list[Candidate]) -> None:
+        """Train the trials of one stack, or a single trial, and store what each reached."""
+        finished = {trial.number: trial for trial in self._trials.all() if trial.state.is_finished()}
+        numbers = [each.number for each in stack]
+        if all(number in finished for number in numbers):
+            return
+        members = [member for each in stack for member in each.members]
+        owners = [each.number for each in stack for _ in each.members]
+        others = [record_of(trial) for number, trial in finished.items() if number not in numbers]
+        run = self._checkpoints.of_run(fingerprint([FORMAT, self._identity, self._worker, numbers]))
+        outcomes = fit(members, run, stop=self._make_stop(owners, others), keep_going=True, quiet=True)
+        records = []
+        for each in stack:
+            own = [outcome for outcome, owner in zip(outcomes, owners, strict=True) if owner == each.number]
+            records.append(make_record(self._ground, own, each.members[0].options))
+            self._trials.tell(each.trial, records[-1])
+        self._log_stack(numbers, records)
+
+    def _make_stop(self, owners: Sequence[int], others: Sequence[Record]) -> Halving | None:
+        if not self._ground.options.prune_epochs:
+            return None
+        given = self._trials.as_given()
+        return Halving(self._ground, owners, others, kept=None if given is None else given.number)
+
+    def _log_start(self, n_trials: int) -> None:
+        done = sum(trial.state.is_finished() for trial in self._trials.all())
+        logger.info(
+            "search: %d trials (%s) over %s, by %s on valid%s",
+            n_trials,
+            self._ground.options.sampler,
+            ", ".join(sorted(self._space)),
+            self._ground.metric,
+            f"; {done} are done already" if done else "",
+        )
+
+    def _log_stack(self, numbers: list[int], records: list[Record]) -> None:
+        values = [record["value"] for record in records if record["value"] is not None]
+        logger.info(
+            "search: %s%s: best valid %s %s, %d given up, %d failed, %.1f s",
+            name_trials(numbers),
+            " in one stack" if len(numbers) > 1 else "",
+            self._ground.metric,
+            show_value(max(values) if values else None),
+            sum(record["pruned"] for record in records),
+            sum(bool(record["error"]) for record in records),
+            sum(record["seconds"] for record in records),
+        )
