@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from classifiers import read_use_case
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import TrainedModel, build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import cross_validate, deal_folds, summarise_folds
 from torchlane.core.judging.evaluation import evaluate

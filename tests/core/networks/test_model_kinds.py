@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.model.trained import TrainedModel, load
 from torchlane.core.networks import build_model, describe_capacity, named
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions

@@ -18,7 +18,7 @@ from torchvision.transforms._presets import ImageClassification
 
 import torchlane
 from tests.core.exchange.exchanged import image_rows
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.exchange import export_model, import_weights
 from torchlane.core.machine.checkpoints import NoCheckpoints

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints

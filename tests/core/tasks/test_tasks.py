@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import LossOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS

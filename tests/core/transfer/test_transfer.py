@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from torchlane.core import transfer
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder, fit_encoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import NoCheckpoints

@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.images import BRIGHTEST, ImageEncoder
 from torchlane.core.exchange.interface import INPUT, describe_interface, other_level, output_names
 from torchlane.core.machine.files import replacing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import CheckpointStore

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.training.observation import Line, Observer
 

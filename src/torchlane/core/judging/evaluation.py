@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.tensors import fingerprint
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 
 if TYPE_CHECKING:
     from torchlane.core.model.trained import TrainedModel

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_model, named

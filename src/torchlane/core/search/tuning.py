@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pandas as pd
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import LossOptions
 from torchlane.core.tasks.losses import member_losses, without_mean
 from torchlane.core.tasks.tasks import TASKS, Task, make_loss

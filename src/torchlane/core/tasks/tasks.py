@@ -13,7 +13,7 @@ from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
 from torchlane.core.tasks.metrics import Metric
 
 if TYPE_CHECKING:
-    from torchlane.core.encoding.encoders import TargetEncoder
+    from torchlane.core.encoding.target import TargetEncoder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors, fingerprint
 from torchlane.core.judging.evaluation import Scores, score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints

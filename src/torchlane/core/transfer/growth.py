@@ -6,8 +6,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.levels import natural_order

@@ -6,8 +6,9 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding import encoders, tensors
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding import encoder as encoders
+from torchlane.core.encoding import tensors
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.judging import cross_validation, evaluation
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import CheckpointStore
@@ -78,7 +79,7 @@ def settle_recipe(
 
 
 def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
-    """Learn the encoding from train alone; see `torchlane.core.encoding.encoders.fit_encoder`."""
+    """Learn the encoding from train alone; see `torchlane.core.encoding.encoder.fit_encoder`."""
     return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
 
 
