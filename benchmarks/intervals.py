@@ -27,7 +27,8 @@ from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.learning import Lesson, conclude
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import SECTIONS, DataOptions, Options
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.tasks.objectives import Objective

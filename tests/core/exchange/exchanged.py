@@ -8,7 +8,8 @@ import torch
 
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.calibration import Calibration
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
 

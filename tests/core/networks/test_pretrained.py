@@ -23,8 +23,8 @@ from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.exchange import export_model, import_weights
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel, build_network
-from torchlane.core.networks import build_model, published
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_model, build_network, published
 from torchlane.core.networks.state_dicts import read_state_dict
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows

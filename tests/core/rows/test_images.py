@@ -9,7 +9,8 @@ from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel, build_network, load
+from torchlane.core.model.trained import TrainedModel, load
+from torchlane.core.networks import build_network
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import AugmentationOptions, DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows, rows_digest

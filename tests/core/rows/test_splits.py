@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchlane.core.options import DataOptions, FineTuningOptions, SplitOptions
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import fold_rows, rows_of, split_rows
-from torchlane.core.transfer.fine_tuning import split_new_rows
+from torchlane.core.transfer.new_rows import split_new_rows
 
 
 def data(task: str = "regression", **columns: str) -> DataOptions:

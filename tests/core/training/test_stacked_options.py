@@ -17,8 +17,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.trained import build_network
-from torchlane.core.networks import named
+from torchlane.core.networks import build_network, named
 from torchlane.core.options import (
     AugmentationOptions,
     DataOptions,

@@ -19,8 +19,8 @@ from torchlane.core.encoding.tensors import fingerprint
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
-from torchlane.core.model.trained import FORMAT, TrainedModel, build_network
-from torchlane.core.networks import describe_capacity
+from torchlane.core.model.trained import FORMAT, TrainedModel
+from torchlane.core.networks import build_network, describe_capacity
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit, mean_history, mean_metrics

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,12 +19,9 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
-from torchlane.core.networks import build_model, named
-from torchlane.core.networks.augmentation import Augmentation
+from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
-from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import (
-    AugmentationOptions,
     DataOptions,
     ModelOptions,
     TrainingOptions,
@@ -184,41 +180,6 @@ class TrainedModel:
         with replacing(Path(path)) as partial:
             # One key, since safetensors writes several in no fixed order.
             save_file(weights, partial, metadata={"torchlane": header})
-
-
-def build_network(
-    options: ModelOptions,
-    encoder: Encoder,
-    augmentation: AugmentationOptions | None = None,
-    *,
-    from_published: bool = True,
-) -> nn.Module:
-    """Build the network for an encoder's features and target, weights drawn from the global generator.
-
-    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
-    With `from_published` a network starts from the published weights that `options` may ask for.
-
-    Raises:
-        ValueError: the kind of model does not take such features, a table is to be augmented, or
-            published weights are not to be had or have a scale of pixels of their own.
-    """
-    width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
-        raise ValueError(
-            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
-            f"would change; set encoding.pixels to unit"
-        )
-    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
-    if encoder.image is None:
-        if augmentation is not None:
-            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
-        return network
-    steps: OrderedDict[str, nn.Module] = OrderedDict()
-    if augmentation is not None:
-        steps["augmentation"] = Augmentation(augmentation)
-    steps["pixels"] = Pixels(encoder.image)
-    steps["network"] = network
-    return nn.Sequential(steps)
 
 
 def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:

@@ -16,7 +16,8 @@ from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.model.trained import FORMAT, build_network
+from torchlane.core.model.trained import FORMAT
+from torchlane.core.networks import build_network
 from torchlane.core.options import DataOptions, EncodingOptions, Recipe, TrainingOptions, TuningOptions, fault_of
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.chosen import (

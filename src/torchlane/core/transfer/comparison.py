@@ -27,7 +27,8 @@ from torchlane.core.options import (
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.tasks import TASKS
-from torchlane.core.transfer.fine_tuning import data_for, fine_tune, make_lesson, split_new_rows
+from torchlane.core.transfer.fine_tuning import fine_tune, make_lesson
+from torchlane.core.transfer.new_rows import data_for, split_new_rows
 
 logger = logging.getLogger(__name__)
 
