@@ -8,8 +8,8 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.networks import activations, build_model, describe_capacity
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.networks import build_model, describe_capacity
+from torchlane.core.options import ModelOptions, TrainingOptions, torch_names
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
@@ -69,7 +69,7 @@ def test_activation_is_taken_where_networks_can_be_built_and_trained_with_it_and
 
 
 def test_trying_an_activation_leaves_the_random_numbers_alone_also_while_a_network_is_built_without_numbers():
-    activations._works.cache_clear()
+    torch_names._works.cache_clear()
     torch.manual_seed(0)
     expected = torch.randn(3)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def test_trying_an_activation_leaves_the_random_numbers_alone_also_while_a_netwo
         assert build_model(ModelOptions(widths=(2,), activation="PReLU"), 3, 1).activation_1.weight.is_meta
     torch.manual_seed(0)
     for name in activation.__all__:
-        activations._works(name)
+        torch_names._works(name)
     assert torch.equal(torch.randn(3), expected)
 
 
