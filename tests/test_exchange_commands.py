@@ -116,7 +116,7 @@ def test_onnx_without_its_packages_says_what_to_install(folder):
     done = run_command(sys.executable, "-c", program, folder=folder)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: ONNX needs onnx and onnxscript and onnxruntime; uv sync --group onnx installs"
+        "Error: ONNX needs onnx and onnxscript and onnxruntime; install the tested versions with uv sync"
     )
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
 

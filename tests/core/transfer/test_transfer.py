@@ -308,13 +308,13 @@ def test_fine_tuning_twice_gives_the_same_bits_and_cut_off_goes_on_to_them(monke
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"freeze": "linear_9"}, "freeze.layers 'linear_9' matches nothing; layers are linear_1, linear_2, head"),
-        ({"freeze": ["*"]}, "leaves nothing to train; layers are linear_1, linear_2, head; freeze fewer"),
+        ({"freeze": "linear_9"}, "freeze.layers 'linear_9' matches nothing; the layers are linear_1, linear_2, head"),
+        ({"freeze": ["*"]}, "leaves nothing to train; the layers are linear_1, linear_2, head; freeze fewer"),
         ({"freeze": {"first": 3}}, "leaves nothing to train"),
-        ({"freeze": {"first": 4}}, "freeze.first 4 is more than the 3 layers are linear_1"),
+        ({"freeze": {"first": 4}}, "freeze.first 4 exceeds the number of layers, 3; the layers are linear_1"),
         ({"freeze": {"all_but": "tail"}}, "freeze.all_but 'tail' matches nothing"),
         ({"learning_rates": {"lin_1": 0.1}}, "learning_rates 'lin_1' matches nothing"),
-        ({"head_layer": "tail"}, "head_layer 'tail' is no layer; layers are"),
+        ({"head_layer": "tail"}, "head_layer 'tail' is not a layer; the layers are"),
         ({"head_layer": "linear_1"}, r"the head cannot be mapped: layer linear_1 has weights of shape \(8, 4\)"),
     ],
 )
@@ -326,7 +326,7 @@ def test_layers_that_do_not_fit_are_refused_with_the_names(changes, message):
 
 def test_new_head_that_is_frozen_is_refused():
     parent = train_parent(make_rows(kinds="xz"), CLASSES)
-    with pytest.raises(ValueError, match="fine_tuning.freeze names the head, head, which has new weights"):
+    with pytest.raises(ValueError, match="fine_tuning.freeze includes the head, head, which has new weights"):
         tune(parent, make_rows(kinds="xyz"), CLASSES, freeze={"layers": ["head"]})
 
 
@@ -339,7 +339,9 @@ def test_parent_of_another_task_is_refused_unless_its_head_is_replaced():
 def test_head_of_two_labels_with_a_third_is_refused():
     binary = {**CLASSES, "task": "binary"}
     parent = train_parent(make_rows(kinds="xz"), binary)
-    with pytest.raises(ValueError, match="a binary task has 2 labels, and with those of the parent there are 3: w, x"):
+    with pytest.raises(
+        ValueError, match="a binary task has 2 labels, but together with the parent's there are 3: w, x"
+    ):
         tune(parent, make_rows(kinds="wx"), binary)
 
 
@@ -348,7 +350,7 @@ def test_column_that_the_parent_needs_is_named():
     with pytest.raises(ValueError, match="column 'place' is missing in the table, and the parent needs it"):
         tune(parent, make_rows().drop(columns="place"), REGRESSION)
     numbers = {**REGRESSION, "columns": {"size": {"kind": "number"}, "place": {"kind": "number"}}}
-    with pytest.raises(ValueError, match="the parent takes 'place' as a category, and data.columns declares a number"):
+    with pytest.raises(ValueError, match="'place' is a category for the parent, but a number in data.columns"):
         tune(parent, make_rows(), numbers)
 
 
@@ -360,9 +362,9 @@ def test_column_that_only_the_parent_declares_is_read_by_its_rules():
 
 def test_fewer_rows_than_classes_and_one_class_alone_are_refused():
     parent = train_parent(make_rows(kinds="xyz"), CLASSES)
-    with pytest.raises(ValueError, match="the table has 2 rows and the model 3 classes; give at least as many"):
+    with pytest.raises(ValueError, match="the table has 2 rows for 3 classes of the model; give at least one row"):
         tune(parent, make_rows(kinds="xy", n_rows=2), CLASSES)
-    with pytest.raises(ValueError, match="holds one class only, kind 'x'"):
+    with pytest.raises(ValueError, match="have the same class, kind 'x'"):
         tune(parent, make_rows(kinds="x"), CLASSES)
 
 
@@ -440,8 +442,8 @@ def test_what_was_forgotten_is_measured_on_the_parents_own_test_rows():
         expected = 1 - ((prediction - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
         assert found[name]["r2_score"] == pytest.approx(float(expected), abs=1e-5)
     others = comparison.describe_forgetting(parent, tuned, old.assign(size=0.0))
-    assert others == {"reason": "the rows that stand beside the parent's model are not those that it was trained on"}
-    assert "do not stand beside" in comparison.describe_forgetting(parent, tuned, None)["reason"]
+    assert others == {"reason": "the rows beside the parent's model are not those that it was trained on"}
+    assert "no rows beside the parent's model" in comparison.describe_forgetting(parent, tuned, None)["reason"]
 
 
 def test_held_out_rows_that_the_parent_was_trained_on_are_counted():

@@ -1,4 +1,4 @@
-"""A trained model: one file without pickle, and all that prediction needs."""
+"""A trained model: everything that prediction needs, in one file without pickle."""
 
 import hashlib
 import json
@@ -32,18 +32,18 @@ from torchlane.core.stacks.stacking import NotStackableError, stacked_forward
 from torchlane.core.tasks.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-3"
-COVERAGE = 0.9  # of intervals
-BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
+COVERAGE = 0.9  # default of intervals
+BLOCK_ROWS = 256  # every computation runs on blocks of this size, so a row's bits do not depend on other rows
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Weights with a leading member axis, and the options and encoder they belong to.
+    """Weights with a leading member axis, and the options and encoder that they belong to.
 
-    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` is what
-    valid says of how far predictions can be trusted. `details` holds
-    what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
-    library versions, device and threads. `fingerprint` is the SHA-256 of the file it was read from.
+    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` was learned
+    from valid. `details` documents the training: source and fingerprint of the rows, metrics of train and
+    valid, library versions, device and threads. `fingerprint` is the SHA-256 of the file that the model was
+    read from.
     """
 
     weights: dict[str, Tensor]
@@ -78,7 +78,7 @@ class TrainedModel:
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
-        """All members' outputs (members, n_rows, width), through one program where they are several and can be."""
+        """The function for all members' outputs (members, n_rows, width); one stacked program if possible."""
         networks = [self.network(member) for member in range(self.n_members)]
         dtype = torch.float32 if self.encoder.image is None else torch.uint8
         few_rows = torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
@@ -90,28 +90,28 @@ class TrainedModel:
         return lambda features: torch.stack([network(features) for network in networks])
 
     def member_predictions(self, features: Tensor) -> Tensor:
-        """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
+        """Predict with each member: float64 (members, n_rows) values, or (members, n_rows, n_labels) probabilities."""
         outputs = self.outputs(features)
         return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
-        """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        """Join the results of `member_predictions` by their mean; probabilities are calibrated on valid."""
         return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
     def join_members(self, of_members: Tensor) -> Tensor:
-        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
+        """Do the same as `joint_prediction`, but not in blocks, so a row's last bits may depend on other rows."""
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
     def spread(self, of_members: Tensor) -> Tensor:
-        """Say how far apart the members' values (members, n_rows) are: their standard deviation (n_rows,)."""
+        """Compute the standard deviation (n_rows,) of the members' values (members, n_rows)."""
         return _by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
 
     def calibrated(self, valid: TensorDataset, held_out: Tensor) -> "TrainedModel":
-        """Learn from encoded rows that trained no weight; from none of them, nothing.
+        """Calibrate on encoded rows that no weight was trained on. Without rows the model is returned unchanged.
 
-        `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut` has them, where
-        the target is a number.
+        For regression, `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut`
+        keeps them.
         """
         if not len(valid):
             return self
@@ -128,16 +128,16 @@ class TrainedModel:
         return replace(self, calibration=calibration)
 
     def predict(self, rows: pd.DataFrame, coverage: float = COVERAGE) -> pd.DataFrame:
-        """Predict raw rows, which need the feature columns but no target, in the order they come in.
+        """Predict raw rows in the order given. They need the feature columns, but no target.
 
-        The result has the index of `rows` and the column `prediction`: a value in the units of the
-        raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
-        interval that covers the truth of that share of new rows, within the bounds that are declared for
-        the target, or a label, of the type it had there (text, int64 or bool), with a column
-        `probability_<label>` each.
+        The result has the index of `rows` and a column `prediction`. For regression, this is a value in the
+        units of the raw file, followed by its `spread` (standard deviation over members) and the ends `low`
+        and `high` of an interval. The interval covers the truth of a share `coverage` of new rows, and is cut
+        to the bounds declared for the target. For classification, it is a label in its original type (text,
+        int64 or bool), followed by a column `probability_<label>` for each label.
 
         Raises:
-            ValueError: a column is missing, a row breaks a rule of its column, or `coverage` is no share.
+            ValueError: a column is missing, a row breaks a rule of its column, or `coverage` is not a share.
         """
         clean, rejected = apply_rules(rows, self.data.feature_columns, self.data.missing_values)
         if len(rejected):
@@ -150,7 +150,7 @@ class TrainedModel:
         return self.describe_predictions(features, coverage).set_axis(rows.index)
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
-        """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
+        """Predict encoded rows (n_rows, n_features); the result has the columns of `predict`."""
         require_coverage(coverage)
         each = self.member_predictions(features)
         joint = self.joint_prediction(each).numpy()
@@ -170,7 +170,7 @@ class TrainedModel:
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, in place of an older one in a single step."""
+        """Write one safetensors file; an older one is replaced atomically."""
         parts = {
             name: getattr(self, name).model_dump(mode="json")
             for name in ("encoder", "data", "model", "training", "calibration")
@@ -178,19 +178,19 @@ class TrainedModel:
         header = json.dumps({"format": FORMAT, **parts, "details": self.details})
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
-            # One key, since safetensors writes several in no fixed order.
+            # One key only, since safetensors does not write several in a fixed order.
             save_file(weights, partial, metadata={"torchlane": header})
 
 
 def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
     """Read a model file; nothing in it is ever executed or unpickled.
 
-    `trust` names the class of a network of the user's own, `package.module.Class`: it is imported
-    when the model predicts, and never on the file's word alone.
+    `trust` names the user's own network class, as `package.module.Class`. The class is imported when the
+    model predicts, and never because a file alone names it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a model file, is cut off, or has another format version.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a model file, is truncated, or has another format version.
     """
     if trust is not None:
         named.trust(trust)
@@ -215,7 +215,7 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         calibration=Calibration.model_validate(header["calibration"]),
         fingerprint=fingerprint,
     )
-    return model if _digest(path) == fingerprint else load(path, trust=trust)  # it was replaced in the meantime
+    return model if _digest(path) == fingerprint else load(path, trust=trust)  # the file was replaced meanwhile
 
 
 def _digest(path: str | Path) -> str:
@@ -224,7 +224,7 @@ def _digest(path: str | Path) -> str:
 
 
 def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
-    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one filled up; says which dimensions are the rows."""
+    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one padded; `rows_in` and `rows_out` are row axes."""
     done = []
     for block in values.split(BLOCK_ROWS, dim=rows_in):
         n_rows = block.shape[rows_in]

@@ -1,4 +1,4 @@
-"""Fine-tuning: the members of a parent, adapted to new rows and trained on them."""
+"""Fine-tuning: adapt the members of a parent to new rows, and train them."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def training_for(parent: TrainedModel, training: TrainingOptions, options: FineTuningOptions) -> TrainingOptions:
-    """Say how the parent's members are trained on."""
+    """Build the training options of fine-tuning; the number of members is the parent's."""
     names = ("epochs", "patience_epochs", "batch_size", "learning_rate", "optimizer", "scheduler", "seed")
     own = {name: getattr(options, name) for name in names}
     return training.model_copy(update={**own, "members": parent.n_members})
@@ -47,7 +47,7 @@ def make_lesson(
     training: TrainingOptions,
     options: FineTuningOptions,
 ) -> Lesson:
-    """Encode train and valid of the new rows with the parent's encoder, grown by what train has besides."""
+    """Encode train and valid of the new rows with the parent's encoder, extended by the new levels of train."""
     parts = {part: rows_of(part, clean_rows, splits) for part in PARTS}
     encoder = grow_encoder(parent.encoder, parts["train"], data_for(parent, data, options), encoding, options)
     tensors = {part: build_tensors(parts[part], encoder) for part in ("train", "valid")}
@@ -64,13 +64,14 @@ def fine_tune(
     *,
     once: bool = True,
 ) -> list[tuple[TrainedModel, pd.DataFrame]]:
-    """Train every member of the parent on, for each lesson; members are stacked where their shapes allow.
+    """Continue the training of every member of the parent, once for each lesson, stacked if the shapes allow.
 
-    The model names its parent's fingerprint in `details["parent"]`. With `once` the outputs of frozen layers
-    that come first are computed once.
+    `details["parent"]` of each result holds the parent's fingerprint. With `once`, the outputs of leading
+    frozen layers are computed once instead of in every epoch.
 
     Raises:
-        ValueError: the head or another layer cannot be mapped, `freeze` names no layer or all, or a loss explodes.
+        ValueError: the head or another layer cannot be mapped, `freeze` matches no layer or all, or a loss
+            explodes.
     """
     whole: list[Member] = []
     plans: list[Plan] = []
@@ -147,7 +148,7 @@ def _log(
 
 
 def _identity(parent: TrainedModel, lessons: Sequence[Lesson], options: FineTuningOptions, once: bool) -> str:
-    """Name all that the weights depend on, so that no checkpoint of another training is taken up."""
+    """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
     digest = hashlib.sha256(identify(lessons, parent.model).encode())
     digest.update(json.dumps([options.model_dump(mode="json", exclude={"repeats", "source"}), once]).encode())
     for name, tensor in parent.weights.items():

@@ -1,4 +1,4 @@
-"""The new rows of fine-tuning: how they are read, checked and split, given what the parent knows."""
+"""The new rows of fine-tuning: read, checked and split as the parent requires."""
 
 import pandas as pd
 
@@ -10,10 +10,13 @@ from torchlane.core.transfer.growth import check_task
 
 
 def data_for(parent: TrainedModel, data: DataOptions, options: FineTuningOptions) -> DataOptions:
-    """Say how new rows are read: the parent's features by the rules of `data`, or by the parent's where it has none.
+    """Build the options by which new rows are read.
+
+    The features are the parent's. Each is read by the rules of `data`, or by the parent's if `data` has none.
 
     Raises:
-        ValueError: a feature of the parent is declared with another kind or size, or the parent's task is another.
+        ValueError: `data` declares a feature of the parent with another kind or size, the target is one of
+            the parent's features, or the parent has another task.
     """
     check_task(parent.encoder.target, data, options.head)
     columns: dict[str, ColumnOptions] = dict(data.columns)
@@ -21,11 +24,11 @@ def data_for(parent: TrainedModel, data: DataOptions, options: FineTuningOptions
         declared = columns.setdefault(name, known)
         if (declared.kind, declared.size) != (known.kind, known.size):
             raise ValueError(
-                f"the parent takes '{name}' as {_kind_of(known)}, and data.columns declares {_kind_of(declared)}; "
-                f"name another fine_tuning.parent, or bring the new rows into that form"
+                f"'{name}' is {_kind_of(known)} for the parent, but {_kind_of(declared)} in data.columns; "
+                f"set another fine_tuning.parent, or convert the column and declare it as the parent does"
             )
     if data.target in parent.data.feature_columns:
-        raise ValueError(f"the target '{data.target}' is a feature of the parent; name another fine_tuning.parent")
+        raise ValueError(f"the target '{data.target}' is a feature of the parent; set another fine_tuning.parent")
     changes = {
         "columns": {name: column.model_dump() for name, column in columns.items()},
         "features": tuple(parent.data.feature_columns),
@@ -38,17 +41,17 @@ def data_for(parent: TrainedModel, data: DataOptions, options: FineTuningOptions
 def check_new_rows(
     new_rows: pd.DataFrame, parent: TrainedModel, data: DataOptions, options: FineTuningOptions
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean rows from rejected ones, as `torchlane.core.rows.checking.check_rows` does.
+    """Separate clean rows from rejected ones, as `torchlane.core.rows.checking.check_rows` does.
 
     Raises:
-        ValueError: a column that the parent needs is missing, no row is left, there are fewer rows than classes,
-            or one class alone.
+        ValueError: a column that the parent needs is missing, no row is left, there are fewer rows than
+            classes, or all rows have the same class.
     """
     for name in parent.data.feature_columns:
         if name not in new_rows:
             raise ValueError(
-                f"column '{name}' is missing in {place_of(new_rows)}, and the parent needs it; its columns are "
-                f"{', '.join(map(str, new_rows.columns))}; add it, or name another fine_tuning.parent"
+                f"column '{name}' is missing in {place_of(new_rows)}, and the parent needs it; the file has "
+                f"{', '.join(map(str, new_rows.columns))}; add the column, or set another fine_tuning.parent"
             )
     adapted = data_for(parent, data, options)
     clean, rejected = check_rows(new_rows, adapted)
@@ -56,15 +59,15 @@ def check_new_rows(
         found = sorted(set(clean[data.target]))
         if len(found) == 1:
             raise ValueError(
-                f"{place_of(new_rows)} holds one class only, {data.target} '{found[0]}', so nothing can be told from "
-                f"it; give rows of at least two classes"
+                f"all rows of {place_of(new_rows)} have the same class, {data.target} '{found[0]}', so nothing "
+                f"can be learned; add rows of another class"
             )
         known = parent.encoder.target.labels if options.head == "grow" else ()
         n_classes = len({*found, *known})
         if len(clean) < n_classes:
             raise ValueError(
-                f"{place_of(new_rows)} has {len(clean)} rows and the model {n_classes} classes; give at least as many "
-                f"rows as classes, or keep those of the new rows alone with fine_tuning.head: trim"
+                f"{place_of(new_rows)} has {len(clean)} rows for {n_classes} classes of the model; give at least "
+                f"one row for each class, or set fine_tuning.head: trim, which keeps only the classes of the new rows"
             )
     return clean, rejected
 
@@ -72,7 +75,7 @@ def check_new_rows(
 def split_new_rows(
     clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, options: FineTuningOptions, repeat: int = 0
 ) -> pd.DataFrame:
-    """Give each new row its part, with the fractions of `options`; each repeat deals them anew."""
+    """Assign each new row to a part, by the fractions of `options`. Each repeat is a new random split."""
     fractions = {"valid_fraction": options.valid_fraction, "test_fraction": options.test_fraction}
     own = {**fractions, "seed": options.seed + repeat, "part_column": None, "all_rows_in": ()}
     return split_rows(clean_rows, data, split.model_copy(update=own), quiet=repeat > 0)
