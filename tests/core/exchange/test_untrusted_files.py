@@ -36,7 +36,7 @@ def _pickle_file(bomb: Bomb, path: Path) -> None:
 def test_pickle_in_place_of_weights_is_refused_and_never_executed(write, tmp_path):
     crater = tmp_path / "crater"
     write(Bomb(crater), tmp_path / "weights.pt")
-    with pytest.raises(ValueError, match="weights.pt was not loaded, since it is cut off or holds more than tensors"):
+    with pytest.raises(ValueError, match="weights.pt was not loaded, since it is truncated or contains more than tensors"):
         import_weights([tmp_path / "weights.pt"], table_model(widths=[4]))
     assert not crater.exists()
     (tmp_path / "weights.pt").rename(tmp_path / "model.safetensors")
@@ -72,10 +72,10 @@ def test_missing_file_and_other_contents_are_named(tmp_path):
         import_weights([], base)
     for saved in ([torch.zeros(1)], {}, {"epoch": 3}, torch.zeros(3)):
         torch.save(saved, tmp_path / "other.pt")
-        with pytest.raises(ValueError, match="holds no tensors by name"):
+        with pytest.raises(ValueError, match="contains no tensors by name"):
             import_weights([tmp_path / "other.pt"], base)
     torch.save({"a": {"x": torch.zeros(1)}, "b": {"x": torch.zeros(1)}}, tmp_path / "two.pt")
-    with pytest.raises(ValueError, match="holds tensors in a, b; say which with --entry"):
+    with pytest.raises(ValueError, match="has tensors in a, b; choose one with --entry"):
         import_weights([tmp_path / "two.pt"], base)
 
 
@@ -86,7 +86,7 @@ def test_missing_file_and_other_contents_are_named(tmp_path):
 )
 def test_tensor_that_is_not_plain_numbers_is_refused(odd, tmp_path):
     torch.save({"linear_1.bias": odd}, tmp_path / "odd.pt")
-    with pytest.raises(ValueError, match="odd.pt holds tensors that are sparse, .*: linear_1.bias"):
+    with pytest.raises(ValueError, match="odd.pt contains tensors that are sparse, .*: linear_1.bias"):
         import_weights([tmp_path / "odd.pt"], table_model(widths=[4]), partial=True)
 
 

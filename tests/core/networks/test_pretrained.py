@@ -211,7 +211,7 @@ def test_file_of_another_content_under_a_published_name_is_refused(saved, tmp_pa
     (tmp_path / "resnet18-f37072fd.pth").write_bytes(saved.read_bytes())
     _, encoder, _ = data_and_encoder()
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()[:8]
-    fault = f"resnet18-f37072fd.pth is not what its name promises: the SHA-256 starts with {digest}, not f37072fd"
+    fault = f"resnet18-f37072fd.pth does not have the hash in its name: the SHA-256 starts with {digest}, not f37072fd"
     with pytest.raises(ValueError, match=fault):
         build_network(options_with(tmp_path, name="resnet18"), encoder)
 
@@ -250,7 +250,7 @@ def test_weights_are_downloaded_once(saved, served, tmp_path, monkeypatch, caplo
     assert served.asked == [f"/{saved.name}"]
     assert [each.name for each in (tmp_path / "weights").iterdir()] == [saved.name]
     assert (tmp_path / "weights" / saved.name).read_bytes() == saved.read_bytes()
-    assert "drawn anew: classifier.3.weight, classifier.3.bias" in caplog.text
+    assert "random weights for the head: classifier.3.weight, classifier.3.bias" in caplog.text
 
 
 @pytest.mark.parametrize("answer", ["cut off", "another", "none"])
@@ -284,7 +284,7 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
     path = publish(content, tmp_path)  # its hash is right
     announce(monkeypatch, f"https://models.example/{path.name}")
     _, encoder, _ = data_and_encoder()
-    with pytest.raises(ValueError, match=f"{path.name} was not loaded, since it is cut off or holds more than tensors"):
+    with pytest.raises(ValueError, match=f"{path.name} was not loaded, since it is truncated or contains more than tensors"):
         build_network(options_with(tmp_path), encoder)
     with pytest.raises(pytest.fail.Exception), path.open("rb") as file:
         torch.load(file, weights_only=False)
@@ -296,14 +296,14 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
         (
             {"weights": "IMAGENET1K_V7"},
             "unit",
-            "'IMAGENET1K_V7' are no weights of a classifier mobilenet_v3_small; there are FIRST, OTHER",
+            "'IMAGENET1K_V7' are not published for a classifier mobilenet_v3_small; published are FIRST, OTHER",
         ),
         (
             {"arguments": {"reduced_tail": True}},
             "unit",
             "do not fit the network: size mismatch for .*; leave out what mod",
         ),
-        ({}, "z_score", "published weights have their own scale of pixels, which encoding.pixels z_score would change"),
+        ({}, "z_score", "published weights bring their own scale of pixels, and encoding.pixels z_score would change"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(options, others, pixels, message):

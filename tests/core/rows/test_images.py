@@ -138,7 +138,7 @@ def test_columns_that_hold_no_image_that_can_be_used_are_refused(columns, messag
 def test_augmentation_of_a_table_is_refused(toy_rows, toy_data):
     clean, _ = check_rows(toy_rows, toy_data)
     encoder = fit_encoder(clean, toy_data, EncodingOptions())
-    with pytest.raises(ValueError, match="training.augmentation is for images, and the features are a table"):
+    with pytest.raises(ValueError, match="training.augmentation is for images, but the features are a table"):
         build_network(ModelOptions(), encoder, AugmentationOptions(shift=0.1))
 
 

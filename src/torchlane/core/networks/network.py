@@ -19,25 +19,25 @@ def build_network(
     *,
     from_published: bool = True,
 ) -> nn.Module:
-    """Build the network for an encoder's features and target, weights drawn from the global generator.
+    """Build the network for the features and target of an encoder, with weights from the global generator.
 
     Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
-    With `from_published` a network starts from the published weights that `options` may ask for.
+    With `from_published`, published weights that `options` ask for are loaded.
 
     Raises:
-        ValueError: the kind of model does not take such features, a table is to be augmented, or
-            published weights are not to be had or have a scale of pixels of their own.
+        ValueError: the kind of model does not take such features, augmentation is set for a table, or
+            published weights are not available or do not fit the encoding of pixels.
     """
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
     if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
         raise ValueError(
-            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
-            f"would change; set encoding.pixels to unit"
+            f"published weights bring their own scale of pixels, and encoding.pixels {encoder.image.encoding} "
+            f"would change it; set encoding.pixels to unit"
         )
     network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:
-            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
+            raise ValueError("training.augmentation is for images, but the features are a table; leave it out")
         return network
     steps: OrderedDict[str, nn.Module] = OrderedDict()
     if augmentation is not None:

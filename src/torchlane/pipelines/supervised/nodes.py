@@ -1,4 +1,4 @@
-"""The steps of the supervised pipeline: unpack, call core, return."""
+"""The nodes of the supervised pipeline. Each unpacks its inputs and calls core."""
 
 from typing import Any
 
@@ -34,14 +34,14 @@ from torchlane.figures import curves, layers, predictions, trials
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
+    """Separate clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
     return rows.check_rows(raw_rows, data)
 
 
 def split_rows(
     clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, data: DataOptions, split: SplitOptions
 ) -> pd.DataFrame:
-    """Give each row its part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
+    """Assign each row to a part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
     rows.check_rejections(clean_rows, rejected_rows, data)
     return splits.split_rows(clean_rows, data, split)
 
@@ -73,13 +73,13 @@ def settle_recipe(
     training: TrainingOptions,
     options: TuningOptions,
 ) -> Recipe:
-    """Say which options train takes: those given, as the search changed them; see `torchlane.core.search.chosen`."""
+    """Merge the given options with those that the search chose; see `torchlane.core.search.chosen`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
     return chosen.apply_chosen(chosen_options, clean_rows, split, data, recipe, options)
 
 
 def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
-    """Learn the encoding from train alone; see `torchlane.core.encoding.encoder.fit_encoder`."""
+    """Fit the encoder to train; see `torchlane.core.encoding.encoder.fit_encoder`."""
     return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
 
 
@@ -98,7 +98,7 @@ def train_model(
     data: DataOptions,
     diagnosis: DiagnosisOptions,
 ) -> tuple[TrainedModel, pd.DataFrame, dict[str, Any]]:
-    """Train, and say what is wrong; see `learning.train_model` and `diagnosis.diagnose`."""
+    """Train a model and diagnose the training; see `learning.train_model` and `diagnosis.diagnose`."""
     source = clean_rows.attrs["source"]
     lesson = learning.Lesson(train_tensors, valid_tensors, encoder, recipe.training)
     observer = Observer(diagnosis)
@@ -114,7 +114,7 @@ def cross_validate(
     split: SplitOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
-    """Train and score a model a fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
+    """Train and score a model for each fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
     encoding, model, training = recipe.encoding, recipe.model, recipe.training
     return cross_validation.cross_validate(
         clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
@@ -150,7 +150,7 @@ def plot_search(leaderboard: pd.DataFrame, importances: Importances, metrics: di
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
-    """Draw what was seen inside the network, with the findings."""
+    """Draw the measurements inside the network, with the findings."""
     return layers.plot_layers(diagnosis, metrics["data"])
 
 
