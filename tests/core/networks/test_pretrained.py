@@ -192,7 +192,7 @@ def test_without_network_the_message_says_which_file_to_put_where(tmp_path):
 
 def test_features_without_a_classifier_are_refused():
     _, encoder, _ = data_and_encoder()
-    with pytest.raises(ValueError, match="no weights of a classifier vgg16; there are IMAGENET1K_V1, DEFAULT"):
+    with pytest.raises(ValueError, match="not published for a classifier vgg16; published are IMAGENET1K_V1, DEFAULT"):
         build_network(options_with(Path("here"), name="vgg16", weights="IMAGENET1K_FEATURES"), encoder)
 
 
@@ -301,7 +301,7 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
         (
             {"arguments": {"reduced_tail": True}},
             "unit",
-            "do not fit the network: size mismatch for .*; leave out what mod",
+            "do not fit the network: size mismatch for .*; leave out the mod",
         ),
         ({}, "z_score", "published weights bring their own scale of pixels, and encoding.pixels z_score would change"),
     ],

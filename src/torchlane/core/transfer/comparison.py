@@ -191,7 +191,7 @@ def judge(
 def _require_parent(parent: TrainedModel, fine_tuned: TrainedModel) -> None:
     if fine_tuned.details["parent"]["fingerprint"] != parent.fingerprint:
         raise ValueError(
-            "the fine-tuned model was made from another parent than fine_tuning.parent now names; "
+            "the fine-tuned model was made from another parent than fine_tuning.parent names now; "
             "run the stage train of fine-tuning again, or set the former parent"
         )
 
