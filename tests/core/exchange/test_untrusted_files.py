@@ -36,7 +36,9 @@ def _pickle_file(bomb: Bomb, path: Path) -> None:
 def test_pickle_in_place_of_weights_is_refused_and_never_executed(write, tmp_path):
     crater = tmp_path / "crater"
     write(Bomb(crater), tmp_path / "weights.pt")
-    with pytest.raises(ValueError, match="weights.pt was not loaded, since it is truncated or contains more than tensors"):
+    with pytest.raises(
+        ValueError, match="weights.pt was not loaded, since it is truncated or contains more than tensors"
+    ):
         import_weights([tmp_path / "weights.pt"], table_model(widths=[4]))
     assert not crater.exists()
     (tmp_path / "weights.pt").rename(tmp_path / "model.safetensors")

@@ -102,7 +102,11 @@ def test_models_of_torchvision_come_by_name(channels):
     [
         ((1, 32, 32), {"kind": "torchvision", "name": "resnet"}, "'resnet' is not a model of torchvision; it has alex"),
         ((1, 8, 8), {"kind": "torchvision", "name": "alexnet"}, r"alexnet of torchvision does not take features of sh"),
-        ((1, 32, 32), {"kind": "torchvision", "name": "resnet18", "arguments": {"depth": 3}}, "cannot be constructed with"),
+        (
+            (1, 32, 32),
+            {"kind": "torchvision", "name": "resnet18", "arguments": {"depth": 3}},
+            "cannot be constructed with",
+        ),
         ((4, 32, 32), {"kind": "torchvision", "name": "resnet18"}, "take images with 1 or 3 channels, not 4"),
         (5, {"kind": "cnn"}, "model.kind cnn does not take a table; choose one of mlp, transformer, class"),
         ((1, 8, 8), {"kind": "transformer"}, "model.kind transformer does not take an image; choose one of mlp, cnn"),

@@ -284,7 +284,9 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
     path = publish(content, tmp_path)  # its hash is right
     announce(monkeypatch, f"https://models.example/{path.name}")
     _, encoder, _ = data_and_encoder()
-    with pytest.raises(ValueError, match=f"{path.name} was not loaded, since it is truncated or contains more than tensors"):
+    with pytest.raises(
+        ValueError, match=f"{path.name} was not loaded, since it is truncated or contains more than tensors"
+    ):
         build_network(options_with(tmp_path), encoder)
     with pytest.raises(pytest.fail.Exception), path.open("rb") as file:
         torch.load(file, weights_only=False)

@@ -13,7 +13,14 @@ from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.model.trained import TrainedModel, load
-from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import (
+    DataOptions,
+    EncodingOptions,
+    FineTuningOptions,
+    ModelOptions,
+    Recipe,
+    TrainingOptions,
+)
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.transfer import comparison
 
@@ -390,10 +397,8 @@ def test_comparison_scores_the_three_on_the_same_held_out_rows():
     tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 3})
     options, clean, splits, lesson = make_lesson(parent, make_rows(kinds="xyz"), CLASSES, tuning)
     ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
-    lines = comparison.compare(
-        parent, tuned, clean, splits, options, split_options(), EncodingOptions(), ModelOptions.model_validate(MODEL),
-        TrainingOptions.model_validate(TRAINING), tuning, NoCheckpoints(),
-    )  # fmt: skip
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    lines = comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
     table = pd.DataFrame(lines)
     assert sorted(zip(table["repeat"], table["model"], strict=True)) == [
         (repeat, name) for repeat in range(3) for name in sorted(comparison.CONTENDERS)

@@ -66,9 +66,9 @@ class CategoryEncoder(Fitted):
 
     def codes(self, values: pd.Series) -> np.ndarray:
         """Map `values` to int64 codes (n_rows,)."""
-        places = pd.Index(self.levels).get_indexer(pd.Index(values))
-        codes = np.where(places < self.unseen, places, places + 2)
-        return np.where(places >= 0, codes, self.unseen + values.isna().to_numpy())
+        found = pd.Index(self.levels).get_indexer(pd.Index(values))
+        codes = np.where(found < self.unseen, found, found + 2)
+        return np.where(found >= 0, codes, self.unseen + values.isna().to_numpy())
 
     def grow(self, values: pd.Series, min_level_count: int) -> Self:
         """Append codes for levels that occur only in `values`, and replace the counts by those of `values`."""

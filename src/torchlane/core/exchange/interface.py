@@ -120,11 +120,11 @@ def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[di
         value = f"code of the level; {unseen} for another one, {missing_code} where missing"
         return [{**named[0], "codes": codes, "unseen": unseen, "missing": missing_code, "value": value}]
     features = []
-    for each, place in zip(named, encoded.argmax(0).tolist(), strict=True):
-        if place < len(column.levels):
-            level = column.levels[place]
+    for each, index in zip(named, encoded.argmax(0).tolist(), strict=True):
+        if index < len(column.levels):
+            level = column.levels[index]
             features.append({**each, "indicates": "level", "level": level, "value": f"1 where it is {level}, else 0"})
         else:
-            what = ("unseen", "missing")[place - len(column.levels)]
+            what = ("unseen", "missing")[index - len(column.levels)]
             features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
     return features

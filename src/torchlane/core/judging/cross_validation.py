@@ -12,14 +12,7 @@ from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.model.learning import Lesson, train_models
-from torchlane.core.options import (
-    DataOptions,
-    EncodingOptions,
-    EvaluationOptions,
-    ModelOptions,
-    SplitOptions,
-    TrainingOptions,
-)
+from torchlane.core.options import DataOptions, EvaluationOptions, Recipe, SplitOptions
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
 
 logger = logging.getLogger(__name__)
@@ -32,9 +25,7 @@ def cross_validate(
     clean_rows: pd.DataFrame,
     data: DataOptions,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     evaluation: EvaluationOptions,
     checkpoints: CheckpointStore,
 ) -> pd.DataFrame:
@@ -48,9 +39,9 @@ def cross_validate(
     """
     lines: list[dict[str, Any]] = []
     folds = deal_folds(clean_rows, data, split, evaluation)
-    for together in _in_portions(folds, clean_rows, data, encoding, training):
+    for together in _in_portions(folds, clean_rows, data, recipe):
         lessons = [lesson for _, lesson, _ in together]
-        trained = train_models(lessons, data, model, checkpoints, clean_rows.attrs["source"])
+        trained = train_models(lessons, data, recipe.model, checkpoints, clean_rows.attrs["source"])
         for (splits, _, tensors), (of_fold, _) in zip(together, trained, strict=True):
             metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, quiet=True)
             repeat, fold = divmod(len(lines), evaluation.folds)
@@ -117,21 +108,20 @@ def _in_portions(
     folds: list[pd.DataFrame],
     clean_rows: pd.DataFrame,
     data: DataOptions,
-    encoding: EncodingOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
 ) -> Iterator[list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]]]:
     """Encode the folds in portions of at most `TOGETHER_BYTES`."""
     portion: list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]] = []
     n_bytes = 0
     for number, splits in enumerate(folds):
         parts = {part: rows_of(part, clean_rows, splits) for part in PARTS}
-        encoder = fit_encoder(parts["train"], data, encoding)
+        encoder = fit_encoder(parts["train"], data, recipe.encoding)
         tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
         n_new = tensors["train"].tensors[0].nbytes
         if portion and n_bytes + n_new > TOGETHER_BYTES:
             yield portion
             portion, n_bytes = [], 0
-        own = training.model_copy(update={"seed": training.seed + SEEDS_APART * (number + 1)})
+        own = recipe.training.model_copy(update={"seed": recipe.training.seed + SEEDS_APART * (number + 1)})
         portion.append((splits, Lesson(tensors["train"], tensors["valid"], encoder, own), tensors))
         n_bytes += n_new
     if portion:

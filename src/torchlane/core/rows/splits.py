@@ -50,8 +50,8 @@ def fold_rows(
         clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
     groups = _group_rows(clean_rows, data, options, logging.DEBUG)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
-    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
-    fold = np.minimum(folds - 1, (place * folds).astype(np.int64))
+    position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
+    fold = np.minimum(folds - 1, (position * folds).astype(np.int64))
     within = options.model_copy(update={"test_fraction": 0.0, "seed": seed})
     each = []
     for number in range(folds):
@@ -71,8 +71,8 @@ def _split(
     clean_rows: pd.DataFrame, groups: np.ndarray, data: DataOptions, options: SplitOptions, level: int
 ) -> pd.DataFrame:
     """Cut test and valid from the rows, and keep the rows of a group together."""
-    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
-    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(place, options)})
+    position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(position, options)})
     _require_rows(splits, options)
     logger.log(level, "split: %s", _counts(splits))
     return splits
@@ -110,8 +110,8 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
         train_rows = clean_rows[of_train].reset_index(drop=True)
         groups = _group_rows(train_rows, data, options, level)
         cut = options.model_copy(update={"test_fraction": 0.0})
-        place = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
-        splits.loc[of_train, "part"] = _cut(place, cut)
+        position = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
+        splits.loc[of_train, "part"] = _cut(position, cut)
     _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
     logger.log(level, "split: %s; parts taken from column '%s'", _counts(splits), options.part_column)
     return splits
@@ -185,17 +185,17 @@ def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -
     to its share as possible. A group belongs to the stratum of its first row.
     """
     _, first_row, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    place = np.empty(len(sizes))
+    position = np.empty(len(sizes))
     for stratum in np.unique(strata):
         members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
-        place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
-    return place[group]
+        position[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
+    return position[group]
 
 
-def _cut(place: np.ndarray, options: SplitOptions) -> np.ndarray:
+def _cut(position: np.ndarray, options: SplitOptions) -> np.ndarray:
     """Assign positions to parts: first test, then valid, then train."""
     held_out = options.test_fraction + options.valid_fraction
-    return np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
+    return np.select([position < options.test_fraction, position < held_out], ["test", "valid"], "train").astype(str)
 
 
 def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> None:

@@ -16,14 +16,7 @@ from torchlane.core.judging.evaluation import Scores, score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.options import (
-    DataOptions,
-    EncodingOptions,
-    FineTuningOptions,
-    ModelOptions,
-    SplitOptions,
-    TrainingOptions,
-)
+from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.tasks import TASKS
@@ -43,9 +36,7 @@ def compare(
     splits: pd.DataFrame,
     data: DataOptions,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     options: FineTuningOptions,
     checkpoints: CheckpointStore,
 ) -> list[dict[str, Any]]:
@@ -53,7 +44,7 @@ def compare(
 
     Each line has `repeat`, `model` and the task's metrics. The first repeat is the split that `fine_tuned` was
     trained with; each further repeat splits the rows and fine-tunes the parent again. `scratch` is trained on
-    the same train and valid rows, by the sections `encoding`, `model` and `training`. All models that are
+    the same train and valid rows, by `recipe`. All models that are
     trained here are stacked if their shapes allow.
 
     Raises:
@@ -68,12 +59,10 @@ def compare(
         lessons = []
         for number, each in enumerate(dealt[1:], start=1):
             own = options.model_copy(update={"seed": options.seed + SEEDS_APART * number})
-            lessons.append(make_lesson(parent, clean_rows, each, data, encoding, training, own))
+            lessons.append(make_lesson(parent, clean_rows, each, data, recipe.encoding, recipe.training, own))
         tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
-    lessons = [
-        _scratch_lesson(clean_rows, each, adapted, encoding, training, number) for number, each in enumerate(dealt)
-    ]
-    scratch = [each for each, _ in train_models(lessons, adapted, model, checkpoints, source)]
+    lessons = [_scratch_lesson(clean_rows, each, adapted, recipe, number) for number, each in enumerate(dealt)]
+    scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
     lines = []
     for repeat, each in enumerate(dealt):
         test = rows_of("test", clean_rows, each)
@@ -236,11 +225,10 @@ def _scratch_lesson(
     clean_rows: pd.DataFrame,
     splits: pd.DataFrame,
     data: DataOptions,
-    encoding: EncodingOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     number: int,
 ) -> Lesson:
     parts = {part: rows_of(part, clean_rows, splits) for part in ("train", "valid")}
-    encoder = fit_encoder(parts["train"], data, encoding)
-    own = training.model_copy(update={"seed": training.seed + SEEDS_APART * number})
+    encoder = fit_encoder(parts["train"], data, recipe.encoding)
+    own = recipe.training.model_copy(update={"seed": recipe.training.seed + SEEDS_APART * number})
     return Lesson(build_tensors(parts["train"], encoder), build_tensors(parts["valid"], encoder), encoder, own)

@@ -96,11 +96,11 @@ def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
     for before, after in zip(parent.columns, grown.columns, strict=True):
         names = before.feature_names
         if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "one_hot":
-            places = {code: start + place for place, code in enumerate(before.indicator_codes)}
+            indices = {code: start + index for index, code in enumerate(before.indicator_codes)}
             n_codes = len(before.levels) + 2
-            sources += [places.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
+            sources += [indices.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
         else:
-            sources += [start + place if place < len(names) else NEW for place in range(len(after.feature_names))]
+            sources += [start + index if index < len(names) else NEW for index in range(len(after.feature_names))]
         start += len(names)
     return sources
 
@@ -127,14 +127,14 @@ def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Te
         return mapped, new
     # The parent's logits, a class each, in terms of its outputs.
     logits = torch.eye(n_old, dtype=torch.float64) if parent.task == "multiclass" else torch.tensor([[0.0], [1.0]])
-    places = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
+    indices = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
     if grown.task == "binary":
-        if NEW not in places:
-            mapped, new = (logits[places[1]] - logits[places[0]])[None].double(), ~new
+        if NEW not in indices:
+            mapped, new = (logits[indices[1]] - logits[indices[0]])[None].double(), ~new
         return mapped, new
-    for row, place in enumerate(places):
-        if place != NEW:
-            mapped[row], new[row] = logits[place].double(), False
+    for row, index in enumerate(indices):
+        if index != NEW:
+            mapped[row], new[row] = logits[index].double(), False
     return mapped, new
 
 
@@ -184,11 +184,11 @@ def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder
     sources = feature_sources(parent, grown)
     if name in CONTINUOUS:
         coded = parent.code_counts, grown.code_counts
-        plain = [place for place in range(len(parent.feature_names)) if place not in coded[0]]
+        plain = [index for index in range(len(parent.feature_names)) if index not in coded[0]]
         sources = [
             plain.index(source) if source != NEW else NEW
-            for place, source in enumerate(sources)
-            if place not in coded[1]
+            for index, source in enumerate(sources)
+            if index not in coded[1]
         ]
     elif name.startswith(EMBEDDING):
         number = int(name.removeprefix(EMBEDDING).partition(".")[0])

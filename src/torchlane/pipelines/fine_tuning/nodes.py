@@ -16,6 +16,7 @@ from torchlane.core.options import (
     EvaluationOptions,
     FineTuningOptions,
     ModelOptions,
+    Recipe,
     SplitOptions,
     TrainingOptions,
 )
@@ -94,9 +95,7 @@ def compare_models(
         new_splits,
         data,
         split,
-        encoding,
-        model,
-        training,
+        Recipe(encoding=encoding, model=model, training=training),
         fine_tuning,
         comparison_checkpoints,
     )

@@ -26,7 +26,8 @@ from torchlane.core.options import (
     TuningOptions,
 )
 from torchlane.core.rows import checking as rows
-from torchlane.core.rows import splits
+from torchlane.core.rows import splits as splitting
+from torchlane.core.rows.splits import PARTS, rows_of
 from torchlane.core.search import chosen, tuning
 from torchlane.core.search.importances import Importances
 from torchlane.core.training.observation import Observer
@@ -43,12 +44,12 @@ def split_rows(
 ) -> pd.DataFrame:
     """Assign each row to a part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
     rows.check_rejections(clean_rows, rejected_rows, data)
-    return splits.split_rows(clean_rows, data, split)
+    return splitting.split_rows(clean_rows, data, split)
 
 
 def choose_options(
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     studies: tuning.StudyStore,
     search_checkpoints: CheckpointStore,
     data: DataOptions,
@@ -59,13 +60,13 @@ def choose_options(
 ) -> tuple[dict[str, Any], pd.DataFrame, Importances]:
     """Search for better options; see `torchlane.core.search.tuning.choose_options`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
-    ground = tuning.Ground(clean_rows, split, data, recipe, options)
+    ground = tuning.Ground(clean_rows, splits, data, recipe, options)
     return tuning.choose_options(ground, studies, search_checkpoints)
 
 
 def settle_recipe(
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     chosen_options: dict[str, Any],
     data: DataOptions,
     encoding: EncodingOptions,
@@ -75,17 +76,17 @@ def settle_recipe(
 ) -> Recipe:
     """Merge the given options with those that the search chose; see `torchlane.core.search.chosen`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
-    return chosen.apply_chosen(chosen_options, clean_rows, split, data, recipe, options)
+    return chosen.apply_chosen(chosen_options, clean_rows, splits, data, recipe, options)
 
 
-def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
+def fit_encoder(clean_rows: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
     """Fit the encoder to train; see `torchlane.core.encoding.encoder.fit_encoder`."""
-    return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
+    return encoders.fit_encoder(rows_of("train", clean_rows, splits), data, recipe.encoding)
 
 
-def build_tensors(clean_rows: pd.DataFrame, split: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
+def build_tensors(clean_rows: pd.DataFrame, splits: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
     """Encode the parts: the tensors of train, valid and test."""
-    return tuple(tensors.build_tensors(splits.rows_of(part, clean_rows, split), encoder) for part in splits.PARTS)
+    return tuple(tensors.build_tensors(rows_of(part, clean_rows, splits), encoder) for part in PARTS)
 
 
 def train_model(
@@ -115,10 +116,7 @@ def cross_validate(
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
     """Train and score a model for each fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
-    encoding, model, training = recipe.encoding, recipe.model, recipe.training
-    return cross_validation.cross_validate(
-        clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
-    )
+    return cross_validation.cross_validate(clean_rows, data, split, recipe, evaluation, fold_checkpoints)
 
 
 def evaluate_model(
@@ -127,14 +125,14 @@ def evaluate_model(
     valid_tensors: TensorDataset,
     test_tensors: TensorDataset,
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     fold_scores: pd.DataFrame,
     recipe: Recipe,
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
-    parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
+    parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
+    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, splits, options.coverage)
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
 
