@@ -77,9 +77,8 @@ class Calibration(BaseModel):
         """
         if not self.n_rows:
             return None
-        needed = math.ceil(
-            (self.n_rows + 1) * Fraction(repr(float(coverage)))
-        )  # exact: in floats, 75 * 0.68 exceeds 51
+        # Exact, since 75 * 0.68 exceeds 51 in floats.
+        needed = math.ceil((self.n_rows + 1) * Fraction(repr(float(coverage))))
         return next((each for each, rank in zip(self.residuals, self.ranks, strict=True) if rank >= needed), math.inf)
 
 

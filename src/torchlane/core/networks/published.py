@@ -20,9 +20,8 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 30.0  # longest time without a byte
 AUXILIARY = re.compile(r"^(aux\d|AuxLogits)\.")  # classifiers of GoogLeNet and Inception that only their training uses
-OLD_DENSENET = re.compile(
-    r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$"
-)  # old names, which torchvision renames, too
+# Old names, which torchvision renames, too.
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 def pixel_scale(options: ModelOptions) -> tuple[Sequence[float], Sequence[float]]:

@@ -50,7 +50,7 @@ def find_coincidences(rows: pd.DataFrame, combination: np.ndarray) -> np.ndarray
     repeated = times > 1
     n_fewest = min(len(near), max(len(near) // 5, ENOUGH))
     fewest = near <= np.sort(near)[n_fewest - 1]
-    # In a uniformly dense table, this share of the combinations with the fewest neighbours would have so few by chance.
+    # The share of combinations with so few neighbours in a table of the same density everywhere, over the share here.
     dense = min(1.0, float(pdtr(near[fewest].max(), near.mean())) / fewest.mean())
     expected = dense * _ratio(chance, both) + (1 - dense) * _ratio(chance[fewest], both[fewest])
     copied = _rate_of_copies(repeated[fewest], expected)

@@ -16,15 +16,7 @@ import pyarrow.compute as pc
 
 from torchlane.core.options.levels import RESPELT, plain_level, plain_number
 
-MISSING_NUMBERS = (
-    "na",
-    "n/a",
-    "nan",
-    "null",
-    "none",
-    "-",
-    "?",
-)  # mean "missing" in a column of numbers, in upper or lower case
+MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # mean "missing" in a column of numbers, in any case
 WAY_OUT = "leave the column out of data.columns, or write each of its parts into a separate column"
 CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 

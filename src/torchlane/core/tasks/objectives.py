@@ -61,9 +61,8 @@ def _class_weights(target: TargetEncoder, options: LossOptions) -> Tensor | None
     if weights is None:
         return None
     if weights == "balanced":
-        counts = torch.tensor(target.counts, dtype=torch.float64).clamp_min(
-            1
-        )  # a class kept from a parent may have none
+        # A class kept from a parent may have no rows.
+        counts = torch.tensor(target.counts, dtype=torch.float64).clamp_min(1)
         return (counts.sum() / (len(counts) * counts)).float()
     for label in weights:
         if label not in target.labels:

@@ -125,7 +125,7 @@ def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Te
         if head != "replace":
             mapped, new = torch.eye(1, dtype=torch.float64), ~new
         return mapped, new
-    # The parent's logits, a class each, in terms of its outputs.
+    # The parent's logits, one per class, in terms of its outputs.
     logits = torch.eye(n_old, dtype=torch.float64) if parent.task == "multiclass" else torch.tensor([[0.0], [1.0]])
     indices = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
     if grown.task == "binary":
