@@ -22,7 +22,7 @@ import yaml
 from classifiers import read_use_case, settings_of
 from intervals import train_members
 from peers.jobs import keep
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import score
 from torchlane.core.model.learning import TABLE_MEMBERS, Lesson

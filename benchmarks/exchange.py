@@ -12,9 +12,10 @@ import onnxruntime
 import pandas as pd
 import torch
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.exchange import export_model
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
 

@@ -27,7 +27,7 @@ from kedro.framework.startup import bootstrap_project
 
 import torchlane
 from torchlane.core import transfer
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_models

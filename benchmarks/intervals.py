@@ -22,12 +22,13 @@ import pandas as pd
 import torch
 
 from classifiers import read_use_case
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.learning import Lesson, conclude
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import SECTIONS, DataOptions, Options
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.tasks.objectives import Objective

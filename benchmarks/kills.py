@@ -26,7 +26,7 @@ import torch
 from kedro.framework.startup import bootstrap_project
 
 from torchlane.cli import cli
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.model.trained import load

@@ -41,7 +41,7 @@ import pandas as pd
 import torch
 
 from mutations import DECLARED, MUTATIONS, PARAMETERS, TARGET, MisreadError, Mutated, judge, read_table, written
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model

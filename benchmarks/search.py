@@ -25,13 +25,13 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import build_network
+from torchlane.core.networks import build_network
 from torchlane.core.options import SECTIONS, Recipe
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows

@@ -18,10 +18,10 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from torch.utils.data import DataLoader
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.model.trained import build_network
+from torchlane.core.networks import build_network
 from torchlane.core.options import SECTIONS, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import rows_of, split_rows

@@ -36,12 +36,13 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from classifiers import read_use_case, settings_of
 from peers.jobs import Fit, Job, Predict, read_job, run_job, write_job
 from peers.near import NEAR
-from torchlane.core.encoding.encoders import fit_encoder, natural_order
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import summarise_folds
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import Options
+from torchlane.core.rows.levels import natural_order
 from torchlane.core.rows.splits import rows_of, split_rows
 from torchlane.core.tasks.tasks import TASKS
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 import torchlane
-from tests.core.exchange.exchanged import image_model, table_model, table_rows
-from tests.core.exchange.test_exchange import Bomb, encoded
+from tests.core.exchange.exchanged import Bomb, encoded, image_model, table_model, table_rows
 
 from .commands import PROJECT, run_command
 
@@ -83,7 +82,7 @@ def test_weights_by_other_names_are_mapped_and_other_heads_left_out(folder):
         (("export", "none.safetensors", "x.onnx"), "there is no model file none.safetensors"),
         (("export", "bomb.safetensors", "x.onnx"), "bomb.safetensors is not a whole safetensors file"),
         (("export", "cut.safetensors", "x.pt2"), "cut.safetensors is not a whole safetensors file"),
-        (("export", "model.safetensors", "x.zip"), "x.zip has the ending of no format that a model is exported to"),
+        (("export", "model.safetensors", "x.zip"), "x.zip has the ending of no export format"),
         (("import", "bomb.pt", "--into", "model.safetensors", "--output", "x"), "bomb.pt was not loaded"),
         (("import", "other.pt", "--into", "model.safetensors", "--output", "x"), "other.pt does not fit the network: mis"),
         (("import", "other.pt", "--into", "bomb.safetensors", "--output", "x"), "bomb.safetensors is not a whole safetens"),
@@ -117,7 +116,7 @@ def test_onnx_without_its_packages_says_what_to_install(folder):
     done = run_command(sys.executable, "-c", program, folder=folder)
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "Error: ONNX needs onnx and onnxscript and onnxruntime; uv sync --group onnx installs"
+        "Error: ONNX needs onnx and onnxscript and onnxruntime; install the tested versions with uv sync"
     )
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
 

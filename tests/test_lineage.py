@@ -371,7 +371,7 @@ def test_rows_dealt_anew_beside_the_parent_are_not_taken_for_its_test_rows(finis
     metrics = finished.metrics("fine_tuned_metrics")
     assert "rows" not in metrics["forgetting"]
     assert metrics["known_to_parent"] is None
-    assert "what was forgotten is not known: the rows that stand beside the parent's model are not those" in caplog.text
+    assert "forgetting was not measured: the rows beside the parent's model are not those" in caplog.text
 
 
 def test_raw_file_that_changed_is_noticed_and_read_for_its_digest_once_a_run(finished, monkeypatch, caplog):

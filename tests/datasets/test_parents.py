@@ -8,7 +8,9 @@ import torch
 from kedro.io import DatasetError
 from safetensors.torch import save_file
 
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, TargetEncoder
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import FORMAT, TrainedModel
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, QuantileTransformer, StandardScaler
 
 from tests.oracles.agreement import compare
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder, TargetEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.target import TargetEncoder
 
 FLOAT32, FLOAT64 = 2.0**-23, 2.0**-52
 SCALERS = {"min_max": MinMaxScaler, "z_score": StandardScaler}

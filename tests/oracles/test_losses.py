@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.oracles.agreement import compare
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import LossOptions, TaskName
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS

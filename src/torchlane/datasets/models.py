@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro_datasets._typing import JSONPreview
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.model import trained as inference
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import Recipe

@@ -1,1 +1,1 @@
-"""Figures from plain tables, as Plotly figures."""
+"""Plotly figures of plain tables."""

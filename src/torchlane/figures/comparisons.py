@@ -1,4 +1,4 @@
-"""Several models on the same rows."""
+"""The comparison of several models on the same rows."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ FORGOTTEN = "on the parent's own rows"
 
 
 def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
-    """Draw each metric of each model, a point a repeat and a bar at their mean; what was forgotten is in the title.
+    """Draw each metric of each model, with a point per repeat and a bar at the mean; the title shows forgetting.
 
-    `comparison_scores` has `repeat`, `model` and a column a metric; `metrics` is the content of
+    `comparison_scores` has `repeat`, `model` and a column per metric; `metrics` is the content of
     `fine_tuned_metrics.json`.
     """
     drawn = [str(name) for name in comparison_scores.columns.drop(["repeat", "model"])]

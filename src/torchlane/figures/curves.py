@@ -10,7 +10,7 @@ from torchlane.figures.style import COLOURS, faint, finish
 def plot_history(history: pd.DataFrame, source: str) -> Figure:
     """Draw loss and primary metric of train and valid, with the spread over members as a band.
 
-    `history` has a row an epoch, as in `history.csv`.
+    `history` has a row per epoch, as `history.csv`.
     """
     metric = next(
         name for name in map(str, history) if name.startswith("train_") and name != "train_loss"

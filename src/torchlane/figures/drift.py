@@ -1,4 +1,4 @@
-"""How far the files that were scored are from the rows of train."""
+"""The drift of scored files from the rows of train."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from torchlane.figures.style import finish
 def plot_drift(drift: dict[str, Any]) -> Figure:
     """Draw the stability index of each column in each file; `drift` is the content of `drift.json`.
 
-    What chance brings on average is taken off; the darkest colour is the limit and all beyond it.
+    The average index under chance is subtracted. The darkest colour starts at the limit.
     """
     files = drift["files"]
     names = list(dict.fromkeys(name for file in files for name in [*file["columns"], "prediction"]))

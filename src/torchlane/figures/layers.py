@@ -1,4 +1,4 @@
-"""What goes on inside a network, layer by layer."""
+"""Measurements inside a network, layer by layer."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ LOGARITHMIC = ("gradient_norm", "update_ratio")
 
 
 def plot_layers(diagnosis: dict[str, Any], source: str) -> Figure:
-    """Draw each measure of `diagnosis.json` over epochs, a line a layer; the title says what was found."""
+    """Draw each measure of `diagnosis.json` over epochs, with a line per layer; the title has the findings."""
     seen = pd.DataFrame(diagnosis.get("layers", []), columns=["epoch", "layer", *PANELS])
     drawn = [measure for measure in PANELS if seen[measure].notna().any()]
     figure = make_subplots(rows=1, cols=max(1, len(drawn)), subplot_titles=[PANELS[measure] for measure in drawn])

@@ -5,14 +5,14 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 
 from torchlane.figures.style import COLOURS, finish
 
-MOST_POINTS = 5_000  # a browser draws so many without delay
+MOST_POINTS = 5_000  # the number that a browser draws without delay
 
 
 def plot_predictions(test_predictions: pd.DataFrame, source: str) -> Figure:
-    """Draw predictions on test: a point a row for numbers, a confusion matrix for labels.
+    """Draw predictions on test: a point per row for numbers, a confusion matrix for labels.
 
-    `test_predictions` has `row`, `truth`, `prediction`, and for labels their probabilities; of very many
-    rows an even selection is drawn.
+    `test_predictions` has `row`, `truth` and `prediction`, and for labels their probabilities. Of many rows,
+    an evenly spaced selection is drawn.
     """
     if any(str(name).startswith("probability_") for name in test_predictions):
         return _plot_labels(test_predictions, source)

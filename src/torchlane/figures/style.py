@@ -1,4 +1,4 @@
-"""How all figures look."""
+"""The common style of all figures."""
 
 from plotly.graph_objects import Figure
 
@@ -6,7 +6,7 @@ COLOURS = {"train": "#4c78a8", "valid": "#f58518", "test": "#54a24b", "guide": "
 
 
 def faint(colour: str) -> str:
-    """Make a colour see-through, for an area behind a line.
+    """Make a colour translucent, for an area behind a line.
 
     >>> faint("#4c78a8")
     'rgba(76, 120, 168, 0.25)'

@@ -1,4 +1,4 @@
-"""What a search tried."""
+"""The trials of a search."""
 
 import pandas as pd
 from plotly.graph_objects import Bar, Figure, Scatter
@@ -11,10 +11,9 @@ STATES = {"complete": COLOURS["valid"], "pruned": COLOURS["guide"]}
 
 
 def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, source: str) -> Figure:
-    """Draw the value of each trial, and beside it how much each option mattered, or why that cannot be told.
+    """Draw the value of each trial, and beside it the importance of each option or the reason why it is unknown.
 
-    `leaderboard` has a line a trial, as `torchlane.core.search.leaderboard` makes it; it is empty if nothing was
-    searched.
+    `leaderboard` has a line per trial, as `torchlane.core.search.leaderboard` makes it; it is empty without a search.
     """
     if leaderboard.empty:
         figure = Figure().add_annotation(text="no search: tuning.trials is 0", showarrow=False)

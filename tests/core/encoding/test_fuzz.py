@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import torchlane
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, fit_encoder
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding, SplitOptions
 from torchlane.core.rows.checking import ROW, apply_rules, check_rows

@@ -1,16 +1,20 @@
 """Models of each kind with drawn weights, for the tests of exchange: nothing has to be trained for them."""
 
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.calibration import Calibration
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
-from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.checking import apply_rules, check_rows
 
 
 def table_rows(n_rows: int = 200) -> pd.DataFrame:
@@ -74,3 +78,65 @@ def drawn_model(
     details = {"source": "drawn rows", "metrics": {"valid": 1.0}, "profile": {}}
     training = TrainingOptions(members=members)
     return TrainedModel(weights, encoder, data, options, training, details, Calibration.model_validate(calibration))
+
+
+KINDS: dict[str, Callable[[], TrainedModel]] = {
+    "mlp, regression, ensemble of 4": lambda: table_model(
+        members=4, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU"
+    ),
+    "mlp, binary": lambda: table_model("pair", members=2, widths=[8]),
+    "transformer, codes": lambda: table_model(
+        "kind", kind="transformer", categories="codes", blocks=1, token_width=8, heads=2, dropout=0.1
+    ),
+    "cnn": lambda: image_model(members=2, kind="cnn", widths=[4, 6], dropout=0.1),
+    "rnn, LSTM in both directions": lambda: image_model(
+        (1, 6, 6), members=2, kind="rnn", widths=[6, 4], bidirectional=True, dropout=0.1
+    ),
+    "rnn, GRU": lambda: image_model((1, 6, 6), kind="rnn", cell="GRU", widths=[6]),
+    "mlp on scaled pixels": lambda: image_model((3, 8, 8), pixels="z_score", widths=[8]),
+    "torchvision": lambda: image_model((3, 32, 32), kind="torchvision", name="resnet18"),
+}
+
+
+def rows_for(model: TrainedModel) -> pd.DataFrame:
+    """Raw rows, among them unseen levels and missing values."""
+    if model.encoder.image is not None:
+        return image_rows(model.encoder.image.size)
+    rows = table_rows()
+    rows.loc[:2, ["place", "age"]] = [["mars", "7"], ["", ""], ["sea", ""]]
+    return rows
+
+
+def predicted(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
+    """What `predict` gives in the columns that a program has too."""
+    table = model.predict(rows)
+    names = [name for name in table if name.startswith("probability_")] or "prediction"
+    return table[names].to_numpy()
+
+
+def encoded(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
+    clean, _ = apply_rules(rows, model.data.feature_columns, model.data.missing_values)
+    return model.encoder.encode_features(clean)
+
+
+def run_onnx(path: Path, features: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {"features": features})[0]
+
+
+def run_program(path: Path, features: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.export.load(path).module()(torch.from_numpy(features))[0].numpy()
+
+
+class Bomb:
+    """Writes a file where it is unpickled."""
+
+    def __init__(self, crater: Path):
+        self.crater = crater
+
+    def __reduce__(self):
+        return (Path.touch, (self.crater,))

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import cross_validate, deal_folds, summarise_folds
 from torchlane.core.judging.evaluation import evaluate
@@ -12,6 +12,7 @@ from torchlane.core.options import (
     EncodingOptions,
     EvaluationOptions,
     ModelOptions,
+    Recipe,
     SplitOptions,
     TrainingOptions,
 )
@@ -20,12 +21,13 @@ from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
 
 SPLIT, ENCODING, MODEL = SplitOptions(), EncodingOptions(), ModelOptions(widths=(8,))
 TRAINING = TrainingOptions(epochs=5, members=2, learning_rate=0.01)
+RECIPE = Recipe(encoding=ENCODING, model=MODEL, training=TRAINING)
 
 
 def scores_of(toy_rows, data, **evaluation):
     clean, _ = check_rows(toy_rows, data)
     options = EvaluationOptions.model_validate(evaluation)
-    return cross_validate(clean, data, SPLIT, ENCODING, MODEL, TRAINING, options, NoCheckpoints()), clean
+    return cross_validate(clean, data, SPLIT, RECIPE, options, NoCheckpoints()), clean
 
 
 def test_every_row_is_tested_once_a_repeat_and_repeats_differ(toy_rows, toy_data):

@@ -8,7 +8,7 @@ import torch
 from sklearn import metrics as reference
 
 from tests.core.model.test_trained import train_on
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate, score
 from torchlane.core.model.calibration import Calibration

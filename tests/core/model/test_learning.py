@@ -1,7 +1,9 @@
 import pytest
 
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder, fit_encoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, train_model, with_members

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import torchlane
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel, build_network
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_network
 from torchlane.core.options import (
     ColumnOptions,
     DataOptions,

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules import activation
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
 from torchlane.core.options import ModelOptions, TrainingOptions, torch_names

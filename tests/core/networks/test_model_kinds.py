@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.model.trained import TrainedModel, load
 from torchlane.core.networks import build_model, describe_capacity, named
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
@@ -100,9 +100,13 @@ def test_models_of_torchvision_come_by_name(channels):
 @pytest.mark.parametrize(
     ("shape", "options", "message"),
     [
-        ((1, 32, 32), {"kind": "torchvision", "name": "resnet"}, "'resnet' is no model of torchvision; there are alex"),
+        ((1, 32, 32), {"kind": "torchvision", "name": "resnet"}, "'resnet' is not a model of torchvision; it has alex"),
         ((1, 8, 8), {"kind": "torchvision", "name": "alexnet"}, r"alexnet of torchvision does not take features of sh"),
-        ((1, 32, 32), {"kind": "torchvision", "name": "resnet18", "arguments": {"depth": 3}}, "cannot be made with"),
+        (
+            (1, 32, 32),
+            {"kind": "torchvision", "name": "resnet18", "arguments": {"depth": 3}},
+            "cannot be constructed with",
+        ),
         ((4, 32, 32), {"kind": "torchvision", "name": "resnet18"}, "take images with 1 or 3 channels, not 4"),
         (5, {"kind": "cnn"}, "model.kind cnn does not take a table; choose one of mlp, transformer, class"),
         ((1, 8, 8), {"kind": "transformer"}, "model.kind transformer does not take an image; choose one of mlp, cnn"),
@@ -162,10 +166,10 @@ def test_own_class_gets_what_it_has_parameters_for(own_nets):
             r"gives outputs of shape \(2, 2\) for 2 rows, not \(2, 3\)",
         ),
         ("own_nets.Fixed", {"in_features": 4, "out_features": 3}, r"does not take features of shape \(5,\)"),
-        ("own_nets.Net", {"depth": 2}, "cannot be made with these model.arguments"),
+        ("own_nets.Net", {"depth": 2}, "cannot be constructed with these model.arguments"),
         ("own_nets.Gone", {}, "cannot be imported: .*Gone.*; put its file into src/"),
         ("no_such_module.Net", {}, "cannot be imported: No module named 'no_such_module'"),
-        ("own_nets.no_class", {}, "is no class derived from torch.nn.Module"),
+        ("own_nets.no_class", {}, "is not a class derived from torch.nn.Module"),
     ],
 )
 def test_own_class_that_does_not_serve_is_refused(own_nets, name, arguments, message):
@@ -189,7 +193,7 @@ def test_own_class_is_not_imported_on_the_word_of_a_file(own_nets, tmp_path, toy
     named._trusted.clear()
     sys.modules.pop("own_nets")
     loaded = load(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"code is not imported on a file's word alone; .*trust='own_nets.Net'"):
+    with pytest.raises(ValueError, match=r"code is not imported because a file alone names it; .*trust='own_nets.Net'"):
         loaded.predict(toy_rows)
     assert "own_nets" not in sys.modules
     state = torch.get_rng_state()

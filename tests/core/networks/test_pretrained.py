@@ -18,13 +18,13 @@ from torchvision.transforms._presets import ImageClassification
 
 import torchlane
 from tests.core.exchange.exchanged import image_rows
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.exchange import export_model, import_weights
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel, build_network
-from torchlane.core.networks import build_model, published
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.networks import build_model, build_network, published
 from torchlane.core.networks.state_dicts import read_state_dict
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
@@ -192,7 +192,7 @@ def test_without_network_the_message_says_which_file_to_put_where(tmp_path):
 
 def test_features_without_a_classifier_are_refused():
     _, encoder, _ = data_and_encoder()
-    with pytest.raises(ValueError, match="no weights of a classifier vgg16; there are IMAGENET1K_V1, DEFAULT"):
+    with pytest.raises(ValueError, match="not published for a classifier vgg16; published are IMAGENET1K_V1, DEFAULT"):
         build_network(options_with(Path("here"), name="vgg16", weights="IMAGENET1K_FEATURES"), encoder)
 
 
@@ -211,7 +211,7 @@ def test_file_of_another_content_under_a_published_name_is_refused(saved, tmp_pa
     (tmp_path / "resnet18-f37072fd.pth").write_bytes(saved.read_bytes())
     _, encoder, _ = data_and_encoder()
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()[:8]
-    fault = f"resnet18-f37072fd.pth is not what its name promises: the SHA-256 starts with {digest}, not f37072fd"
+    fault = f"resnet18-f37072fd.pth does not have the hash in its name: the SHA-256 starts with {digest}, not f37072fd"
     with pytest.raises(ValueError, match=fault):
         build_network(options_with(tmp_path, name="resnet18"), encoder)
 
@@ -250,7 +250,7 @@ def test_weights_are_downloaded_once(saved, served, tmp_path, monkeypatch, caplo
     assert served.asked == [f"/{saved.name}"]
     assert [each.name for each in (tmp_path / "weights").iterdir()] == [saved.name]
     assert (tmp_path / "weights" / saved.name).read_bytes() == saved.read_bytes()
-    assert "drawn anew: classifier.3.weight, classifier.3.bias" in caplog.text
+    assert "random weights for the head: classifier.3.weight, classifier.3.bias" in caplog.text
 
 
 @pytest.mark.parametrize("answer", ["cut off", "another", "none"])
@@ -284,7 +284,9 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
     path = publish(content, tmp_path)  # its hash is right
     announce(monkeypatch, f"https://models.example/{path.name}")
     _, encoder, _ = data_and_encoder()
-    with pytest.raises(ValueError, match=f"{path.name} was not loaded, since it is cut off or holds more than tensors"):
+    with pytest.raises(
+        ValueError, match=f"{path.name} was not loaded, since it is truncated or contains more than tensors"
+    ):
         build_network(options_with(tmp_path), encoder)
     with pytest.raises(pytest.fail.Exception), path.open("rb") as file:
         torch.load(file, weights_only=False)
@@ -296,14 +298,14 @@ def test_pickle_under_a_published_name_is_refused_and_never_executed(content, tm
         (
             {"weights": "IMAGENET1K_V7"},
             "unit",
-            "'IMAGENET1K_V7' are no weights of a classifier mobilenet_v3_small; there are FIRST, OTHER",
+            "'IMAGENET1K_V7' are not published for a classifier mobilenet_v3_small; published are FIRST, OTHER",
         ),
         (
             {"arguments": {"reduced_tail": True}},
             "unit",
-            "do not fit the network: size mismatch for .*; leave out what mod",
+            "do not fit the network: size mismatch for .*; leave out the mod",
         ),
-        ({}, "z_score", "published weights have their own scale of pixels, which encoding.pixels z_score would change"),
+        ({}, "z_score", "published weights bring their own scale of pixels, and encoding.pixels z_score would change"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(options, others, pixels, message):

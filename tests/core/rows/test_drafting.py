@@ -79,9 +79,9 @@ def test_task_follows_the_target(values, task):
     [
         (HOUSES, "prise", "target 'prise' is not a column of the table; its columns are number, size"),
         (HOUSES, "country", "target 'country' has 1 different values; there is nothing to predict"),
-        (HOUSES, "owner", "target 'owner' has 30 labels in 30 rows; too few rows a label to learn"),
+        (HOUSES, "owner", "target 'owner' has 30 labels in 30 rows, which is too few rows per label"),
         (HOUSES[["country", "price"]], "price", "no column is declared besides the target 'price'"),
-        (HOUSES[:0], "price", "the table has 0 rows; a draft needs some to look at"),
+        (HOUSES[:0], "price", "the table has 0 rows; a draft needs at least 2"),
     ],
 )
 def test_what_cannot_be_drafted_is_refused(table, target, message):
@@ -94,7 +94,7 @@ def test_torn_rows_are_left_out_and_said(caplog):
     torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
     assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
     assert (
-        "2 of 32 rows are torn and left out, the first of them row 4: '4,50' should have 9 fields, as the header has"
+        "2 of 32 rows are torn and left out; the first is row 4: '4,50' should have 9 fields, as the header has"
         in caplog.text
     )
     with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):

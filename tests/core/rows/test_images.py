@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel, build_network, load
+from torchlane.core.model.trained import TrainedModel, load
+from torchlane.core.networks import build_network
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import AugmentationOptions, DataOptions, EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows, rows_digest
@@ -140,7 +141,7 @@ def test_columns_that_hold_no_image_that_can_be_used_are_refused(columns, messag
 def test_augmentation_of_a_table_is_refused(toy_rows, toy_data):
     clean, _ = check_rows(toy_rows, toy_data)
     encoder = fit_encoder(clean, toy_data, EncodingOptions())
-    with pytest.raises(ValueError, match="training.augmentation is for images, and the features are a table"):
+    with pytest.raises(ValueError, match="training.augmentation is for images, but the features are a table"):
         build_network(ModelOptions(), encoder, AugmentationOptions(shift=0.1))
 
 

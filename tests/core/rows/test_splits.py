@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torchlane.core.options import DataOptions, FineTuningOptions, SplitOptions
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import fold_rows, rows_of, split_rows
-from torchlane.core.transfer.fine_tuning import split_new_rows
+from torchlane.core.transfer.new_rows import split_new_rows
 
 
 def data(task: str = "regression", **columns: str) -> DataOptions:
@@ -248,7 +248,7 @@ def test_given_parts_that_share_rows_are_announced(caplog):
     rows.loc[40, ["x", "y"]] = rows.loc[0, ["x", "y"]]
     with caplog.at_level(logging.WARNING):
         split_rows(rows, data, SplitOptions(part_column="part"))
-    assert "split: 2 rows repeat rows of another part, as split.part_column 'part' says" in caplog.text
+    assert "split: 2 rows repeat rows that split.part_column 'part' puts into another part" in caplog.text
 
 
 def test_part_column_of_numbers_is_refused():
@@ -267,4 +267,4 @@ def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(ca
     rows, data = official(["train"] * 40 + ["test"] * 10)
     with caplog.at_level(logging.INFO):
         split_rows(rows, data, SplitOptions(part_column="part"))
-    assert "features: without part, which the split goes by" in caplog.text
+    assert "features: without part, which the split uses" in caplog.text

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import LossOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS
@@ -50,8 +50,16 @@ def test_losses_are_those_of_torch_and_a_name_alone_serves(task, name, kind):
 @pytest.mark.parametrize(
     ("task", "loss", "message"),
     [
-        ("binary", {"label_smoothing": 0.1}, "loss.label_smoothing does not go with binary_cross_entropy, the loss of"),
-        ("multiclass", {"class_weights": {"c": 2}}, "names 'c', which is no label of 'kind' in train: a, b"),
+        (
+            "binary",
+            {"label_smoothing": 0.1},
+            "loss.label_smoothing cannot be combined with binary_cross_entropy, the loss of",
+        ),
+        (
+            "multiclass",
+            {"class_weights": {"c": 2}},
+            "names 'c', which is not a label of 'kind' in train; the labels are a, b",
+        ),
         ("multiclass", {"name": "mse"}, "'mse' is not a loss for multiclass; choose one of cross_entropy"),
     ],
 )
@@ -71,5 +79,7 @@ def test_both_labels_of_a_binary_task_have_their_probability_also_where_it_is_sm
 def test_weights_do_not_go_with_numbers():
     target = TargetEncoder(name="pay", task="regression")
     for weights in ("balanced", {"a": 2}):
-        with pytest.raises(ValueError, match=r"class_weights (does not go with mse|names 'a', .* task is regression)"):
+        with pytest.raises(
+            ValueError, match=r"class_weights (cannot be combined with mse|names 'a', .* task is regression)"
+        ):
             Objective.of(target, LossOptions.model_validate({"class_weights": weights}))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 from tests.core.training.stacked.members import make_parts, member, train
-from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.interruption import Interrupted

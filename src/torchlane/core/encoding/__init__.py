@@ -1,1 +1,1 @@
-"""From checked rows to tensors, and back."""
+"""Checked rows to tensors, and predictions back to the units of the raw file."""

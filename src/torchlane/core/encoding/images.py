@@ -1,32 +1,30 @@
-"""From images as bytes to uint8 tensors, and the scale of their pixels."""
+"""Images, stored as bytes, to uint8 arrays; and the statistics that scale their pixels."""
 
 from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
+from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.options import PixelEncoding
 from torchlane.core.rows.images import Size
 
 BRIGHTEST = 255
 
 
-class ImageEncoder(BaseModel):
-    """Images as they are, uint8, with what brings their pixels to scale: (pixel / 255 - mean) / deviation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ImageEncoder(Fitted):
+    """Images as uint8, unscaled. The network's first layer scales them: (pixel / 255 - mean) / deviation."""
 
     kind: Literal["image"] = "image"
     name: str
     encoding: PixelEncoding
     size: Size
-    means: tuple[float, ...]  # a channel, of train, in 0 … 1
+    means: tuple[float, ...]  # per channel, of train, between 0 and 1
     deviations: tuple[float, ...]
 
     @classmethod
     def fit(cls, values: pd.Series, size: Size, encoding: PixelEncoding) -> Self:
-        """Learn the scale of each channel from the images of train, as bytes."""
+        """Learn the mean and deviation of each channel from the images of train (bytes)."""
         pixels = _stack(values, size)
         counts = [np.bincount(pixels[:, channel].ravel(), minlength=BRIGHTEST + 1) for channel in range(size[0])]
         levels = np.arange(BRIGHTEST + 1) / BRIGHTEST

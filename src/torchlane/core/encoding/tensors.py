@@ -1,4 +1,4 @@
-"""Encoded rows as tensors."""
+"""Encoded rows as tensors, and their fingerprint."""
 
 import hashlib
 
@@ -6,18 +6,18 @@ import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 
 
 def build_tensors(rows: pd.DataFrame, encoder: Encoder) -> TensorDataset:
-    """Encode clean rows: features (n_rows, …), float32 or uint8 for images, and the encoder's targets."""
+    """Encode clean rows: features (n_rows, …) as float32 (images as uint8), and targets as the loss takes them."""
     features = encoder.encode_features(rows)
     targets = encoder.target.encode(rows[encoder.target.name])
     return TensorDataset(torch.from_numpy(features), torch.from_numpy(targets))
 
 
 def fingerprint(tensors: TensorDataset) -> str:
-    """Give the SHA-256 of shapes, dtypes and bytes of all tensors."""
+    """Compute the SHA-256 of the shapes, dtypes and bytes of all tensors."""
     digest = hashlib.sha256()
     for tensor in tensors.tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)};".encode())

@@ -1,4 +1,4 @@
-"""Weights that others trained, put into the architecture and encoder of a model file."""
+"""Import of weights that were trained elsewhere, into the architecture and encoder of a model file."""
 
 import hashlib
 import logging
@@ -15,12 +15,12 @@ from torchlane.core.networks.state_dicts import Shapes, Tensors, listed, mismatc
 
 logger = logging.getLogger(__name__)
 
-OPTIONAL = ("num_batches_tracked", *SCALE)  # no weights: others' files may lack them
+OPTIONAL = ("num_batches_tracked", *SCALE)  # not weights, so other programs' files may lack them
 
 
 @dataclass(frozen=True)
 class Import:
-    """The model, and by name what came from the files, what stayed the base's, and what was left out of the files."""
+    """The model, and the names that were taken from the files, kept from the base, and left out of the files."""
 
     model: TrainedModel
     taken: tuple[str, ...]
@@ -28,7 +28,7 @@ class Import:
     left_out: tuple[str, ...]
 
     def summary(self) -> str:
-        """Say it in a line."""
+        """Describe the import in one line."""
         parts = {"from the files": self.taken, "kept": self.kept, "left out": self.left_out}
         shown = [f"{what} {listed(names)}" for what, names in parts.items() if names]
         calibrated = self.model.calibration != Calibration()
@@ -44,19 +44,20 @@ def import_weights(
     entry: str | None = None,
     partial: bool = False,
 ) -> Import:
-    """Replace the weights of `base` by those of files: one member a file, or as many as its member axis has.
+    """Replace the weights of `base` by those of files. A file gives one member, or as many as its member axis has.
 
-    A file is one of `torch.save`, read with `weights_only=True`, or of safetensors, a model file too.
-    `strip_prefix` is taken off the names that start with it, `rename` maps names, or their first parts, to
-    those of the network. A prefix that all names of a file share, such as `module.`, is put or left off
-    where it helps. `partial` keeps the base's own weights (of member i for member i, starting over after
-    the last) where the files have none of that name and shape: a head for other labels, for example.
+    A file was written by `torch.save` (it is read with `weights_only=True`) or by safetensors; a model file
+    will do. `strip_prefix` is removed from the names that start with it. `rename` maps names, or the first
+    parts of names, to those of the network. A prefix that all names of a file share, such as `module.`, is
+    added or removed if more names match then. With `partial`, weights that the files do not have in that
+    name and shape, such as a head for other labels, are kept from the base; new members take turns among
+    the base's members.
 
-    Metrics and calibration of the base speak of its own weights and are left out, unless they are these.
+    The metrics and calibration of the base are dropped, unless the imported weights equal the base's own.
 
     Raises:
-        FileNotFoundError: a file is not there.
-        ValueError: a file cannot be read as weights, does not fit, or holds numbers that are not finite.
+        FileNotFoundError: a file does not exist.
+        ValueError: a file cannot be read as weights, does not fit, or contains numbers that are not finite.
     """
     expected = {name: tuple(stacked.shape[1:]) for name, stacked in base.weights.items()}
     members: list[Tensors] = []
@@ -71,7 +72,7 @@ def import_weights(
             left_out |= dict.fromkeys(name for name in member if name not in fitting)
             members.append(fitting)
     if not members:
-        raise ValueError("there is no file to import weights from; name one or several")
+        raise ValueError("no file was given to import weights from; name one or more")
     weights = {name: torch.stack([_filled(name, base, members, i) for i in range(len(members))]) for name in expected}
     _check_finite(weights)
     taken = tuple(name for name in expected if all(name in member for member in members))
@@ -80,7 +81,7 @@ def import_weights(
 
 
 def _mapped(found: Tensors, strip_prefix: str, rename: Mapping[str, str]) -> Tensors:
-    """Take the prefix off, then rename what is named, or begins with, a key of `rename`."""
+    """Remove the prefix, then rename each name that is a key of `rename` or has one as its first parts."""
     unused, mapped = dict(rename), Tensors()
     for given, tensor in found.items():
         name = given.removeprefix(strip_prefix)
@@ -92,12 +93,12 @@ def _mapped(found: Tensors, strip_prefix: str, rename: Mapping[str, str]) -> Ten
             raise ValueError(f"two tensors of the file would be named '{name}'; change the prefix or the renaming")
         mapped[name] = tensor
     if unused:
-        raise ValueError(f"nothing in the file is named {listed(unused)}, to be renamed; it has {listed(found)}")
+        raise ValueError(f"the file has no tensor to rename named {listed(unused)}; it has {listed(found)}")
     return mapped
 
 
 def _aligned(found: Tensors, expected: Shapes) -> Tensors:
-    """Exchange the prefix that all names of the file share for that of the network's, where more names agree then."""
+    """Replace the common prefix of the file's names by that of the network's, if more names match then."""
 
     def agreeing(pair: tuple[str, str]) -> tuple[int, int]:
         off, on = pair
@@ -110,15 +111,15 @@ def _aligned(found: Tensors, expected: Shapes) -> Tensors:
 
 
 def _common_prefixes(names: Iterable[str]) -> list[str]:
-    """List what all names start with, up to a dot.
+    """List the prefixes, up to a dot, that all names share.
 
     >>> _common_prefixes(["module.net.1.weight", "module.net.2.weight"])
     ['', 'module.', 'module.net.']
     """
     first, *others = (name.split(".")[:-1] for name in names)
     prefixes, prefix = [""], ""
-    for place, part in enumerate(first):
-        if any(other[place : place + 1] != [part] for other in others):
+    for depth, part in enumerate(first):
+        if any(other[depth : depth + 1] != [part] for other in others):
             break
         prefix += f"{part}."
         prefixes.append(prefix)
@@ -126,7 +127,7 @@ def _common_prefixes(names: Iterable[str]) -> list[str]:
 
 
 def _members_of(found: Tensors, expected: Shapes) -> list[Tensors]:
-    """Part the tensors of a file by their member axis, where they have one."""
+    """Split the tensors of a file along their member axis, if they have one."""
     common = [name for name in found if name in expected]
     lengths = {len(found[name]) for name in common if found[name].ndim == len(expected[name]) + 1}
     stacked = bool(common) and all(found[name].ndim == len(expected[name]) + 1 for name in common)
@@ -151,7 +152,7 @@ def _filled(name: str, base: TrainedModel, members: Sequence[Tensors], number: i
 def _check_finite(weights: Mapping[str, torch.Tensor]) -> None:
     broken = [name for name, each in weights.items() if not each.isfinite().all()]
     if broken:
-        raise ValueError(f"the files hold weights that are no finite numbers, in {listed(broken)}; train them again")
+        raise ValueError(f"the files contain weights that are not finite, in {listed(broken)}; train them again")
 
 
 def _with_weights(
@@ -160,7 +161,7 @@ def _with_weights(
     files = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
     imported = {"files": files, "base": base.fingerprint, "kept": list(kept)}
     same = all(torch.equal(weights[name], own) for name, own in base.weights.items())
-    of_weights = ("metrics", "profile")  # and not of the rows
+    of_weights = ("metrics", "profile")  # they describe the weights, the other details the rows
     details = {name: value for name, value in base.details.items() if same or name not in of_weights}
     n_members = len(next(iter(weights.values())))
     return replace(
@@ -177,5 +178,5 @@ def _misfit(path: str | Path, found: Tensors, expected: Shapes) -> str:
     asked = {name: shape for name, shape in expected.items() if name in found or name in _needed(expected)}
     return (
         f"{path} does not fit the network: {mismatches(shapes_of(found), asked)}; map names with --strip-prefix and "
-        f"--rename (strip_prefix, rename in Python), or keep the network's own weights there with --partial"
+        f"--rename (strip_prefix, rename in Python), or keep the base's own weights for the rest with --partial"
     )

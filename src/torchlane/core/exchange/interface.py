@@ -1,4 +1,4 @@
-"""What an exported program takes and gives, as JSON: all that others need to feed it."""
+"""The interface of an exported program, as JSON: everything that its callers need to know."""
 
 import math
 from importlib.metadata import version
@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
@@ -29,10 +29,10 @@ QUANTILE = (
 
 
 def describe_interface(model: TrainedModel) -> dict[str, Any]:
-    """Say how columns become features, and what the prediction made of them means.
+    """Describe how columns become features, and what the outputs mean.
 
-    The shapes have the name `rows` where any number of them goes. `columns` are the encoder's own
-    statistics, and `features` say in words how each one is computed from them.
+    In shapes, `rows` stands for any number. `columns` are the encoder's own statistics, and `features` say
+    in words how each feature is computed from them.
     """
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"
@@ -68,12 +68,12 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
 
 
 def output_names(model: TrainedModel) -> list[str]:
-    """Name what a program gives: a prediction and its spread, or probabilities."""
+    """Name the outputs of a program: a prediction and its spread, or probabilities."""
     return ["prediction", "spread"] if model.encoder.target.task == "regression" else ["probabilities"]
 
 
 def _interval(model: TrainedModel) -> dict[str, Any] | None:
-    """Say how an interval is made of a prediction and its spread, where valid has enough rows for one."""
+    """Describe how an interval is computed from a prediction and its spread; None if valid has too few rows for one."""
     half_width, column = model.calibration.half_width(COVERAGE), model.data.target_column
     if half_width is None or not math.isfinite(half_width):
         return None
@@ -88,7 +88,7 @@ def _interval(model: TrainedModel) -> dict[str, Any] | None:
 
 
 def _pixels(model: TrainedModel) -> dict[str, list[float]] | None:
-    """Say what the network's first step subtracts from pixels / 255, and divides them by, a channel each."""
+    """Give the means and deviations, per channel, by which the network's first layer scales pixels / 255."""
     image = model.encoder.image
     if image is None:
         return None
@@ -101,12 +101,12 @@ def _pixels(model: TrainedModel) -> dict[str, list[float]] | None:
 
 
 def other_level(column: CategoryEncoder) -> str:
-    """Make a text that is no level of the column, since it is longer than all of them."""
+    """Make a text that is not a level of the column, since it is longer than all levels."""
     return f"{''.join(column.levels)}?"
 
 
 def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[dict[str, Any]]:
-    """Say how the column's features are computed; for categories the encoder itself is asked."""
+    """Describe how the features of a column are computed; for categories, by calling the encoder."""
     named = [{"name": name, "column": column.name} for name in column.feature_names]
     if isinstance(column, ImageEncoder):
         return [{**named[0], "value": "pixels as uint8, (channels, height, width); the program brings them to scale"}]
@@ -120,11 +120,11 @@ def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[di
         value = f"code of the level; {unseen} for another one, {missing_code} where missing"
         return [{**named[0], "codes": codes, "unseen": unseen, "missing": missing_code, "value": value}]
     features = []
-    for each, place in zip(named, encoded.argmax(0).tolist(), strict=True):
-        if place < len(column.levels):
-            level = column.levels[place]
+    for each, index in zip(named, encoded.argmax(0).tolist(), strict=True):
+        if index < len(column.levels):
+            level = column.levels[index]
             features.append({**each, "indicates": "level", "level": level, "value": f"1 where it is {level}, else 0"})
         else:
-            what = ("unseen", "missing")[place - len(column.levels)]
+            what = ("unseen", "missing")[index - len(column.levels)]
             features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
     return features

@@ -1,1 +1,1 @@
-"""How good a model is, and what is wrong with a training."""
+"""Evaluation, cross-validation, and the diagnosis of a training."""

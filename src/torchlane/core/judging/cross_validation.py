@@ -1,4 +1,4 @@
-"""How good the whole recipe is: a model for each of several splits, all members trained together."""
+"""Cross-validation: train and score a model for each of several splits, with all members trained together."""
 
 import logging
 import math
@@ -7,49 +7,41 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.model.learning import Lesson, train_models
-from torchlane.core.options import (
-    DataOptions,
-    EncodingOptions,
-    EvaluationOptions,
-    ModelOptions,
-    SplitOptions,
-    TrainingOptions,
-)
+from torchlane.core.options import DataOptions, EvaluationOptions, Recipe, SplitOptions
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
 
 logger = logging.getLogger(__name__)
 
-TOGETHER_BYTES = 1 << 30  # of features that are trained on in one go
-SEEDS_APART = 1000  # between the members of one fold and the next
+TOGETHER_BYTES = 1 << 30  # of the features of folds that train together
+SEEDS_APART = 1000  # distance between the seeds of one fold and the next
 
 
 def cross_validate(
     clean_rows: pd.DataFrame,
     data: DataOptions,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     evaluation: EvaluationOptions,
     checkpoints: CheckpointStore,
 ) -> pd.DataFrame:
-    """Score a model for each fold of each repeat: `repeat`, `fold`, rows of each part, the metrics of test.
+    """Train and score a model for each fold of each repeat.
 
-    Each fold fits its own encoder and stops on its own valid part, as the pipeline does.
+    Each line has `repeat`, `fold`, the number of rows of each part, and the metrics of test. Each fold fits its
+    own encoder and stops early on its own valid part, as the pipeline does.
 
     Raises:
-        ValueError: there are fewer rows that differ than folds, or fewer of some class.
+        ValueError: there are fewer distinct rows than folds, or fewer of some class.
     """
     lines: list[dict[str, Any]] = []
     folds = deal_folds(clean_rows, data, split, evaluation)
-    for together in _in_portions(folds, clean_rows, data, encoding, training):
+    for together in _in_portions(folds, clean_rows, data, recipe):
         lessons = [lesson for _, lesson, _ in together]
-        trained = train_models(lessons, data, model, checkpoints, clean_rows.attrs["source"])
+        trained = train_models(lessons, data, recipe.model, checkpoints, clean_rows.attrs["source"])
         for (splits, _, tensors), (of_fold, _) in zip(together, trained, strict=True):
             metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, quiet=True)
             repeat, fold = divmod(len(lines), evaluation.folds)
@@ -60,7 +52,7 @@ def cross_validate(
 def deal_folds(
     clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, evaluation: EvaluationOptions
 ) -> list[pd.DataFrame]:
-    """Give the splits of all folds, repeat after repeat, each repeat dealt with a seed of its own."""
+    """Split the rows into folds, repeat by repeat, with another seed for each repeat."""
     if not evaluation.folds:
         return []
     folds = [
@@ -71,19 +63,19 @@ def deal_folds(
     n_rows = len(folds[0])
     if n_rows < len(clean_rows):
         logger.info(
-            "folds: cut from %d rows; the other %d are in test, as '%s' gives it, and stay out of them",
+            "folds: made from %d rows; the other %d rows are left out, since '%s' puts them into test",
             n_rows, len(clean_rows) - n_rows, split.part_column,
         )  # fmt: skip
     return folds
 
 
 def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any]:
-    """Give mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
+    """Compute the mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
 
     Folds share training rows, so the interval is that of Nadeau and Bengio (2003,
-    doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). Folds where a metric is
-    not defined do not count for it. `trials` of a search that chose the recipe looked at rows that the
-    folds test, which the log and `recipe` say.
+    doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). A fold where a metric is not
+    defined does not count for that metric. If a search chose the recipe, its `trials` have seen rows that the
+    folds test; the log and `recipe` say so.
     """
     if fold_scores.empty:
         return {}
@@ -116,21 +108,20 @@ def _in_portions(
     folds: list[pd.DataFrame],
     clean_rows: pd.DataFrame,
     data: DataOptions,
-    encoding: EncodingOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
 ) -> Iterator[list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]]]:
-    """Encode the folds, as many at a time as memory shall hold."""
+    """Encode the folds in portions of at most `TOGETHER_BYTES`."""
     portion: list[tuple[pd.DataFrame, Lesson, Mapping[str, Any]]] = []
     n_bytes = 0
     for number, splits in enumerate(folds):
         parts = {part: rows_of(part, clean_rows, splits) for part in PARTS}
-        encoder = fit_encoder(parts["train"], data, encoding)
+        encoder = fit_encoder(parts["train"], data, recipe.encoding)
         tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
         n_new = tensors["train"].tensors[0].nbytes
         if portion and n_bytes + n_new > TOGETHER_BYTES:
             yield portion
             portion, n_bytes = [], 0
-        own = training.model_copy(update={"seed": training.seed + SEEDS_APART * (number + 1)})
+        own = recipe.training.model_copy(update={"seed": recipe.training.seed + SEEDS_APART * (number + 1)})
         portion.append((splits, Lesson(tensors["train"], tensors["valid"], encoder, own), tensors))
         n_bytes += n_new
     if portion:

@@ -1,4 +1,4 @@
-"""What is wrong with a training, in plain language, from what was seen of it."""
+"""Rules that find problems of a training in the record of its observer, and say them in plain language."""
 
 import logging
 import math
@@ -10,25 +10,25 @@ from typing import Any
 
 import pandas as pd
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.training.observation import Line, Observer
 
 logger = logging.getLogger(__name__)
 
-VANISHED = 1e-3  # gradient norm of the first layer over that of the last
-EXPLODED = 1e3  # gradient norm of all layers; with scaled features and targets it is about 1
-DEAD = SATURATED = 0.5  # share of a layer
-NOISE = 0.01  # of the loss at the start; smaller rises are those of a network that has learned its rows
-STILL = 3e-5  # share of their norm that weights move in a step
-LITTLE_GAIN = 0.05  # of what there is between the constant and a perfect score
+VANISHED = 1e-3  # ratio of the gradient norms of the first and the last layer
+EXPLODED = 1e3  # gradient norm of all layers together; about 1 is usual for scaled features and targets
+DEAD = SATURATED = 0.5  # share of the outputs of a layer
+NOISE = 0.01  # share of the initial loss; a network that has learned its rows shows smaller rises
+STILL = 3e-5  # change of the weights in a step, as a share of their norm
+LITTLE_GAIN = 0.05  # share of the distance from the constant to a perfect score
 SOME_GAIN = 0.15
-CARRIED_OVER = 1 / 3  # of the gain on train that valid has to show
+CARRIED_OVER = 1 / 3  # share of the gain on train that valid must show
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and what people try, in this order."""
+    """One problem, and remedies in the order in which to try them."""
 
     name: str
     finding: str
@@ -37,14 +37,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules look at; `gains` are of train and valid in the last epoch: 0 is the constant, 1 perfect."""
+    """The input of the rules. `gains` of train and valid in the last epoch: 0 is the best constant, 1 is perfect."""
 
     observer: Observer
     history: pd.DataFrame
     gains: Mapping[str, float]
 
     def layers(self, measure: str) -> dict[str, dict[int, float]]:
-        """One measure by layer and epoch, layers in the order of the network."""
+        """Look up a measure by layer and epoch, with layers in the order of the network."""
         found: dict[str, dict[int, float]] = {}
         for line in self.observer.lines:
             if line[measure] is not None:
@@ -53,10 +53,10 @@ class Evidence:
 
 
 def diagnose(observer: Observer, history: pd.DataFrame, target: TargetEncoder, capacity: str) -> dict[str, Any]:
-    """Turn what was seen into the content of `diagnosis.json`, and log each finding.
+    """Apply the rules to what the observer recorded, and log each finding.
 
-    The result has `enabled`, `capacity` (parameters a layer and in total), `findings` (name, finding
-    and remedies each), `overfit_one_batch` and `layers`, as `Observer` gives them.
+    The result is the content of `diagnosis.json`: `enabled`, `capacity` (parameters per layer and in total),
+    `findings` (each with name, finding and remedies), and `overfit_one_batch` and `layers` of the observer.
     """
     if not observer.options.enabled:
         return {"enabled": False, "capacity": capacity, "findings": []}
@@ -209,7 +209,7 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
 
 
 def _first_to_last(evidence: Evidence) -> list[float]:
-    """The first layer's gradient norm over the last one's, an epoch each; nothing for fewer than three layers."""
+    """The ratio of the gradient norms of the first and the last layer, per epoch; empty for fewer than three layers."""
     norms = list(evidence.layers("gradient_norm").values())
     if len(norms) < 3:
         return []
@@ -227,7 +227,7 @@ def _gains(history: pd.DataFrame, target: TargetEncoder) -> dict[str, float]:
 
 
 def _finite(line: Line) -> Line:
-    """JSON knows no infinity."""
+    """Replace what is not finite by None, since JSON has no infinity."""
     return {
         key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in line.items()
     }

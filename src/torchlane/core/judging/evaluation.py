@@ -1,4 +1,4 @@
-"""How good a model is, in the units of the raw file, beside the best constant."""
+"""Scores of a model in the units of the raw file, compared with the best constant prediction."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
@@ -33,10 +33,10 @@ def evaluate(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score each part in `tensors` (train, valid, test), and list the predictions on test.
 
-    The first result is the content of `metrics.json`: the task's metrics for each part with rows,
-    `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, row
-    counts, the source of the rows and how the `calibration` made on valid does on test. A metric that
-    is not defined, such as R² of one row, is null. The second has `row`, `truth` and the columns of
+    The first result is the content of `metrics.json`. It has the task's metrics for each part with rows,
+    `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, the number of
+    rows, the source of the rows, and how well the `calibration` from valid holds on test. An undefined
+    metric, such as R² of a single row, is null. The second result has `row`, `truth` and the columns of
     `TrainedModel.predict`, in raw units.
     """
     target = model.encoder.target
@@ -72,7 +72,7 @@ def evaluate(
 
 
 def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
-    """Compute a task's metrics; see `Task` for the shapes. None where a metric is not defined."""
+    """Compute the metrics of a task; an undefined one is None. `Task` describes the shapes."""
     scores = {name: task.score(name, prediction, truth) for name in task.metrics}
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
@@ -96,7 +96,7 @@ def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
 
 
 def _judge_calibration(model: TrainedModel, predictions: pd.DataFrame, coverage: float) -> Scores:
-    """The share of test that the intervals cover and their mean width in raw units, or a temperature."""
+    """The share of test rows covered by the intervals and their mean width in raw units, or the temperature."""
     if model.encoder.target.task != "regression":
         return {"temperature": model.calibration.temperature}
     if "low" not in predictions or predictions.empty:

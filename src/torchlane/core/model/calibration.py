@@ -1,4 +1,4 @@
-"""How far predictions can be trusted, learned from rows that trained no weight."""
+"""Calibration of predictions, learned from rows that no weight was trained on."""
 
 import math
 from fractions import Fraction
@@ -12,19 +12,19 @@ from torch.nn.functional import cross_entropy
 from torchlane.core.training.held_out import sums_of_others
 
 RESIDUALS = 1001  # stored at most
-SPREAD_WEIGHTS = torch.cat([torch.zeros(1), torch.linspace(-2, 3, 21).exp()]).double()  # over 1 / mean spread
-SPREAD_PRIOR = 2.0  # power of the prior density (1 + weight)^-power, before any row is seen
-TEMPERATURE_SPREAD = 0.5  # of the logarithm, before any row is seen
+SPREAD_WEIGHTS = torch.cat([torch.zeros(1), torch.linspace(-2, 3, 21).exp()]).double()  # in units of 1 / mean spread
+SPREAD_PRIOR = 2.0  # the prior density of a weight is (1 + weight)^-SPREAD_PRIOR
+TEMPERATURE_SPREAD = 0.5  # standard deviation of the normal prior on the logarithm
 TEMPERATURES = torch.linspace(-3, 3, 601, dtype=torch.float64).exp()
 
 
 class Calibration(BaseModel):
-    """What valid says of a model: its residuals for numbers, a temperature for classes.
+    """What valid tells about a model: residuals for regression, a temperature for classification.
 
-    `residuals` are order statistics of |truth - prediction| / (1 + spread_weight * spread), ascending, and
-    `ranks` their places among all `n_rows` (1 is the smallest). The spread is the standard deviation over
-    members; where it says nothing of how far predictions are off, its weight is 0 and all intervals are as
-    wide. Without rows nothing is known: no interval, temperature 1.
+    `residuals` are order statistics of |truth - prediction| / (1 + spread_weight * spread), in ascending
+    order. `ranks` are their ranks among all `n_rows` rows; 1 is the smallest. The spread is the standard
+    deviation over members. If it does not predict how large residuals are, its weight is 0 and all intervals
+    have the same width. Without rows there is no interval, and the temperature is 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,8 +39,8 @@ class Calibration(BaseModel):
     def of_values(cls, prediction: Tensor, spread: Tensor, truth: Tensor) -> Self:
         """Learn from predictions, their spread and the truth of valid, all (n_rows,).
 
-        The residual of each row is divided by what the other rows say of the weight of its spread, since
-        one that had a say would look smaller than those of new rows.
+        The residual of each row is normalised with the spread weight estimated from the other rows. With its
+        own row in the estimate it would be smaller than the residuals of new rows.
         """
         n_rows = len(truth)
         residuals, spread = (truth.double() - prediction.double()).abs(), spread.double()
@@ -58,9 +58,9 @@ class Calibration(BaseModel):
     def of_probabilities(cls, probabilities: Tensor, truth: Tensor) -> Self:
         """Learn from probabilities (n_rows, n_labels) and label indices (n_rows,) of valid.
 
-        The temperature (Guo et al. 2017) is applied to the members' mean (Rahaman and Thiery 2021). It
-        is the most probable one under a normal prior on its logarithm, so that a handful of rows that
-        all come out right does not make it extreme.
+        The temperature (Guo et al. 2017) is applied to the members' mean (Rahaman and Thiery 2021). It is
+        the most probable one under a normal prior on its logarithm, which keeps it moderate when valid has
+        only a few rows and all of them are predicted correctly.
         """
         logits = _logits(probabilities.double())
         losses = torch.stack([cross_entropy(logits / each, truth, reduction="sum") for each in TEMPERATURES])
@@ -68,20 +68,22 @@ class Calibration(BaseModel):
         return cls(n_rows=len(truth), temperature=float(TEMPERATURES[losses.argmin()]))
 
     def half_width(self, coverage: float) -> float | None:
-        """How far a prediction without spread may be off, such that `coverage` of new rows stay within.
+        """Half the width of an interval that covers the truth of a share `coverage` of new rows, for spread 0.
 
-        It is in the units of the target, and 1 + spread_weight * spread times as much with a spread. Split
-        conformal prediction with normalised residuals (Lei et al. 2018, doi 10.1080/01621459.2017.1307116,
-        section 5.2): infinite where valid has too few rows to say, None where nothing was learned.
+        It is in the units of the target. For another spread, multiply by 1 + spread_weight * spread. The
+        method is split conformal prediction with normalised residuals (Lei et al. 2018, doi
+        10.1080/01621459.2017.1307116, section 5.2). The result is infinite if valid has too few rows for the
+        coverage, and None if there was no calibration.
         """
         if not self.n_rows:
             return None
-        needed = math.ceil((self.n_rows + 1) * Fraction(repr(float(coverage))))  # 75 * 0.68 is more than 51 in floats
+        # Exact, since 75 * 0.68 exceeds 51 in floats.
+        needed = math.ceil((self.n_rows + 1) * Fraction(repr(float(coverage))))
         return next((each for each, rank in zip(self.residuals, self.ranks, strict=True) if rank >= needed), math.inf)
 
 
 def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:
-    """Make probabilities (n_rows, n_labels) flatter with a temperature above 1, sharper with one below."""
+    """Flatten probabilities (n_rows, n_labels) with a temperature above 1, or sharpen them with one below 1."""
     return (_logits(probabilities) / temperature).softmax(-1)
 
 
@@ -90,10 +92,10 @@ def _logits(probabilities: Tensor) -> Tensor:
 
 
 def _weigh_spread(residuals: Tensor, spread: Tensor) -> tuple[float, Tensor]:
-    """How much wider an interval is for each unit of spread: by all rows, and for each row by the others (n_rows,).
+    """Estimate the spread weight from all rows, and for each row from the other rows (n_rows,).
 
-    The most probable weight where residuals follow a Laplace distribution of scale c (1 + weight * spread),
-    under a prior that prefers small weights, so that a handful of rows does not make it extreme.
+    It is the most probable weight if residuals follow a Laplace distribution of scale c (1 + weight * spread).
+    The prior prefers small weights, which keeps the estimate moderate when there are only a few rows.
     """
     n_rows, mean = len(spread), float(spread.mean())
     best, lowest = 0.0, math.inf

@@ -1,4 +1,4 @@
-"""From tensors and options to a `TrainedModel`: what the stage `train` calls."""
+"""Training of a `TrainedModel` from tensors and options, as the stage `train` does it."""
 
 import hashlib
 import json
@@ -14,13 +14,13 @@ import pandas as pd
 import torch
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.tensors import fingerprint
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
-from torchlane.core.model.trained import FORMAT, TrainedModel, build_network
-from torchlane.core.networks import describe_capacity
+from torchlane.core.model.trained import FORMAT, TrainedModel
+from torchlane.core.networks import build_network, describe_capacity
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -30,13 +30,13 @@ from torchlane.core.training.observation import Observer
 
 logger = logging.getLogger(__name__)
 
-PROFILED = 10_000  # rows whose predictions are summarised, for the drift of those of new rows
+PROFILED = 10_000  # rows whose predictions are summarised, as the reference for drift
 TABLE_MEMBERS = 16
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What one model learns from: encoded rows, the encoder they went through, and how."""
+    """What one model is trained on: encoded rows, the encoder that encoded them, and the training options."""
 
     train: TensorDataset
     valid: TensorDataset
@@ -45,7 +45,7 @@ class Lesson:
 
 
 def with_members(training: TrainingOptions, model: ModelOptions, encoder: Encoder) -> TrainingOptions:
-    """Set how many members there are, where the options leave it open."""
+    """Set the number of members if the options leave it open."""
     if training.members is not None:
         return training
     stacked = model.kind == "mlp" and encoder.image is None
@@ -60,10 +60,10 @@ def train_model(
     source: str = "",
     observer: Observer | None = None,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train on encoded features (n_rows, …) and targets: the model, and `history` a row an epoch.
+    """Train on encoded features (n_rows, …) and targets. The second result is `history`, with a row per epoch.
 
     Raises:
-        ValueError: the device is not there, the loss does not fit the task, or the loss explodes.
+        ValueError: the device does not exist, the loss does not fit the task, or the loss explodes.
     """
     ((trained, history),) = train_models([lesson], data, model, checkpoints, source, observer)
     return trained, history
@@ -77,12 +77,12 @@ def train_models(
     source: str = "",
     observer: Observer | None = None,
 ) -> list[tuple[TrainedModel, pd.DataFrame]]:
-    """Train the members of several models at once, each as `train_model` would, and stack what can be stacked.
+    """Train the members of several models together, with the results of `train_model`, stacked where possible.
 
     `observer` watches the first member of the first model.
 
     Raises:
-        ValueError: the device is not there, the loss does not fit the task, or a loss explodes.
+        ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
     lessons = [replace(lesson, training=with_members(lesson.training, model, lesson.encoder)) for lesson in lessons]
     members: list[Member] = []
@@ -119,7 +119,7 @@ def conclude(
     source: str,
     details: Mapping[str, Any],
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Put the members of one lesson together, calibrated on valid, with what people ask later and `details`."""
+    """Join the members of one lesson into a model that is calibrated on valid; extend `details` by its origin."""
     weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
     details = {
         "source": source,
@@ -143,7 +143,7 @@ def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
 
 
 def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
-    """Name all that the weights depend on, so that no checkpoint of another training is taken up."""
+    """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
     named = [
         {
             "train": fingerprint(lesson.train),

@@ -1,4 +1,4 @@
-"""How the features and predictions of a model were distributed in train, small enough for its file."""
+"""The distribution of features and predictions in train, in a summary that fits into the model file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 
 if TYPE_CHECKING:
     from torchlane.core.model.trained import TrainedModel
 
-BINS = 10  # of a number; deciles of train
-SMOOTHING = 0.5  # added to each count, so that an empty bin has a logarithm (Jeffreys' prior)
+BINS = 10  # bins of a number: deciles of train
+SMOOTHING = 0.5  # added to each count, since the logarithm of 0 is infinite (Jeffreys' prior)
 DECILES = np.linspace(0, 1, BINS + 1)[1:-1]
-COMMON = 20  # levels with a bin of their own; the rarer ones share one
+COMMON = 20  # levels with their own bin; rarer levels share one
 
 
 def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...]) -> dict[str, Any]:
-    """Give what the encoder does not hold: the number of train rows, and how predictions are distributed.
+    """Summarise what the encoder does not know: the number of train rows and the distribution of predictions.
 
-    `predictions` are best made for rows that the model was not fitted to: values, or some of `labels`,
-    of whatever type.
+    `predictions` are values, or some of `labels` in any type. They should be of rows that the model was not
+    fitted to.
     """
     if not labels:
         deciles = np.quantile(predictions, DECILES) if len(predictions) else np.zeros(0)
@@ -35,11 +35,11 @@ def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """The bins of one column: shares (n_bins,) of the rows it was made from, and how values are put into them."""
+    """The bins of one column: how values fall into them, and the share of train rows in each (n_bins,)."""
 
     shares: np.ndarray
     rows: int
-    edges: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of numbers; a missing one is in the last bin
+    edges: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of numbers; missing values are in the last bin
     encoder: CategoryEncoder | None = None
     merged: np.ndarray | None = None  # int64: the bin of each code of a category
 
@@ -52,7 +52,7 @@ class ColumnProfile:
 
 @dataclass(frozen=True)
 class Profile:
-    """The distribution of every feature, and of the predictions, as the model knew them."""
+    """The distribution of every feature and of the predictions when the model was trained."""
 
     columns: Mapping[str, ColumnProfile]
     predictions: ColumnProfile | None
@@ -60,7 +60,7 @@ class Profile:
 
     @classmethod
     def of(cls, model: "TrainedModel") -> Self:
-        """Take it from the encoder and from what `summarise_training` left in the model's details."""
+        """Build the profile from the encoder and from the result of `summarise_training` in the model's details."""
         summary = model.details.get("profile", {})
         categories = [sum(column.counts) for column in model.encoder.columns if column.kind == "category"]
         rows = summary.get("rows") or (categories[0] if categories else 0)
@@ -78,15 +78,15 @@ class Profile:
         return cls(columns, predictions, labels)
 
     def width(self, name: str) -> int:
-        """Say how many bins a feature has."""
+        """The number of bins of a feature."""
         return len(self.columns[name].shares)
 
     def bins(self, name: str, values: pd.Series) -> np.ndarray:
-        """Put checked values of a feature into its bins: int64 (n_values,)."""
+        """Find the bin of each checked value of a feature: int64 (n_values,)."""
         return self.columns[name].bins(values)
 
     def count_predictions(self, predictions: pd.Series, index: np.ndarray | None) -> np.ndarray:
-        """Count predictions, of which each stands for the rows that `index` (n_rows,) gives it."""
+        """Count predictions by bin; `index` (n_rows,) gives the prediction of each row, if rows share them."""
         if self.predictions is None:
             return np.zeros(0, dtype=np.int64)
         if self.labels:
@@ -97,7 +97,7 @@ class Profile:
 
 
 def _of_category(column: CategoryEncoder) -> ColumnProfile:
-    """One bin for each of the commonest levels, one for the others, one for unseen, one for missing."""
+    """Make one bin for each of the most common levels, one for all others, one for unseen and one for missing."""
     counts = np.array(column.counts, dtype=np.int64)
     rest = column.unseen + np.arange(2)
     levels = np.delete(np.arange(len(counts)), rest)
@@ -110,7 +110,7 @@ def _of_category(column: CategoryEncoder) -> ColumnProfile:
 
 
 def _of_number(column: NumberEncoder, rows: int) -> ColumnProfile:
-    """Deciles of train, those that are equal taken together, and one bin for missing."""
+    """Make bins of the deciles of train, with equal ones merged, and one bin for missing values."""
     quantiles = np.array(column.quantiles)
     known = max(rows - column.missing, 1) if rows else len(quantiles)
     edges = np.unique(np.quantile(quantiles, DECILES))

@@ -1,8 +1,7 @@
-"""A trained model: one file without pickle, and all that prediction needs."""
+"""A trained model: everything that prediction needs, in one file without pickle."""
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,15 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
-from torchlane.core.networks import build_model, named
-from torchlane.core.networks.augmentation import Augmentation
+from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
-from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import (
-    AugmentationOptions,
     DataOptions,
     ModelOptions,
     TrainingOptions,
@@ -37,18 +33,18 @@ from torchlane.core.stacks.layout import NotStackableError
 from torchlane.core.tasks.tasks import TASKS, Task
 
 FORMAT = "torchlane-model-3"
-COVERAGE = 0.9  # of intervals
-BLOCK_ROWS = 256  # every step is taken on so many rows, so a row's bits do not depend on its company
+COVERAGE = 0.9  # default of intervals
+BLOCK_ROWS = 256  # every computation runs on blocks of this size, so a row's bits do not depend on other rows
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Weights with a leading member axis, and the options and encoder they belong to.
+    """Weights with a leading member axis, and the options and encoder that they belong to.
 
-    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` is what
-    valid says of how far predictions can be trusted. `details` holds
-    what people ask later: where the rows came from, their fingerprint, metrics of train and valid,
-    library versions, device and threads. `fingerprint` is the SHA-256 of the file it was read from.
+    `weights` maps the names of the network's `state_dict` to tensors (members, …). `calibration` was learned
+    from valid. `details` documents the training: source and fingerprint of the rows, metrics of train and
+    valid, library versions, device and threads. `fingerprint` is the SHA-256 of the file that the model was
+    read from.
     """
 
     weights: dict[str, Tensor]
@@ -83,7 +79,7 @@ class TrainedModel:
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
-        """All members' outputs (members, n_rows, width), through one program where they are several and can be."""
+        """The function for all members' outputs (members, n_rows, width); one stacked program if possible."""
         networks = [self.network(member) for member in range(self.n_members)]
         dtype = torch.float32 if self.encoder.image is None else torch.uint8
         few_rows = torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
@@ -95,28 +91,28 @@ class TrainedModel:
         return lambda features: torch.stack([network(features) for network in networks])
 
     def member_predictions(self, features: Tensor) -> Tensor:
-        """Each member's prediction in float64: (members, n_rows) values, or (members, n_rows, n_labels)."""
+        """Predict with each member: float64 (members, n_rows) values, or (members, n_rows, n_labels) probabilities."""
         outputs = self.outputs(features)
         return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
-        """Join what `member_predictions` gives: the mean, as probabilities calibrated on valid."""
+        """Join the results of `member_predictions` by their mean; probabilities are calibrated on valid."""
         return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
     def join_members(self, of_members: Tensor) -> Tensor:
-        """Do what `joint_prediction` does, but for its blocks: in bits a row may depend on the others."""
+        """Do the same as `joint_prediction`, but not in blocks, so a row's last bits may depend on other rows."""
         mean = of_members.mean(0)
         return mean if self.encoder.target.task == "regression" else tempered(mean, self.calibration.temperature)
 
     def spread(self, of_members: Tensor) -> Tensor:
-        """Say how far apart the members' values (members, n_rows) are: their standard deviation (n_rows,)."""
+        """Compute the standard deviation (n_rows,) of the members' values (members, n_rows)."""
         return _by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
 
     def calibrated(self, valid: TensorDataset, held_out: Tensor) -> "TrainedModel":
-        """Learn from encoded rows that trained no weight; from none of them, nothing.
+        """Calibrate on encoded rows that no weight was trained on. Without rows the model is returned unchanged.
 
-        `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut` has them, where
-        the target is a number.
+        For regression, `held_out` are the members' outputs for these rows (members, n_rows), as `HeldOut`
+        keeps them.
         """
         if not len(valid):
             return self
@@ -133,17 +129,17 @@ class TrainedModel:
         return replace(self, calibration=calibration)
 
     def predict(self, rows: pd.DataFrame, coverage: float = COVERAGE) -> pd.DataFrame:
-        """Predict raw rows, which need the feature columns but no target, in the order they come in.
+        """Predict raw rows in the order given. They need the feature columns, but no target.
 
-        The result has the index of `rows` and the column `prediction`: a value in the units of the
-        raw file with its `spread` (standard deviation over members) and the ends `low` and `high` of an
-        interval that covers the truth of that share of new rows, within the bounds that are declared for
-        the target, or a label, of the type it had there (text, int64 or bool), with a column
-        `probability_<label>` each.
+        The result has the index of `rows` and a column `prediction`. For regression, this is a value in the
+        units of the raw file, followed by its `spread` (standard deviation over members) and the ends `low`
+        and `high` of an interval. The interval covers the truth of a share `coverage` of new rows, and is cut
+        to the bounds declared for the target. For classification, it is a label in its original type (text,
+        int64 or bool), followed by a column `probability_<label>` for each label.
 
         Raises:
-            ValueError: `rows` is no DataFrame, a column is missing or stands there twice, a row breaks a rule of
-                its column, or `coverage` is no share.
+            ValueError: `rows` is not a DataFrame, a column is missing or occurs twice, a row breaks a rule of its
+                column, or `coverage` is not a share.
         """
         if not isinstance(rows, pd.DataFrame):
             columns = ", ".join(self.data.feature_columns)
@@ -161,7 +157,7 @@ class TrainedModel:
         return self.describe_predictions(features, coverage).set_axis(rows.index)
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
-        """Predict encoded rows (n_rows, n_features), as a table like that of `predict`."""
+        """Predict encoded rows (n_rows, n_features); the result has the columns of `predict`."""
         require_coverage(coverage)
         each = self.member_predictions(features)
         joint = self.joint_prediction(each).numpy()
@@ -181,7 +177,7 @@ class TrainedModel:
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, in place of an older one in a single step."""
+        """Write one safetensors file; an older one is replaced atomically."""
         parts = {
             name: getattr(self, name).model_dump(mode="json")
             for name in ("encoder", "data", "model", "training", "calibration")
@@ -189,54 +185,19 @@ class TrainedModel:
         header = json.dumps({"format": FORMAT, **parts, "details": self.details})
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
-            # One key, since safetensors writes several in no fixed order.
+            # One key only, since safetensors does not write several in a fixed order.
             save_file(weights, partial, metadata={"torchlane": header})
-
-
-def build_network(
-    options: ModelOptions,
-    encoder: Encoder,
-    augmentation: AugmentationOptions | None = None,
-    *,
-    from_published: bool = True,
-) -> nn.Module:
-    """Build the network for an encoder's features and target, weights drawn from the global generator.
-
-    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
-    With `from_published` a network starts from the published weights that `options` may ask for.
-
-    Raises:
-        ValueError: the kind of model does not take such features, a table is to be augmented, or
-            published weights are not to be had or have a scale of pixels of their own.
-    """
-    width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
-        raise ValueError(
-            f"published weights have their own scale of pixels, which encoding.pixels {encoder.image.encoding} "
-            f"would change; set encoding.pixels to unit"
-        )
-    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
-    if encoder.image is None:
-        if augmentation is not None:
-            raise ValueError("training.augmentation is for images, and the features are a table; leave it out")
-        return network
-    steps: OrderedDict[str, nn.Module] = OrderedDict()
-    if augmentation is not None:
-        steps["augmentation"] = Augmentation(augmentation)
-    steps["pixels"] = Pixels(encoder.image)
-    steps["network"] = network
-    return nn.Sequential(steps)
 
 
 def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
     """Read a model file; nothing in it is ever executed or unpickled.
 
-    `trust` names the class of a network of the user's own, `package.module.Class`: it is imported
-    when the model predicts, and never on the file's word alone.
+    `trust` names the user's own network class, as `package.module.Class`. The class is imported when the
+    model predicts, and never because a file alone names it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a model file, is cut off, or has another format version.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a model file, is truncated, or has another format version.
     """
     if trust is not None:
         named.trust(trust)
@@ -261,7 +222,7 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         calibration=Calibration.model_validate(header["calibration"]),
         fingerprint=fingerprint,
     )
-    return model if _digest(path) == fingerprint else load(path, trust=trust)  # it was replaced in the meantime
+    return model if _digest(path) == fingerprint else load(path, trust=trust)  # the file was replaced meanwhile
 
 
 def _digest(path: str | Path) -> str:
@@ -270,7 +231,7 @@ def _digest(path: str | Path) -> str:
 
 
 def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
-    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one filled up; says which dimensions are the rows."""
+    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one padded; `rows_in` and `rows_out` are row axes."""
     done = []
     for block in values.split(BLOCK_ROWS, dim=rows_in):
         n_rows = block.shape[rows_in]

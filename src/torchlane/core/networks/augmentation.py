@@ -1,4 +1,4 @@
-"""Images moved at random while a network trains: a whole batch at once."""
+"""Random augmentation of images during training, for a whole batch at once."""
 
 import math
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from torchlane.core.options import AugmentationOptions
 
-ERASED_AREA = (0.02, 0.2)  # of the image, least and most
+ERASED_AREA = (0.02, 0.2)  # smallest and largest share of the image
 ERASED_ASPECT = (0.3, 3.3)  # height to width
 
 
 class Augmentation(nn.Module):
-    """Shift, rotate, scale, shear and erase each image of a batch on its own, in training mode alone.
+    """Shift, rotate, scale, shear and erase each image of a batch at random, in training mode only.
 
-    Shape: (n_rows, channels, height, width) of any dtype to the same in float32, in the same units.
-    What moves in from outside is black. Draws from the global generator of the device the images
-    are on. Erasing follows Zhong et al., Random Erasing Data Augmentation, 2020.
+    Images (n_rows, channels, height, width) of any dtype become float32 of the same shape and units. Areas
+    from outside the image are black. Random numbers come from the global generator of the images' device.
+    Erasing follows Zhong et al., Random Erasing Data Augmentation, 2020.
     """
 
     def __init__(self, options: AugmentationOptions):
@@ -36,7 +36,7 @@ class Augmentation(nn.Module):
         return images
 
     def _draw_maps(self, images: Tensor) -> Tensor:
-        """Draw where each point of a new image lies in the old one: float32 (n_rows, 2, 3), in half sides."""
+        """Draw the maps from points of a new image to points of the old: float32 (n_rows, 2, 3), in half sides."""
         options = self._options
         n_rows, _, height, width = images.shape
         angle, size, slant, right, down = (torch.rand(5, n_rows, device=images.device) * 2 - 1).unbind()
@@ -44,7 +44,7 @@ class Augmentation(nn.Module):
         size = 1 + size * options.scale
         slant = torch.tan(slant * math.radians(options.shear))
         cos, sin = angle.cos() / size, angle.sin() / size
-        aspect = height / width  # half sides differ where the image is no square
+        aspect = height / width  # half sides differ unless the image is square
         rows = [
             torch.stack([cos, (slant * cos - sin) * aspect, 2 * options.shift * right], dim=1),
             torch.stack([sin / aspect, cos + slant * sin, 2 * options.shift * down], dim=1),
@@ -52,7 +52,7 @@ class Augmentation(nn.Module):
         return torch.stack(rows, dim=1)
 
     def _draw_rectangles(self, images: Tensor) -> Tensor:
-        """Draw which pixels of an image become black: bool (n_rows, 1, height, width)."""
+        """Draw the pixels of each image that become black: bool (n_rows, 1, height, width)."""
         n_rows, _, height, width = images.shape
         chance, area, aspect, top, left = torch.rand(5, n_rows, 1, device=images.device).unbind()
         area = ERASED_AREA[0] + area * (ERASED_AREA[1] - ERASED_AREA[0])
@@ -65,6 +65,6 @@ class Augmentation(nn.Module):
 
 
 def _between(length: int, start: Tensor, extent: Tensor) -> Tensor:
-    """Say which pixels lie between start and start + extent, both in sides: bool (n_rows, length)."""
+    """Find the pixels between start and start + extent, which are shares of the side: bool (n_rows, length)."""
     middles = (torch.arange(length, device=start.device) + 0.5) / length
     return (middles >= start) & (middles < start + extent)

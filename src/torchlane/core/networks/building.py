@@ -1,4 +1,4 @@
-"""Which kind of model takes what, in one table."""
+"""The table of model kinds: how each is built, and whether it takes tables or images."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,7 +21,7 @@ BUILDERS: Mapping[str, Callable[[ModelOptions, Sequence[int], int], nn.Module]] 
 }
 OF_TABLES = ("mlp", "transformer", "class")
 OF_IMAGES = ("mlp", "cnn", "rnn", "torchvision", "class")
-FOREIGN = ("torchvision", "class")  # what they compute when they are made is not known here
+FOREIGN = ("torchvision", "class")  # their constructors are not ours, so they may compute anything
 
 
 def build_model(
@@ -32,14 +32,14 @@ def build_model(
     *,
     from_published: bool = True,
 ) -> nn.Module:
-    """Build a network: (n_rows, *shape) to (n_rows, n_outputs), weights drawn from the global generator.
+    """Build a model from (n_rows, *shape) to (n_rows, n_outputs), with weights from the global generator.
 
-    `shape` is that of one row's features: n_features, or (channels, height, width). `code_counts` says
-    which of a table's features hold codes, and how many there are; only a transformer makes use of it.
-    Without `from_published` the published weights that `options` may ask for are left to a later `load_state_dict`.
+    `shape` is the shape of one row's features: n_features, or (channels, height, width). `code_counts` has the
+    number of codes of each feature that holds codes; only a transformer uses it. Without `from_published`,
+    published weights that `options` ask for are not loaded, because `load_state_dict` will replace them.
 
     Raises:
-        ValueError: the kind of model does not take such features, or published weights are not to be had.
+        ValueError: the kind of model does not take such features, or published weights are not available.
     """
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     fitting, given = (OF_TABLES, "a table") if len(sizes) == 1 else (OF_IMAGES, "an image")

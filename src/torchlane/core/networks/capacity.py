@@ -1,10 +1,10 @@
-"""How much a network can hold: its parameters, counted."""
+"""The capacity of a network: the number of its parameters."""
 
 from torch import nn
 
 
 def describe_capacity(model: nn.Module) -> str:
-    """Count parameters, a layer each and in total.
+    """Count the parameters of each layer and in total.
 
     >>> describe_capacity(nn.Sequential(nn.Linear(8, 4), nn.Linear(4, 2)))
     'Linear(8, 4) 36, Linear(4, 2) 10; 46 parameters'

@@ -9,15 +9,15 @@ from torchlane.core.options import ModelOptions
 from torchlane.core.options.torch_names import activation_class
 
 KERNEL = 3
-LEAST_SIDE = 4  # of an image that is still halved
+LEAST_SIDE = 4  # smallest side of an image that is halved again
 
 
 def build_convolutional(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    """Build a network of stages: (n_rows, channels, height, width) to (n_rows, n_outputs).
+    """Build a convolutional network from (n_rows, channels, height, width) to (n_rows, n_outputs).
 
-    A stage is `depth` times convolution (3 x 3), batch norm, activation. Between stages the image is
-    halved as long as it has 4 pixels a side; after the last one each channel's mean is taken, then
-    dropout and a linear layer. The batch norm has the bias, so the convolutions have none.
+    A stage repeats convolution (3 x 3), batch norm and activation `depth` times. Between stages, the image is
+    halved if its sides have at least 4 pixels. The last stage is followed by the mean over each channel,
+    dropout and a linear layer. Convolutions have no bias, since the batch norm has one.
     """
     n_in, *sides = shape
     layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -1,4 +1,4 @@
-"""How weights are drawn before training."""
+"""Initialisation of weights."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -13,10 +13,10 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNNBase)
 
 
 def initialise(model: nn.Module, how: str) -> None:
-    """Draw the weights of all linear, convolutional and recurrent layers anew; `default` leaves what PyTorch drew.
+    """Redraw the weights of all linear, convolutional and recurrent layers; `default` keeps those of PyTorch.
 
-    `uniform` is ±1/sqrt(n_in), `xavier` Glorot & Bengio 2010, `kaiming` He et al. 2015 (both
-    uniform); the biases become 0.
+    `uniform` is ±1/sqrt(n_in), `xavier` is Glorot & Bengio 2010, and `kaiming` is He et al. 2015; the latter two
+    are uniform as well. Biases become 0.
     """
     if how == "default":
         return

@@ -1,4 +1,4 @@
-"""Networks that others wrote: torchvision's by name, and the user's own class."""
+"""Networks from elsewhere: models of torchvision by name, and the user's own class."""
 
 import inspect
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ _trusted: set[str] = set()
 
 
 def trust(module_class: str) -> None:
-    """Allow the import of a class that somebody named in the configuration or in a call."""
+    """Allow the import of a class that the configuration or a call has named."""
     _trusted.add(module_class)
 
 
 class ColourModel(nn.Module):
-    """A model for colour images, given images with one channel too, whose value each colour gets.
+    """A wrapper that lets a model for colour images take images with 1 channel, too.
 
-    `scale` holds a mean and a deviation a colour, of pixels in 0 … 1, that published weights were trained
-    with. It is part of the `state_dict`, so a model file does not depend on what torchvision publishes later.
-
-    Shape: (n_rows, 1 or 3, height, width) to (n_rows, n_outputs).
+    Images (n_rows, 1 or 3, height, width) become outputs (n_rows, n_outputs); a single channel is used for all
+    colours. `scale` has the mean and deviation per colour, of pixels between 0 and 1, that published weights
+    were trained with. It is part of the `state_dict`, so a model file does not depend on later versions of
+    torchvision.
     """
 
     def __init__(self, model: nn.Module, scale: tuple[Sequence[float], Sequence[float]] | None = None):
@@ -47,17 +47,16 @@ class ColourModel(nn.Module):
 
 
 def build_torchvision(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    """Build a model of torchvision for (n_rows, channels, height, width), with weights drawn anew.
+    """Build a model of torchvision for (n_rows, channels, height, width), with random weights.
 
     Raises:
-        ValueError: there is no such model or no such weights of it, it does not take the arguments, or
-            it does not take such images.
+        ValueError: the model or its weights do not exist, or it does not take the arguments or such images.
     """
     from torchvision import models
 
     known = models.list_models(module=models)
     if options.name not in known:
-        raise ValueError(f"model.name '{options.name}' is no model of torchvision; there are {', '.join(known)}")
+        raise ValueError(f"model.name '{options.name}' is not a model of torchvision; it has {', '.join(known)}")
     if shape[0] not in (1, COLOURS):
         raise ValueError(f"models of torchvision take images with 1 or {COLOURS} channels, not {shape[0]}")
     what = f"{options.name} of torchvision"
@@ -68,11 +67,11 @@ def build_torchvision(options: ModelOptions, shape: Sequence[int], n_outputs: in
 
 
 def build_own(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    """Build the user's class, which gets `n_features` or `shape`, and `n_outputs`, where it has such parameters.
+    """Build the user's class. It gets `n_features` or `shape`, and `n_outputs`, if it has such parameters.
 
     Raises:
-        ValueError: nobody but a model file named the class, it cannot be imported or made, or it gives
-            outputs of another shape.
+        ValueError: only a model file named the class, the class cannot be imported or constructed, or its
+            outputs have another shape.
     """
     name = str(options.module_class)
     made = import_own(name)
@@ -87,11 +86,11 @@ def import_own(name: str) -> Any:
     """Import the user's class.
 
     Raises:
-        ValueError: nobody but a model file named it, it cannot be imported, or is no `nn.Module`.
+        ValueError: only a model file named the class, it cannot be imported, or it is not an `nn.Module`.
     """
     if name not in _trusted:
         raise ValueError(
-            f"the model file names the class '{name}', and code is not imported on a file's word alone; "
+            f"the model file names the class '{name}', and code is not imported because a file alone names it; "
             f"set model.class in the parameters, or load it with torchlane.load(path, trust='{name}')"
         )
     module_name, _, class_name = name.rpartition(".")
@@ -100,7 +99,7 @@ def import_own(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise ValueError(f"model.class '{name}' cannot be imported: {error}; put its file into src/") from error
     if not (inspect.isclass(made) and issubclass(made, nn.Module)):
-        raise ValueError(f"model.class '{name}' is no class derived from torch.nn.Module")
+        raise ValueError(f"model.class '{name}' is not a class derived from torch.nn.Module")
     return made
 
 
@@ -108,17 +107,17 @@ def _construct(what: str, make: Any) -> nn.Module:
     try:
         made: nn.Module = make()
     except (TypeError, ValueError, AssertionError) as error:
-        raise ValueError(f"{what} cannot be made with these model.arguments: {error}") from error
+        raise ValueError(f"{what} cannot be constructed with these model.arguments: {error}") from error
     return made
 
 
 def _checked(what: str, network: nn.Module, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    """Try two rows of zeros, which draws no random numbers."""
+    """Run the network on two rows of zeros, in eval mode, which draws no random numbers."""
     network.eval()
     try:
         with torch.no_grad():
             found = tuple(network(torch.zeros(2, *shape)).shape)
-    except Exception as error:  # whatever a network came up with
+    except Exception as error:  # a network may raise anything
         raise ValueError(f"{what} does not take features of shape {tuple(shape)}: {error}") from error
     if found != (2, n_outputs):
         raise ValueError(f"{what} gives outputs of shape {found} for 2 rows, not {(2, n_outputs)}")

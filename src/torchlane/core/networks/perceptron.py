@@ -1,4 +1,4 @@
-"""Layers of neurons, each joined to all of the next."""
+"""The multilayer perceptron."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from torchlane.core.options.torch_names import activation_class
 
 
 def build_perceptron(options: ModelOptions, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    """Build a perceptron: (n_rows, *shape) to (n_rows, n_outputs).
+    """Build a perceptron from (n_rows, *shape) to (n_rows, n_outputs).
 
-    Each hidden layer is Linear, batch norm, activation, dropout, as far as the options ask for them.
+    Each hidden layer is linear, batch norm, activation and dropout; the options may leave out the last three.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     n_features = prod(shape)

@@ -1,4 +1,4 @@
-"""The first step of a network of images."""
+"""Scaling of pixels, the first layer of an image network."""
 
 import torch
 from torch import Tensor, nn
@@ -7,10 +7,9 @@ from torchlane.core.encoding.images import BRIGHTEST, ImageEncoder
 
 
 class Pixels(nn.Module):
-    """Bring uint8 images to scale, on the device they are on.
+    """Scale uint8 images (n_rows, channels, height, width) to float32, on their device.
 
-    Shape: (n_rows, channels, height, width) to the same, float32. Where the encoding is `unit` the
-    result is `images / 255` to the bit.
+    For the encoding `unit`, the result is exactly `images / 255`.
     """
 
     def __init__(self, encoder: ImageEncoder):
@@ -19,7 +18,7 @@ class Pixels(nn.Module):
         self.means: Tensor | None
         self.deviations: Tensor | None
         for name, values in (("means", encoder.means), ("deviations", encoder.deviations)):
-            # On the CPU, also where a network is built without storage; the encoder holds them, not the weights.
+            # On the CPU even if the network is built on meta. Not persistent, since the encoder stores the values.
             scale = None if unit else torch.tensor(values, device="cpu")[:, None, None]
             self.register_buffer(name, scale, persistent=False)
 

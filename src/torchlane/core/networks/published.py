@@ -1,4 +1,4 @@
-"""Weights that torchvision publishes: found or downloaded, verified by their hash, put into a network."""
+"""Published weights of torchvision: found or downloaded, verified by their hash, and loaded into a network."""
 
 import hashlib
 import logging
@@ -18,36 +18,37 @@ from torchlane.core.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 30.0  # without a byte
-AUXILIARY = re.compile(r"^(aux\d|AuxLogits)\.")  # classifiers of GoogLeNet and Inception, used in their training alone
-OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")  # names that torchvision renames too
+TIMEOUT_SECONDS = 30.0  # longest time without a byte
+AUXILIARY = re.compile(r"^(aux\d|AuxLogits)\.")  # classifiers of GoogLeNet and Inception that only their training uses
+# Old names, which torchvision renames, too.
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
 
 
 def pixel_scale(options: ModelOptions) -> tuple[Sequence[float], Sequence[float]]:
-    """Give mean and deviation of each colour, of pixels in 0 … 1, that the weights were trained with.
+    """Look up the mean and deviation of each colour, of pixels between 0 and 1, that the weights were trained with.
 
     Raises:
-        ValueError: torchvision publishes no such weights.
+        ValueError: torchvision does not publish such weights.
     """
     preset = _weights(options).transforms()
     return preset.mean, preset.std
 
 
 def implied_arguments(options: ModelOptions) -> dict[str, Any]:
-    """Give the arguments that go with published weights: those that torchvision's own builders set."""
+    """Give the arguments that torchvision's own builders set for published weights."""
     if options.name not in ("googlenet", "inception_v3"):
         return {}
     return {"transform_input": True, "aux_logits": False, "init_weights": False}
 
 
 def load_published(network: nn.Module, options: ModelOptions) -> None:
-    """Put published weights into a model of torchvision, all but its head, which keeps what was drawn.
+    """Load published weights into a model of torchvision, except into its head, which keeps its random weights.
 
-    The head is what has an entry for each category that the weights were trained to tell.
+    The head is every tensor with an entry for each category that the weights were trained on.
 
     Raises:
-        ValueError: the weights are not to be had, are not those that the name of their file promises, or
-            do not fit, because `model.arguments` changed the network.
+        ValueError: the weights are not available, their file does not have the hash in its name, or they do
+            not fit because `model.arguments` changed the network.
     """
     weights = _weights(options)
     path = _find(weights, options)
@@ -66,7 +67,7 @@ def load_published(network: nn.Module, options: ModelOptions) -> None:
     missing = [name for name in unfilled.missing_keys if name not in head and not name.endswith("num_batches_tracked")]
     if missing or unfilled.unexpected_keys:
         raise ValueError(_misfit(weights, listed([*missing, *unfilled.unexpected_keys])))
-    logger.info("weights: %s from %s; drawn anew: %s", weights, path, ", ".join(head))
+    logger.info("weights: %s from %s; random weights for the head: %s", weights, path, ", ".join(head))
 
 
 def _weights(options: ModelOptions) -> Any:
@@ -76,30 +77,32 @@ def _weights(options: ModelOptions) -> Any:
     published = models.get_model_weights(options.name)
     name = str(options.weights).removeprefix(f"{published.__name__}.")
     known = [each for each, weights in published.__members__.items() if weights.meta["categories"]]
-    if name not in known:  # VGG-16 has one without a classifier, the rest of it not a number
+    if name not in known:  # VGG-16 has one whose classifier is all NaN
         raise ValueError(
-            f"model.weights '{options.weights}' are no weights of a classifier {options.name}; "
-            f"there are {', '.join(known) or 'none'}"
+            f"model.weights '{options.weights}' are not published for a classifier {options.name}; "
+            f"published are {', '.join(known) or 'none'}"
         )
     return published[name]
 
 
 def _find(weights: Any, options: ModelOptions) -> Path:
-    """Give the file, downloaded if need be, once its content is what its name promises."""
+    """Find or download the file of the weights, and verify the hash in its name."""
     default = Path(torch.hub.get_dir()) / "checkpoints"
     folder = default if options.weights_folder is None else Path(options.weights_folder)
     path = folder / Path(weights.url).name
     if path.is_file():
-        fault = _fault(path, path.name)
+        fault = _hash_fault(path, path.name)
         if fault:
-            raise ValueError(f"{path} is not what its name promises: {fault}; remove it, or put the right file there")
+            raise ValueError(
+                f"{path} does not have the hash in its name: {fault}; remove it, or put the right file there"
+            )
         return path
     logger.info("weights: downloading %s to %s", weights.url, folder)
     try:
         with replacing(path) as partial:
             with urllib.request.urlopen(weights.url, timeout=TIMEOUT_SECONDS) as source, partial.open("wb") as file:
                 shutil.copyfileobj(source, file)
-            fault = _fault(partial, path.name)
+            fault = _hash_fault(partial, path.name)
             if fault:
                 raise OSError(fault)
     except OSError as error:
@@ -110,11 +113,11 @@ def _find(weights: Any, options: ModelOptions) -> Path:
     return path
 
 
-def _fault(content: Path, name: str) -> str:
+def _hash_fault(content: Path, name: str) -> str:
     """Compare the first digits of the SHA-256 with those in a published name, such as `resnet18-f37072fd.pth`."""
     promised = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
     if promised is None:
-        return "it holds no digits of a SHA-256"
+        return "the name contains no digits of a SHA-256"
     with content.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[: len(promised[1])]
     return "" if digest == promised[1] else f"the SHA-256 starts with {digest}, not {promised[1]}"
@@ -129,4 +132,4 @@ def _renamed(state: Tensors) -> Tensors:
 
 
 def _misfit(weights: Any, what: str) -> str:
-    return f"the weights {weights} do not fit the network: {what}; leave out what model.arguments change in its layers"
+    return f"the weights {weights} do not fit the network: {what}; leave out the model.arguments that change its layers"

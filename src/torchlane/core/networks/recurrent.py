@@ -11,10 +11,11 @@ CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
 class Recurrent(nn.Module):
-    """Recurrent layers over the rows of an image, then dropout and a linear layer on what the last one ends with.
+    """Recurrent layers over the rows of an image, then dropout and a linear layer on the final state.
 
-    Shape: (n_rows, channels, height, width) to (n_rows, n_outputs). A step of the sequence is one row
-    of the image, all channels of it. In both directions a layer ends at the last row and at the first.
+    Images (n_rows, channels, height, width) become outputs (n_rows, n_outputs). A step of the sequence is one
+    row of pixels with all channels. A bidirectional layer has two final states, one at the last row and one
+    at the first.
     """
 
     def __init__(self, options: ModelOptions, shape: Sequence[int], n_outputs: int):

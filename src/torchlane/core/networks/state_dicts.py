@@ -1,4 +1,4 @@
-"""Weights that others saved: read without unpickling, and compared name by name with what a network has."""
+"""State dicts from elsewhere: read without unpickling, and compared with a network name by name."""
 
 import warnings
 from collections.abc import Iterable, Mapping
@@ -10,20 +10,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-LISTED = 10  # names of a kind in a message
+LISTED = 10  # names in a message at most
 Tensors = dict[str, Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def read_state_dict(path: str | Path, entry: str | None = None) -> Tensors:
-    """Read the tensors of a safetensors file, or of one that `torch.save` wrote, on the CPU; nothing is executed.
+    """Read the tensors of a file of safetensors or `torch.save`, on the CPU. Nothing is executed.
 
-    Where the tensors lie in an entry of what was saved, such as `state_dict` of a checkpoint of
-    Lightning, `entry` names it; it may be left out where there is only one.
+    If the tensors are in an entry of the saved object, such as `state_dict` of a Lightning checkpoint, `entry`
+    names it. It may be left out if there is only one.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is cut off, of another kind, or holds more than tensors and plain values.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is truncated, has another format, or contains more than tensors and plain values.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no weights file {path}; name one that torch.save or safetensors wrote")
@@ -33,23 +33,23 @@ def read_state_dict(path: str | Path, entry: str | None = None) -> Tensors:
         except SafetensorError as error:
             raise ValueError(f"{path} is not a whole safetensors file ({error})") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of TorchScript archives, which are refused
+        warnings.simplefilter("ignore")  # about TorchScript archives, which are refused
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # the reader comes up with any kind over damaged or hostile bytes
+        except Exception as error:  # damaged or hostile bytes raise errors of any kind
             raise ValueError(
-                f"{path} was not loaded, since it is cut off or holds more than tensors ({_first_line(error)}); "
+                f"{path} was not loaded, since it is truncated or contains more than tensors ({_first_line(error)}); "
                 f"write it with torch.save(model.state_dict(), path)"
             ) from error
     tensors = _tensors_in(saved, path, entry)
     odd = [name for name, tensor in tensors.items() if not _is_plain(tensor)]
     if odd:
-        raise ValueError(f"{path} holds tensors that are sparse, quantized, complex or without data: {listed(odd)}")
+        raise ValueError(f"{path} contains tensors that are sparse, quantized, complex or without data: {listed(odd)}")
     return tensors
 
 
 def mismatches(found: Shapes, expected: Shapes) -> str:
-    """List names that are missing, unknown or of another shape; empty where there are none."""
+    """List names that are missing, unknown or of another shape; empty if there are none."""
     shapes = [
         f"{name} {found[name]} in the file, {expected[name]} in the network"
         for name in expected
@@ -64,7 +64,7 @@ def mismatches(found: Shapes, expected: Shapes) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names for a message, and how many more there are."""
+    """Join the first names for a message, with the number of further ones."""
     every = list(names)
     more = f" and {len(every) - LISTED} more" if len(every) > LISTED else ""
     return f"{', '.join(every[:LISTED])}{more}"
@@ -82,12 +82,12 @@ def _tensors_in(saved: Any, path: str | Path, entry: str | None) -> Tensors:
             raise ValueError(f"{path} has no entry '{entry}' with tensors by name; it has {listed(holders) or 'none'}")
         return saved[entry]
     if _is_state_dict(saved):
-        return saved  # with the versions of its modules, which an OrderedDict of torch carries
+        return saved  # unchanged: torch's OrderedDict also has the versions of the modules
     if len(holders) == 1:
         return saved[holders[0]]
     if holders:
-        raise ValueError(f"{path} holds tensors in {listed(holders)}; say which with --entry (entry in Python)")
-    raise ValueError(f"{path} holds no tensors by name; write it with torch.save(model.state_dict(), path)")
+        raise ValueError(f"{path} has tensors in {listed(holders)}; choose one with --entry (entry in Python)")
+    raise ValueError(f"{path} contains no tensors by name; write it with torch.save(model.state_dict(), path)")
 
 
 def _is_state_dict(value: Any) -> bool:

@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 from torchlane.core.options import ModelOptions
 
-WIDENING = 4 / 3  # of the hidden layer in a block, the default of the paper's code
+WIDENING = 4 / 3  # width of the hidden layer in a block; the default of the paper's code
 
 
 class TableTransformer(nn.Module):
-    """FT-Transformer: each feature is a token, a feature that holds codes looks its token up.
+    """FT-Transformer: each feature becomes a token; features that hold codes have an embedding per code.
 
-    Shape: (n_rows, n_features) to (n_rows, n_outputs). Gorishniy et al., Revisiting Deep Learning
-    Models for Tabular Data, 2021, in the code of its authors.
+    Features (n_rows, n_features) become outputs (n_rows, n_outputs). Gorishniy et al., Revisiting Deep
+    Learning Models for Tabular Data, 2021, in the authors' code.
     """
 
     def __init__(self, options: ModelOptions, n_features: int, n_outputs: int, code_counts: Mapping[int, int]):
         super().__init__()
         self._coded = list(code_counts)
-        self._plain = [place for place in range(n_features) if place not in code_counts]
+        self._plain = [index for index in range(n_features) if index not in code_counts]
         self.transformer = FTTransformer(
             n_cont_features=len(self._plain),
             cat_cardinalities=list(code_counts.values()),

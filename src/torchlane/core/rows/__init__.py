@@ -1,1 +1,1 @@
-"""From a raw table to checked rows, each with a part."""
+"""Raw tables to checked rows, and their split into parts."""

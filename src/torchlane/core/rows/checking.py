@@ -1,4 +1,4 @@
-"""From rows as they stand in a file to rows that keep the declared rules."""
+"""Raw rows of a file, checked against the declared rules."""
 
 import hashlib
 import logging
@@ -14,17 +14,17 @@ from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 
 logger = logging.getLogger(__name__)
 
-LARGEST = float(np.finfo(np.float32).max)  # what features can hold
-ROW = "row"  # number of a row in its file: 1 is the first one under the header
+LARGEST = float(np.finfo(np.float32).max)  # the largest number that a feature can hold
+ROW = "row"  # column with the number of a row in its file; the first row under the header is 1
 
 
 def place_of(rows: pd.DataFrame) -> str:
-    """Say where rows came from: the path that a dataset left in `rows.attrs`, else "the table"."""
+    """Name the origin of rows: the path that a dataset left in `rows.attrs`, otherwise "the table"."""
     return str(rows.attrs.get("place", "the table"))
 
 
 def rows_digest(raw_rows: pd.DataFrame) -> str:
-    """Give the SHA-256 of column names and values as text, whatever the line ends of the file."""
+    """Compute the SHA-256 of column names and values as text. It does not depend on the line ends of the file."""
     names = columns_of(raw_rows)
     digest = hashlib.sha256("\x1f".join(names).encode())
     for name in names:
@@ -36,19 +36,19 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
 
 
 def describe_source(raw_rows: pd.DataFrame, options: DataOptions) -> str:
-    """Say what the rows are: `data.source`, unless `data.digest` shows that they are others."""
+    """Describe the rows by `data.source`, unless `data.digest` shows that they are different rows."""
     place = place_of(raw_rows)
     if options.digest and rows_digest(raw_rows) != options.digest:
-        logger.warning("%s does not hold the rows of '%s'; reports name the file instead", place, options.source)
+        logger.warning("the rows of %s are not those of '%s'; reports name the file instead", place, options.source)
         return f"{place}, which is not the {options.source}"
     return options.source or place
 
 
 def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part the rows that keep every declared rule from those that break one, and say how many.
+    """Separate the rows that keep all declared rules from those that break one, and log their numbers.
 
-    The results are those of `apply_rules` for all declared columns and the target; the clean rows
-    carry what `describe_source` says in `attrs["source"]`.
+    The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
+    clean rows holds the result of `describe_source`.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -72,10 +72,10 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
 
 
 def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, options: DataOptions) -> None:
-    """Stop where more rows were rejected than `data.max_rejected_fraction` allows.
+    """Check that no more rows were rejected than `data.max_rejected_fraction` allows.
 
     Raises:
-        ValueError: with the share and the rules broken most often.
+        ValueError: more were rejected; the message has their number and the rules broken most often.
     """
     n_rejected = rejected_rows[ROW].nunique()
     n_rows = n_rejected + len(clean_rows)
@@ -90,11 +90,11 @@ def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, opti
 def apply_rules(
     raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions], missing_values: tuple[str, ...]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the declared columns of raw rows, whether text or typed, and hold them to their rules.
+    """Read the declared columns of raw rows, as text or typed, and check their rules.
 
-    The first result has `row` (int64, 1 for the first row) and the columns: float64 for numbers,
-    text for categories, NaN where missing; bytes for images, a byte a pixel in the order of `size`.
-    The second has a line for each broken rule: `row`, `column`, `value` as it stood, `rule`.
+    The first result has the rows that keep all rules: `row` (int64, 1 for the first row), numbers as float64,
+    categories as text, both with NaN where missing, and images as bytes, one per pixel value in the order of
+    `size`. The second result has a line for each broken rule: `row`, `column`, `value` as in the file, `rule`.
 
     Raises:
         ValueError: a column is missing or stands there twice.
@@ -124,7 +124,7 @@ def apply_rules(
 
 
 def _describe_values(values: pd.Series, column: ColumnOptions) -> list[str]:
-    """Write values for people, with the name of the file where each is one."""
+    """Format values for the report of rejected rows; images with the name of their file, if they have one."""
     if column.kind != "image":
         return as_texts(values).fillna("").tolist()
     shown = [images.describe(value) for value in values]
@@ -136,11 +136,11 @@ def _describe_values(values: pd.Series, column: ColumnOptions) -> list[str]:
 def read_column(
     values: pd.Series, column: ColumnOptions, missing_values: tuple[str, ...]
 ) -> tuple[pd.Series, np.ndarray]:
-    """Read the values of one column, text or typed, and hold each to the column's rules.
+    """Read the values of one column, as text or typed, and check the rules of the column.
 
-    No value depends on another, so a column may be read as its distinct values alone. The first
-    result has float64 for a number, text for a category, NaN where missing, and bytes for an image; the
-    second has the first rule that each value breaks, "" where it breaks none.
+    Values do not depend on each other, so it suffices to read the distinct values of a column. The first
+    result has numbers as float64, categories as text, both with NaN where missing, and images as bytes. The
+    second has the first rule that each value breaks, or "".
     """
     rules = np.full(len(values), "", dtype=object)
     if column.kind == "category":
@@ -162,7 +162,7 @@ def read_column(
 
 
 def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], pd.Series]]]:
-    """Name each rule of a column, and say which values keep it; those for numbers hold for no NaN."""
+    """Give each rule of a column, and the function that finds the values that keep it; NaN keeps no rule of numbers."""
     if column.kind == "number":
         yield "a finite number", lambda values: values.abs() <= LARGEST
     elif column.kind == "category":

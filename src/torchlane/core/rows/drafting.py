@@ -1,4 +1,4 @@
-"""A first draft of a use case's parameters, from what its rows look like."""
+"""A draft of the parameters of a use case, inferred from its rows."""
 
 import logging
 import re
@@ -16,29 +16,29 @@ from torchlane.core.rows.raw_rows import columns_of, find_torn
 
 logger = logging.getLogger(__name__)
 
-MOST_LEVELS = 20  # listed; a column with more is a category without a list, or a number
-MOST_CODES = 2  # distinct whole numbers of a feature that are levels rather than a quantity
+MOST_LEVELS = 20  # levels that are listed; a column with more is a category without a list, or a number
+MOST_CODES = 2  # distinct whole numbers up to which a feature is a category rather than a number
 MISSING = ("",)
-PLAIN = r"[A-Za-z]\w*( \w+)*"  # texts that need no quotes in YAML, but for these words:
+PLAIN = r"[A-Za-z]\w*( \w+)*"  # text that needs no quotes in YAML, except for these words:
 WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
-    """Write the parameters file of a use case from its raw rows: types, levels, ranges, task.
+    """Draft the parameters file of a use case from its raw rows: types, levels, ranges and task.
 
-    A column is a number where every value is one, but for whole numbers of two kinds such as 0 and
-    1; else a category, its levels listed where they are 20 at most. A column that tells every row
-    apart or never changes is written as a comment, with the reason.
+    A column is a number if all its values are numbers, except for two distinct whole numbers such as 0 and 1.
+    Otherwise it is a category, and its levels are listed if there are at most 20. A column that identifies
+    every row or never changes is written as a comment, with the reason.
 
     Raises:
-        ValueError: there are too few rows, the target is no column, or it is nothing to predict.
+        ValueError: there are too few rows, the target is not a column, or it cannot be predicted.
     """
     if target not in raw_rows:
         columns = ", ".join(columns_of(raw_rows))
         raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
     raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
-        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs some to look at")
+        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2")
     described = {name: _describe(raw_rows, name) for name in raw_rows.columns.astype("str") if name != target}
     task, target_column = _describe_target(raw_rows, target)
     kept = {name: column for name, (column, reason) in described.items() if not reason}
@@ -46,7 +46,7 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
     place = _in_one_line(place_of(raw_rows))
     lines = [
         f"# drafted from {place}, {len(raw_rows)} rows; levels and ranges are those of the file:",
-        "# rows outside them are rejected, so widen them where other values may come",
+        "# rows outside them are rejected, so widen them if other values are possible",
         f"{_yaml(use_case)}:",
         "  data:",
         f"    task: {task}",
@@ -59,11 +59,11 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> str:
 
 
 def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out torn rows, and the column that marks them, and say so."""
+    """Remove torn rows and the column that marks them, and log how many there are."""
     torn = find_torn(raw_rows)
     if len(torn):
         logger.warning(
-            "%s: %d of %d rows are torn and left out, the first of them row %d: '%s' should have %s",
+            "%s: %d of %d rows are torn and left out; the first is row %d: '%s' should have %s",
             place_of(raw_rows),
             len(torn),
             len(raw_rows),
@@ -75,7 +75,7 @@ def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(raw_rows: pd.DataFrame, name: str) -> tuple[dict[str, Any], str]:
-    """Give a feature's options, and the reason why it is none, if there is one."""
+    """Draft the options of a feature, and give the reason to leave it out, if any."""
     values = _read(raw_rows, name, "category").dropna()
     distinct = values.nunique()
     numbers = _numbers(raw_rows, name)
@@ -92,7 +92,7 @@ def _describe(raw_rows: pd.DataFrame, name: str) -> tuple[dict[str, Any], str]:
 
 
 def _describe_target(raw_rows: pd.DataFrame, name: str) -> tuple[str, dict[str, Any]]:
-    """Give the task and the target's options."""
+    """Infer the task, and draft the options of the target."""
     values = _read(raw_rows, name, "category").dropna()
     distinct = values.nunique()
     if distinct < 2:
@@ -101,7 +101,9 @@ def _describe_target(raw_rows: pd.DataFrame, name: str) -> tuple[str, dict[str, 
     if numbers is not None and (distinct > MOST_LEVELS or not _are_whole(numbers)):
         return "regression", _range(numbers)
     if numbers is None and distinct > max(MOST_LEVELS, len(values) / 2):
-        raise ValueError(f"target '{name}' has {distinct} labels in {len(values)} rows; too few rows a label to learn")
+        raise ValueError(
+            f"target '{name}' has {distinct} labels in {len(values)} rows, which is too few rows per label"
+        )
     return ("binary" if distinct == 2 else "multiclass"), _levels(values)
 
 
@@ -113,7 +115,7 @@ def _read(raw_rows: pd.DataFrame, name: str, kind: Any) -> pd.Series:
 
 
 def _numbers(raw_rows: pd.DataFrame, name: str) -> pd.Series | None:
-    """Read a column as numbers, missing ones dropped; None where a value is no number."""
+    """Read a column as numbers without missing ones; None if some value is not a number."""
     numbers = _read(raw_rows, name, "number")
     return numbers.dropna() if len(numbers) == len(raw_rows) and numbers.notna().any() else None
 
@@ -139,7 +141,7 @@ def _entry(name: str, column: Mapping[str, Any], reason: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes each text but plain words, so that no loader takes it for a number, a date or a truth value."""
+    """Quotes all text except plain words, so that no loader reads it as a number, a date or a boolean."""
 
     def represent_text(self, text: str) -> yaml.Node:
         plain = re.fullmatch(PLAIN, text, re.ASCII) and text.lower() not in WORDS
@@ -150,7 +152,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _yaml(value: Any, escape: bool = True) -> str:
-    """Write a value in one line that Kedro's configuration loader reads back to the same; no key is escaped."""
+    """Write a value in one line, such that Kedro's configuration loader reads the same value; keys are not escaped."""
     value = _escaped(value) if escape else value
     written = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=np.inf
@@ -159,7 +161,7 @@ def _yaml(value: Any, escape: bool = True) -> str:
 
 
 def _escaped(value: Any) -> Any:
-    """Keep OmegaConf from replacing what looks like a reference of its own, `${…}`; keys are none to it."""
+    """Escape `${…}` in values, which OmegaConf would resolve as a reference; it does not resolve keys."""
     if isinstance(value, dict):
         return {key: _escaped(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -168,5 +170,5 @@ def _escaped(value: Any) -> Any:
 
 
 def _in_one_line(text: str) -> str:
-    """Write text into a comment."""
+    """Escape unprintable characters such as line breaks, for use in a comment."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -1,4 +1,4 @@
-"""Images as a raw source gives them, and as bytes of one size."""
+"""Images as a raw source gives them, converted to bytes of one size."""
 
 import hashlib
 from typing import Any
@@ -10,12 +10,12 @@ Size = tuple[int, int, int]  # channels, height, width
 
 
 def holds_images(values: pd.Series) -> bool:
-    """Say whether a raw column holds images: an array or bytes in some row."""
+    """Whether a raw column holds images: some cell is an array or bytes."""
     return values.dtype == object and any(isinstance(cell, (np.ndarray, bytes)) for cell in values)
 
 
 def digest(values: pd.Series) -> bytes:
-    """Give the SHA-256 of all images of a column; what is no image counts as text."""
+    """Compute the SHA-256 of all images of a column; other cells count as text."""
     whole = hashlib.sha256()
     for cell in values:
         content = cell.tobytes() if isinstance(cell, np.ndarray) else cell
@@ -24,11 +24,11 @@ def digest(values: pd.Series) -> bytes:
 
 
 def read_images(values: pd.Series, size: Size) -> tuple[pd.Series, np.ndarray]:
-    """Give each image as bytes, a byte a pixel in the order of `size`, and where a cell is no such image.
+    """Convert images to bytes, one per pixel value in the order of `size`, and mark the cells that fail.
 
-    A cell is bytes already, or a uint8 array in the order of `size`, in that of image files (height,
-    width, channels), or of one channel alone (height, width). Anything else, such as the text of an
-    error where a file could not be read, fails.
+    A cell may be bytes, or a uint8 array in the order of `size`, in the order of image files (height, width,
+    channels), or with a single channel (height, width). Anything else fails, such as the error message of a
+    file that could not be read.
     """
     read = [_bytes_of(cell, size) for cell in values]
     index = pd.RangeIndex(1, len(read) + 1)
@@ -36,12 +36,12 @@ def read_images(values: pd.Series, size: Size) -> tuple[pd.Series, np.ndarray]:
 
 
 def rule_of(size: Size) -> str:
-    """Say what an image has to be."""
+    """Name the rule for images of a size."""
     return f"an image of {_shown(size)} pixels (channels, height, width), uint8"
 
 
 def describe(cell: Any) -> str:
-    """Write a cell of any column for people: pixels as their shape, missing as nothing."""
+    """Format a cell for a message: an image by its shape, a missing value as the empty string."""
     if isinstance(cell, np.ndarray):
         return f"{_shown(cell.shape)}, {cell.dtype}"
     if isinstance(cell, bytes):

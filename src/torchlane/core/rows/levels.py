@@ -1,4 +1,4 @@
-"""The order of levels, and the types that labels had in the file."""
+"""The order of levels, and the original types of labels."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
-    """Order levels by value where all are numbers, else by alphabet.
+    """Order levels by value if all are numbers, otherwise alphabetically.
 
     >>> natural_order(["100", "50", "0"]), natural_order(["MI", "EN"])
     (('0', '50', '100'), ('EN', 'MI'))
@@ -23,7 +23,7 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
 
 
 def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
-    """Give labels the type that they had in the file: bool or int64 where all those `among` have it, else text.
+    """Restore the type of labels in the file: bool or int64 if all labels in `among` have it, otherwise text.
 
     >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
     ([3, 1], ['007'])

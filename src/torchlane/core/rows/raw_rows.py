@@ -1,4 +1,4 @@
-"""Raw rows, whole or by chunks, and the lines among them that are no rows."""
+"""Raw rows, as a table or in chunks, and the torn lines among them, which are not rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-TORN = "(torn)\n"  # a column of raw rows; no header names one so, since names are stripped and stand in one line
+TORN = "(torn)\n"  # a column of raw rows; a header cannot have it, since names are stripped and contain no line break
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a file, raw: text or typed.
+    """Some raw rows of a file, as text or typed.
 
-    `rows` are their numbers, int64 (n_rows,). `broken` are the lines among them that are no rows:
-    number, text and the rule that they break.
+    `rows` are their numbers, int64 (n_rows,). `broken` are the torn lines among them: row number, text and
+    the rule that is broken.
     """
 
     rows: np.ndarray
@@ -24,21 +24,21 @@ class Chunk:
 
 
 def columns_of(raw_rows: pd.DataFrame) -> list[str]:
-    """Name the columns that the file has."""
+    """List the columns of the file."""
     return [str(name) for name in raw_rows.columns if name != TORN]
 
 
 def torn_rule(n_fields: int) -> str:
-    """Name the rule that a torn row breaks: one with more or fewer fields than the header."""
+    """Name the rule that a torn row breaks; it has more or fewer fields than the header."""
     return f"{n_fields} fields, as the header has"
 
 
 def mark_torn(sound: pd.DataFrame, torn: Mapping[int, str]) -> pd.DataFrame:
-    """Put torn rows, texts by row number, among sound ones, whose index holds theirs; the result counts from 0.
+    """Insert torn rows into a table. `torn` has their text by row number; the index of `sound` has row numbers.
 
-    A torn row is missing in every column of the file. The column `TORN`, which only tables with torn rows
-    have, holds the rule that it breaks and, in a second line, its text; there the sound rows are missing.
-    So each row stays what it is when the table is sliced, sorted or joined with others.
+    A torn row has missing values in all columns of the file. Its rule and, on a second line, its text are in
+    the column `TORN`, which only tables with torn rows have; there, sound rows have missing values. So rows
+    keep their state when the table is sliced, sorted or joined. The index of the result starts at 0.
     """
     if torn:
         rule = torn_rule(len(sound.columns))
@@ -48,7 +48,7 @@ def mark_torn(sound: pd.DataFrame, torn: Mapping[int, str]) -> pd.DataFrame:
 
 
 def find_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
-    """List torn rows by their places from 0 on: `rule` and `value`, their text."""
+    """List torn rows by position, counted from 0: `rule`, and their text as `value`."""
     marks = raw_rows[TORN].reset_index(drop=True).dropna() if TORN in raw_rows else pd.Series(dtype="str")
     parts = [str(mark).partition("\n") for mark in marks]
     columns = {"rule": [rule for rule, *_ in parts], "value": [text for *_, text in parts]}

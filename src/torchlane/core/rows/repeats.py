@@ -1,21 +1,20 @@
-"""Rows that repeat each other: copies of one row, or observations that coincide.
+"""Repeated rows: copies of a row, or coincidences.
 
-A copy is a row that was entered twice; train and test must not share it. Where few combinations of values
-are possible, rows repeat each other by chance. Those are observations in their own right, and keeping them
-together with their target would turn test against train.
+A copy is a row that was entered twice; train and test must not share it. If only few combinations of values are
+possible, rows repeat each other by chance. Such rows are independent observations. If they were kept together,
+rows that repeat in test would be missing from train, and the score would be biased.
 
 The near neighbours of a combination are those that differ from it in one column. They tell the two apart:
 
-- Copying meets a row whether it has near neighbours or not, chance meets those that have many.
-- Where two columns agree independently of each other given the rest, chance brings about n_j n_k / n_jk more rows
-  of a combination. n_j rows differ from it in column j alone, n_k in k alone, n_jk in both. (This is the estimate of
-  Lincoln and Petersen for animals that are caught twice.) Columns that go together coincide more often: twice that
-  is still put down to chance.
+- Copying affects rows with and without near neighbours alike; chance affects those with many.
+- If two columns are independent given the rest, chance adds n_j n_k / n_jk further rows to a combination. Here n_j
+  rows differ from it only in column j, n_k only in k, and n_jk in both. (This is the capture-recapture estimate of
+  Lincoln and Petersen.) Dependent columns coincide more often, so up to twice that number is attributed to chance.
 
-So the rate of copies is that of the repeated among the combinations with the fewest near neighbours, less what
-chance explains there. Combinations that are repeated at least twice as often as that, together with those that have
-about as many near neighbours, are coincidences. So are those met six times or more. Without a near neighbour they
-are copies all the same: rows that otherwise differ do not meet by chance.
+So the rate of copies is the share of repeated combinations among those with the fewest near neighbours, minus what
+chance explains there. Combinations are grouped by their number of near neighbours. If a group is repeated at least
+twice as often as the rate of copies, its repeats are coincidences; so are combinations that occur six times or more.
+Repeats without any near neighbour are always copies, since rows that differ otherwise do not coincide by chance.
 """
 
 from itertools import combinations
@@ -23,14 +22,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-ENOUGH = 30  # combinations for a rate
-MANY = 6  # times that a row is hardly entered
-DEPENDENCE = 2  # times as many rows as independent columns have may coincide where columns go together
-FEWEST_PAIRS, MOST_LOOKS = 100, 1_000_000  # at combinations, for pairs of columns
+ENOUGH = 30  # combinations that suffice to estimate a rate
+MANY = 6  # occurrences that are hardly due to copying
+DEPENDENCE = 2  # factor of coincidences that dependent columns may have over independent ones
+FEWEST_PAIRS, MOST_LOOKS = 100, 1_000_000  # limits for pairs of columns; a look is a pair at a combination
 
 
 def number_combinations(rows: pd.DataFrame) -> np.ndarray:
-    """Number the rows such that equal ones share a number, in the order in which they come: int64 (n_rows,).
+    """Number the distinct rows in order of appearance, so that equal rows share a number: int64 (n_rows,).
 
     Missing values count as equal.
     """
@@ -38,9 +37,9 @@ def number_combinations(rows: pd.DataFrame) -> np.ndarray:
 
 
 def find_coincidences(rows: pd.DataFrame, combination: np.ndarray) -> np.ndarray:
-    """Say which rows repeat others by chance rather than as copies: bool (n_rows,).
+    """Find the rows that repeat others by chance rather than as copies: bool (n_rows,).
 
-    `combination` is what `number_combinations` gives for `rows`. All rows of a combination get the same answer.
+    `combination` is the result of `number_combinations` for `rows`. All rows of a combination get the same answer.
     """
     from scipy.special import pdtr
 
@@ -51,7 +50,7 @@ def find_coincidences(rows: pd.DataFrame, combination: np.ndarray) -> np.ndarray
     repeated = times > 1
     n_fewest = min(len(near), max(len(near) // 5, ENOUGH))
     fewest = near <= np.sort(near)[n_fewest - 1]
-    # Of a table that is as dense everywhere, so many would have so few neighbours; the others have them for a reason.
+    # The share of combinations with so few neighbours in a table of the same density everywhere, over the share here.
     dense = min(1.0, float(pdtr(near[fewest].max(), near.mean())) / fewest.mean())
     expected = dense * _ratio(chance, both) + (1 - dense) * _ratio(chance[fewest], both[fewest])
     copied = _rate_of_copies(repeated[fewest], expected)
@@ -63,7 +62,7 @@ def find_coincidences(rows: pd.DataFrame, combination: np.ndarray) -> np.ndarray
 
 
 def _hash_columns(rows: pd.DataFrame) -> np.ndarray:
-    """Draw a number for each value of each column, so that sums stand for combinations: uint64 (n_columns, n_rows)."""
+    """Draw a random number for each value of each column; sums identify combinations: uint64 (n_columns, n_rows)."""
     hashes = []
     for number, name in enumerate(rows):
         codes, levels = pd.factorize(rows[name], use_na_sentinel=False)
@@ -73,7 +72,7 @@ def _hash_columns(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _look_around(hashes: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count around each combination: near neighbours, and sums of n_j n_k and of n_jk over pairs of columns."""
+    """Compute for each combination its near neighbours, and the sums of n_j n_k and of n_jk over pairs of columns."""
     whole = hashes.sum(0)
     near = np.zeros(len(times))
     alone = {}
@@ -104,20 +103,20 @@ def _ratio(chance: np.ndarray, both: np.ndarray) -> float:
 
 
 def _rate_of_copies(repeated: np.ndarray, expected: float) -> float:
-    """Give the share of combinations that copying repeats, where chance brings about `expected` more rows of each.
+    """Estimate the share of combinations repeated by copying, if chance adds `expected` rows to each.
 
-    Chance is allowed its standard error.
+    The standard error of the share repeated by chance is subtracted, too.
     """
-    expected = min(expected, 700.0)  # exp of more is infinite
-    by_chance = 1 - expected / np.expm1(expected) if expected > 0 else 0.0  # of Poisson, for those met at all
+    expected = min(expected, 700.0)  # a larger one would overflow exp
+    by_chance = 1 - expected / np.expm1(expected) if expected > 0 else 0.0  # Poisson, given at least one occurrence
     excess = repeated.mean() - by_chance - np.sqrt(by_chance * (1 - by_chance) / len(repeated))
     return max(0.0, float(excess)) / max(1 - by_chance, 1e-9)
 
 
 def _levels(near: np.ndarray, fewest: np.ndarray) -> np.ndarray:
-    """Put together combinations with about as many near neighbours, at least `ENOUGH` of them where there are: int64.
+    """Group combinations by their number of near neighbours, which doubles from level to level: int64.
 
-    0 are those with the fewest; after them the number doubles from one to the next.
+    Level 0 has the fewest. Levels with fewer than `ENOUGH` combinations are merged with the next lower one.
     """
     level = np.where(fewest, 0, np.log2(near + 1).astype(np.int64) + 1)
     for top in range(level.max(), 0, -1):

@@ -1,4 +1,4 @@
-"""Which row goes into which part."""
+"""The split of rows into train, valid and test, and into folds."""
 
 import logging
 
@@ -17,14 +17,14 @@ PARTS = ("train", "valid", "test")
 def split_rows(
     clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, *, quiet: bool = False
 ) -> pd.DataFrame:
-    """Give each row its part: columns `row` (int64) and `part` (train, valid or test).
+    """Assign each row to a part: columns `row` (int64) and `part` (train, valid or test).
 
     Copies of a row (same features, same target) share a part, and so do rows that agree in `options.group_by`.
-    Rows that repeat others by chance are dealt one by one; `options.repeats` says which are which. For classes
-    each part holds about the same share of each.
+    Rows that repeat others by chance are assigned one by one; `options.repeats` sets how to tell them from
+    copies. In classification, all parts have about the same share of each class.
 
     Raises:
-        ValueError: a part that should hold rows holds none, or a named column is missing or says something else.
+        ValueError: a part would be empty, or a column that the options name is missing or has unsuitable values.
     """
     level = logging.DEBUG if quiet else logging.INFO
     _log_left_out(data, options, level)
@@ -39,19 +39,19 @@ def split_rows(
 def fold_rows(
     clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, folds: int, seed: int
 ) -> list[pd.DataFrame]:
-    """Split as `split_rows` does, `folds` times, such that each row stands in test once.
+    """Split `folds` times as `split_rows` does, such that each row is in test exactly once.
 
-    Valid takes its fraction of the rows outside test. Rows that `options.part_column` puts into test are left out.
+    Valid is a fraction of the rows outside test. Rows that `options.part_column` puts into test are left out.
 
     Raises:
-        ValueError: there are fewer rows that differ than folds, or fewer of some class.
+        ValueError: there are fewer distinct rows than folds, or fewer of some class.
     """
     if options.part_column is not None:
         clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
     groups = _group_rows(clean_rows, data, options, logging.DEBUG)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
-    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
-    fold = np.minimum(folds - 1, (place * folds).astype(np.int64))
+    position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
+    fold = np.minimum(folds - 1, (position * folds).astype(np.int64))
     within = options.model_copy(update={"test_fraction": 0.0, "seed": seed})
     each = []
     for number in range(folds):
@@ -70,9 +70,9 @@ def rows_of(part: str, clean_rows: pd.DataFrame, splits: pd.DataFrame) -> pd.Dat
 def _split(
     clean_rows: pd.DataFrame, groups: np.ndarray, data: DataOptions, options: SplitOptions, level: int
 ) -> pd.DataFrame:
-    """Cut test and valid from rows of which those of a group stay together."""
-    place = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
-    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(place, options)})
+    """Cut test and valid from the rows, and keep the rows of a group together."""
+    position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(options.seed))
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": _cut(position, options)})
     _require_rows(splits, options)
     logger.log(level, "split: %s", _counts(splits))
     return splits
@@ -96,13 +96,13 @@ def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOpti
 
 
 def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> pd.DataFrame:
-    """Take the parts as `options.part_column` gives them, and cut valid from train where it gives none."""
+    """Take the parts from `options.part_column`, and cut valid from train if the column does not name it."""
     parts = _given_parts(clean_rows, data, options)
     splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
     parted = parts.groupby(number_combinations(clean_rows[_compared(data)])).transform("nunique") > 1
     if parted.any():
         logger.warning(
-            "split: %d rows repeat rows of another part, as split.part_column '%s' says",
+            "split: %d rows repeat rows that split.part_column '%s' puts into another part",
             parted.sum(), options.part_column,
         )  # fmt: skip
     if options.valid_fraction and not (parts == "valid").any():
@@ -110,15 +110,15 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
         train_rows = clean_rows[of_train].reset_index(drop=True)
         groups = _group_rows(train_rows, data, options, level)
         cut = options.model_copy(update={"test_fraction": 0.0})
-        place = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
-        splits.loc[of_train, "part"] = _cut(place, cut)
+        position = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
+        splits.loc[of_train, "part"] = _cut(position, cut)
     _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
-    logger.log(level, "split: %s; parts as '%s' gives them", _counts(splits), options.part_column)
+    logger.log(level, "split: %s; parts taken from column '%s'", _counts(splits), options.part_column)
     return splits
 
 
 def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
-    """Number the classes, of which each part is to hold about the same share: int64 (n_rows,)."""
+    """Number the classes that all parts should have in equal shares: int64 (n_rows,)."""
     if options.stratify and data.task != "regression":
         return pd.factorize(rows[data.target], sort=True)[0]
     return np.zeros(len(rows), dtype=np.int64)
@@ -129,7 +129,7 @@ def _counts(splits: pd.DataFrame) -> str:
 
 
 def _compared(data: DataOptions) -> list[str]:
-    """Name the columns that a row shares with its copy: all that the model sees."""
+    """Name the columns in which copies agree: everything that the model sees."""
     return [*data.feature_columns, data.target]
 
 
@@ -137,7 +137,7 @@ def _log_left_out(data: DataOptions, options: SplitOptions, level: int) -> None:
     left_out = [name for name in options.columns if name not in _compared(data)]
     if left_out:
         names = ", ".join(left_out)
-        logger.log(level, "features: without %s, which the split goes by; data.features may name it", names)
+        logger.log(level, "features: without %s, which the split uses; name it in data.features to keep it", names)
 
 
 def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> np.ndarray:
@@ -153,7 +153,7 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    # Rows hang together when they share a group of either kind, directly or through other rows.
+    # Rows are connected if they share a group of either kind, directly or through other rows.
     named = number_combinations(clean_rows[list(options.group_by)])
     first_named = copies.max() + 1
     links = coo_array((np.ones(len(copies)), (copies, first_named + named)), shape=2 * (first_named + named.max() + 1,))
@@ -161,7 +161,7 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
 
 
 def _number_copies(rows: pd.DataFrame, options: SplitOptions, level: int) -> np.ndarray:
-    """Number the rows, copies alike, and say in the log what repeats are found to be: int64 (n_rows,)."""
+    """Number the rows such that copies share a number, and log how repeats are classified: int64 (n_rows,)."""
     combination = number_combinations(rows)
     n_repeats = len(rows) - len(np.unique(combination))
     if options.repeats == "auto":
@@ -179,23 +179,23 @@ def _number_copies(rows: pd.DataFrame, options: SplitOptions, level: int) -> np.
 
 
 def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Give each row a place in [0, 1), float64 (n_rows,), whole groups together and even within each stratum.
+    """Draw a position in [0, 1) for each row, float64 (n_rows,), evenly spread within each stratum.
 
-    A group counts for the stratum of its first row, and stands where its middle does, so that each part
-    cut from the places comes as close to its share as can be.
+    The rows of a group share the position of its middle, so that a part cut from the positions comes as close
+    to its share as possible. A group belongs to the stratum of its first row.
     """
     _, first_row, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    place = np.empty(len(sizes))
+    position = np.empty(len(sizes))
     for stratum in np.unique(strata):
         members = random.permutation(np.flatnonzero(strata[first_row] == stratum))
-        place[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
-    return place[group]
+        position[members] = (np.cumsum(sizes[members]) - sizes[members] / 2) / sizes[members].sum()
+    return position[group]
 
 
-def _cut(place: np.ndarray, options: SplitOptions) -> np.ndarray:
-    """Name the part of each place: test, valid, train one after another."""
+def _cut(position: np.ndarray, options: SplitOptions) -> np.ndarray:
+    """Assign positions to parts: first test, then valid, then train."""
     held_out = options.test_fraction + options.valid_fraction
-    return np.select([place < options.test_fraction, place < held_out], ["test", "valid"], "train").astype(str)
+    return np.select([position < options.test_fraction, position < held_out], ["test", "valid"], "train").astype(str)
 
 
 def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> None:

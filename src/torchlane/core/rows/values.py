@@ -1,8 +1,8 @@
-"""What a value says, by its own type: the same text and the same number from whichever kind of file or frame.
+"""Values as text and as numbers, the same for every kind of file and data frame.
 
-Nothing here depends on the values beside one: a column that is cut, sorted or given a gap elsewhere says the
-same of every value that is left. Numbers of lower precision are the shortest decimal that names them, so
-that 0.1 as float32 is 0.1.
+The result for a value depends on its type alone, and never on other values: slicing or sorting a column, or adding
+missing values to it, does not change the others. Numbers of lower precision are read by their shortest decimal
+representation, so 0.1 as float32 is 0.1.
 """
 
 import datetime
@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 
 from torchlane.core.options.levels import RESPELT, plain_level, plain_number
 
-MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # say "missing" in a number column, in any case
+MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # mean "missing" in a column of numbers, in any case
 WAY_OUT = "leave the column out of data.columns and prediction.keys, or write its parts as plain columns"
 CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 
 
 def of_arrow(values: pa.Array | pa.ChunkedArray, name: str = "") -> pd.Series:
-    """Give an Arrow column to pandas with the type that it has, which pandas would else infer anew."""
+    """Convert an Arrow column to pandas without a change of type; pandas would infer a type of its own."""
     return pd.Series(values, dtype=pd.ArrowDtype(values.type), name=name)
 
 
@@ -56,12 +56,12 @@ def as_written(array: pa.Array, name: str) -> pa.Array:
 
 
 def as_texts(values: pd.Series) -> pd.Series:
-    """Write each value as text (n_rows,), NaN where it is missing; the index is that of `values`.
+    """Write each value as text (n_rows,), NaN where missing, with the index of `values`.
 
-    Text stays as it stands. Typed values have the spelling of `plain_level`, and no zeros behind a fraction.
+    Text is unchanged. Typed values are spelled as by `plain_level`, without trailing zeros of a fraction.
 
     Raises:
-        ValueError: the values are lists, structs or other things that are not one value each.
+        ValueError: a cell holds a list, a struct or another container.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         return _by_category(as_texts(_categories(values)), values)
@@ -78,15 +78,15 @@ def as_texts(values: pd.Series) -> pd.Series:
 
 
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
-    """Write each value as `plain_level` does, NaN where it is missing or one of `missing_values`."""
+    """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`."""
     text = _respelt(as_texts(values).str.strip())
     return text.mask(text.isin(missing_values))
 
 
 def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Read each value as float64 with NaN for missing, and say where one is neither missing nor a number.
+    """Read each value as float64, NaN where missing, and mark the values that are neither missing nor a number.
 
-    True is 1 and False 0; zero has no sign. Of an integer or a decimal the nearest float64 is taken.
+    True is 1, False is 0, and zero has no sign. Integers and decimals are rounded to the nearest float64.
 
     Raises:
         ValueError: as for `as_texts`.
@@ -116,10 +116,10 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
 
 
 def require_single_values(kind: pa.DataType, name: Any) -> None:
-    """Refuse a column of lists, structs or maps.
+    """Check that a column holds single values.
 
     Raises:
-        ValueError: with the column's name and type.
+        ValueError: it holds lists, structs or maps; the message has its name and type.
     """
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_nested(kind):
@@ -127,12 +127,12 @@ def require_single_values(kind: pa.DataType, name: Any) -> None:
 
 
 def _is_exact(type_: pa.DataType) -> bool:
-    """Say whether a cast to float64 gives the nearest one to what the text says."""
+    """Whether a cast to float64 gives the float64 nearest to the value's text."""
     return bool(pa.types.is_integer(type_) or pa.types.is_float64(type_) or pa.types.is_boolean(type_))
 
 
 def _is_inexact(type_: pa.DataType) -> bool:
-    """Say whether a number has to be read from its text, since a cast would say more digits, or others."""
+    """Whether a number must be read from its text, since a cast would add or change digits."""
     return bool(pa.types.is_floating(type_) or pa.types.is_decimal(type_))
 
 
@@ -150,7 +150,7 @@ def _by_category(written: pd.Series, values: pd.Series) -> pd.Series:
 
 
 def _arrow(values: pd.Series) -> pa.Array | None:
-    """Give a typed column as Arrow, NaN as null; None where each value has to be asked for its type."""
+    """Convert a typed column to Arrow, NaN to null; None if the values may have different types."""
     dtype: Any = values.dtype
     if isinstance(dtype, pd.ArrowDtype):
         array = pa.array(values.array)
@@ -169,7 +169,7 @@ def _is_nullable_number(dtype: Any) -> bool:
 
 
 def _text(array: pa.Array, name: Any) -> pa.Array:
-    """Write a column of one type as text; spellings that `plain_level` brings together may differ."""
+    """Write a column of one type as text, before `plain_level` unifies the spelling."""
     kind = array.type
     if pa.types.is_float16(kind):
         halves = array.to_numpy(zero_copy_only=False)  # Arrow would write them as float64
@@ -192,20 +192,20 @@ def _text(array: pa.Array, name: Any) -> pa.Array:
 
 
 def _plain_times(array: pa.Array) -> pa.Array:
-    """Write times and points in time without a zone as `plain_level` does."""
+    """Write times and timestamps without a zone as `plain_level` does."""
     return pc.replace_substring_regex(_without_zeros(array), " 00:00:00$", "")
 
 
 def _without_zeros(array: pa.Array) -> pa.Array:
-    """Write times and points in time in full, with no zeros behind a fraction."""
+    """Write times and timestamps in full, without trailing zeros of a fraction."""
     return pc.replace_substring_regex(array.cast(pa.string()), r"(\.[0-9]*[1-9])0+$|\.0+$", r"\1")
 
 
 def _zoned_text(array: pa.Array) -> pa.Array:
-    """Write points in time by the clocks of their zone, with how far these are ahead of UTC.
+    """Write timestamps in the local time of their zone, with the offset from UTC.
 
-    The zone's rules are those of Python: Arrow's end in 2037. Years that no local calendar is sure to have
-    are written in UTC.
+    The rules of the zone are Python's, since Arrow's end in 2037. Timestamps in the first and last years, which
+    may overflow in local time, are written in UTC.
     """
     kind, utc = array.type, array.cast(pa.timestamp(array.type.unit))
     known = pc.is_in(pc.year(utc), pa.array(range(2, 9999)))
@@ -223,7 +223,7 @@ def _offset(seconds: int) -> str:
 
 
 def _written(value: Any, name: Any) -> str | None:
-    """Write a value of any type; None where it is missing."""
+    """Write a value of any type as text; None if it is missing."""
     if isinstance(value, str):
         return value
     if isinstance(value, CONTAINERS):
@@ -242,7 +242,7 @@ def _written(value: Any, name: Any) -> str | None:
 
 
 def _respelt(text: pd.Series) -> pd.Series:
-    """Apply `plain_level` to stripped texts, each distinct one once."""
+    """Apply `plain_level` to stripped texts, once for each distinct text."""
     where = pc.match_substring_regex(pa.array(text), RESPELT).fill_null(False).to_numpy(zero_copy_only=False)
     if not where.any():
         return text

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from torchlane.core.encoding.encoders import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage

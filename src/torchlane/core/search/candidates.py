@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.model.trained import build_network
+from torchlane.core.networks import build_network
 from torchlane.core.options import EncodingOptions, TrainingOptions, TuningOptions, fault_in_options
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground

@@ -1,1 +1,1 @@
-"""What is made small in training, and what is read beside it."""
+"""Tasks: their losses, which training minimises, and their metrics."""

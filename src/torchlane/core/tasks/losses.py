@@ -1,4 +1,4 @@
-"""The criteria of training: those that torch has not as they are needed, and each for stacked members."""
+"""The training losses: variants that torch lacks, and the loss of each of several stacked members."""
 
 import copy
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 from torchlane.core.stacks.steady import steadily
 
-ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss)  # their mean is that over all numbers
+ELEMENTWISE = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.BCEWithLogitsLoss)  # their mean is over all numbers
 
 
 class WeightedBinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """BCEWithLogitsLoss that counts the second label's rows `class_weights[1] / class_weights[0]` times."""
+    """BCEWithLogitsLoss in which a row of the second label counts `class_weights[1] / class_weights[0]` times."""
 
     def __init__(self, class_weights: Tensor):
         super().__init__(pos_weight=class_weights[1:] / class_weights[:1])
@@ -25,7 +25,7 @@ class WeightedBinaryCrossEntropy(nn.BCEWithLogitsLoss):
 
 
 class WeightedCrossEntropy(nn.CrossEntropyLoss):
-    """CrossEntropyLoss with weights that follow the outputs to their device and precision."""
+    """CrossEntropyLoss whose weights are moved to the device and dtype of the outputs."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         assert self.weight is not None
@@ -50,7 +50,7 @@ def cross_entropy(class_weights: Tensor | None = None, label_smoothing: float = 
 
 
 def without_mean(criterion: nn.Module) -> nn.Module:
-    """Copy a criterion of the table so that it gives a number for each row, or each output, and no mean of them."""
+    """Copy a criterion without its mean: the copy gives a loss for each row or each output."""
     assert isinstance(criterion, (*ELEMENTWISE, nn.CrossEntropyLoss))
     each = copy.copy(criterion)
     each.reduction = "none"
@@ -58,11 +58,11 @@ def without_mean(criterion: nn.Module) -> nn.Module:
 
 
 def member_losses(each: nn.Module, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Give the criterion of each member, from the same `without_mean`.
+    """Compute the loss of each member; `each` is a result of `without_mean`.
 
-    `outputs` (members, n_rows, width) and the targets that go with them become (members,). Cross entropy
-    with weights divides by the sum of the weights of its rows, as `torch.nn.CrossEntropyLoss` does. A
-    member's bits do not depend on the other members.
+    `outputs` (members, n_rows, width) and their targets become (members,). Weighted cross entropy divides by
+    the sum of the weights of its rows, as `torch.nn.CrossEntropyLoss` does. The bits of a member do not
+    depend on the other members.
     """
     if isinstance(each, nn.CrossEntropyLoss):
         of_rows = each(outputs.flatten(0, 1), targets.flatten()).view(targets.shape)

@@ -1,10 +1,10 @@
-"""How good predictions are: each metric in one formula, for several networks at once.
+"""The metrics, each computed for several networks at once.
 
-A metric takes the predictions of members and the truth (members, n_rows), and gives float64 (members,). Values are
-predicted as (members, n_rows) or (members, n_rows, 1), labels as probabilities, or outputs in the same order,
-(members, n_rows, n_labels); for the AUC, the last column is enough. A row's label is that with the largest value, the
-first of equals. NaN stands for what is not defined: every metric of no rows and of predictions that are NaN, and what
-the metric itself says.
+A metric takes predictions of members and the truth (members, n_rows), and returns float64 (members,). Predicted values
+are (members, n_rows) or (members, n_rows, 1). Predicted labels are given as probabilities, or outputs in the same
+order, (members, n_rows, n_labels); the last column suffices for the AUC. The predicted label is the one with the
+largest value, and the first of equal ones. An undefined metric is NaN: any metric of no rows or of predictions that
+are NaN, and the cases that the docstring of a metric names.
 """
 
 import functools
@@ -19,7 +19,7 @@ LEAST_PROBABILITY = torch.finfo(torch.float64).eps
 
 
 def _metric(formula: Metric) -> Metric:
-    """Let a formula see float64 alone, some rows and no NaN."""
+    """Convert predictions to float64, and return NaN for no rows and for predictions that are NaN."""
 
     @functools.wraps(formula)
     def metric(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -33,9 +33,9 @@ def _metric(formula: Metric) -> Metric:
 
 @_metric
 def r2_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """1 minus the squares of the errors over those around the mean of the truth; NaN where the truth is constant.
+    """1 - sum of squared errors / sum of squared deviations of the truth from its mean; NaN for a constant truth.
 
-    Differences from the first row are taken before their mean is, so that no digit is lost far from zero.
+    The first row is subtracted before the mean is computed, which keeps precision far from zero.
 
     >>> truth = torch.tensor([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]])
     >>> r2_score(truth + 1, truth).tolist()
@@ -52,7 +52,7 @@ def r2_score(prediction: Tensor, truth: Tensor) -> Tensor:
 
 @_metric
 def mean_absolute_error(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The mean of the errors without their signs, in the units of the truth."""
+    """The mean of the absolute errors, in the units of the truth."""
     errors = _errors(prediction, truth).abs()
     unit = _unit(errors)
     return (errors / unit).mean(1) * unit.squeeze(1)
@@ -68,10 +68,10 @@ def root_mean_squared_error(prediction: Tensor, truth: Tensor) -> Tensor:
 
 @_metric
 def roc_auc_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The share of pairs of a row with label 1 and one with label 0 in the right order, ties counting half.
+    """The share of pairs of a row with label 1 and a row with label 0 that are in the right order; ties count half.
 
-    From the ranks of the last label's values (Hanley and McNeil 1982, doi 10.1148/radiology.143.1.7063747), added up
-    as whole numbers. NaN where all rows have one label.
+    It is computed from the ranks of the last label's values (Hanley and McNeil 1982,
+    doi 10.1148/radiology.143.1.7063747) in integers. NaN if all rows have the same label.
     """
     values, positive = prediction[..., -1].contiguous(), truth.long()
     ordered = values.sort(dim=1).values
@@ -83,22 +83,22 @@ def roc_auc_score(prediction: Tensor, truth: Tensor) -> Tensor:
 
 @_metric
 def accuracy_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The share of rows whose label is predicted."""
+    """The share of rows whose label is predicted correctly."""
     return (prediction.argmax(-1) == truth).double().mean(1)
 
 
 @_metric
 def f1_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The harmonic mean of precision and recall of label 1; NaN where no row has it and none is predicted to."""
+    """The harmonic mean of precision and recall of label 1; NaN if no row has or is predicted to have it."""
     return _f1_by_label(prediction, truth)[:, 1]
 
 
 @_metric
 def macro_f1_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The mean over labels of their F1, all counting the same.
+    """The unweighted mean of the F1 scores of all labels, as `f1_score(average="macro")` of scikit-learn.
 
-    A label that no row has and none is predicted to have does not count: its F1 is not defined. One that is
-    predicted, but that no row has, counts with 0. This is `f1_score(average="macro")` of scikit-learn.
+    A label that no row has or is predicted to have is left out, since its F1 is undefined. A label that is
+    predicted although no row has it counts as 0.
     """
     return _f1_by_label(prediction, truth).nanmean(1)
 
@@ -107,8 +107,8 @@ def macro_f1_score(prediction: Tensor, truth: Tensor) -> Tensor:
 def cross_entropy_loss(prediction: Tensor, truth: Tensor) -> Tensor:
     """The mean of -log of the probability of the true label.
 
-    A probability counts as 2.2e-16 at least, as in scikit-learn's `log_loss` of float64: a row that was ruled out
-    costs 36, and not infinitely much.
+    Probabilities are clipped at 2.2e-16, as in scikit-learn's `log_loss` of float64, so a row with probability 0
+    costs 36 rather than infinity.
     """
     probabilities = prediction.gather(-1, truth.long()[..., None]).squeeze(-1)
     return probabilities.clamp(LEAST_PROBABILITY, 1).log().neg().mean(1)
@@ -119,16 +119,16 @@ def _errors(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 def _unit(values: Tensor) -> Tensor:
-    """A power of two as large as the largest magnitude of each member, but for a factor below 2: (members, 1).
+    """The largest power of two that does not exceed the largest magnitude of each member: (members, 1).
 
-    Squares of what is divided by it do not overflow, nor vanish where they matter, and the division is exact.
+    Dividing by it is exact, and squares of the quotients neither overflow nor underflow where they matter.
     """
     largest = values.abs().amax(1, keepdim=True)
     return torch.where(largest > 0, largest / (2 * torch.frexp(largest).mantissa), 1.0)
 
 
 def _f1_by_label(prediction: Tensor, truth: Tensor) -> Tensor:
-    """F1 of each label, float64 (members, n_labels); NaN for one that no row has and none is predicted to have."""
+    """The F1 score of each label, float64 (members, n_labels); NaN if no row has or is predicted to have it."""
     truth, predicted = truth.long(), prediction.argmax(-1)
     counts = torch.zeros(len(truth), prediction.shape[-1], dtype=torch.int64, device=truth.device)
     right = counts.scatter_add(1, truth, (truth == predicted).long())

@@ -1,4 +1,4 @@
-"""What differs between regression, binary and multiclass stands in this one table."""
+"""The table of everything that differs between regression, binary and multiclass tasks."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,21 +13,21 @@ from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
 from torchlane.core.tasks.metrics import Metric
 
 if TYPE_CHECKING:
-    from torchlane.core.encoding.encoders import TargetEncoder
+    from torchlane.core.encoding.target import TargetEncoder
 
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of problem.
+    """One kind of task.
 
     `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
-    `predict` turns outputs into predictions, float64: raw values (n_rows,) for regression, else
-    probabilities (n_rows, n_labels). `metrics`, by name, compare predictions with the truth, which is raw
-    values or label indices, both of several networks at once; the first is the primary one.
+    `predict` turns outputs into float64 predictions: raw values (n_rows,) for regression, otherwise
+    probabilities (n_rows, n_labels). `metrics` compare predictions of several networks at once with the
+    truth, which is raw values or label indices; the first is the primary metric.
     """
 
-    losses: Mapping[str, Callable[..., nn.Module]]  # some take class_weights (n_labels,) or label_smoothing
-    width: Callable[[int], int]  # outputs of the network, from the number of labels
+    losses: Mapping[str, Callable[..., nn.Module]]  # some accept class_weights (n_labels,) or label_smoothing
+    width: Callable[[int], int]  # number of outputs, from the number of labels
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
     metrics: Mapping[str, Metric]
@@ -39,23 +39,23 @@ class Task:
     def primary(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Compute the primary metric of outputs (members, n_rows, width) for encoded targets (members, n_rows, …).
 
-        The result is float64 (members,), NaN where it is not defined. It is that of the predictions: neither the
-        scale of a target nor a link that keeps the order of outputs changes it.
+        The result is float64 (members,), NaN where undefined. It equals the metric of the predictions, since
+        neither the scale of a target nor a link that preserves the order of outputs changes it.
         """
         return self.metrics[self.primary_metric](outputs, targets.flatten(1))
 
     def score(self, metric: str, prediction: Tensor, truth: Tensor) -> float:
-        """Compute one metric of one prediction, as `predict` gives it, and the truth (n_rows,); NaN where undefined."""
+        """Compute a metric of a result of `predict` and the truth (n_rows,); NaN where undefined."""
         return float(self.metrics[metric](prediction[None], truth[None]))
 
 
 def make_loss(
     task: str, name: str | None, class_weights: Tensor | None = None, label_smoothing: float = 0.0
 ) -> nn.Module:
-    """Build the training criterion of a task, its default where `name` is None; weights are (n_labels,).
+    """Build the loss of a task; `name` None stands for the default. Weights are (n_labels,).
 
     Raises:
-        ValueError: the task has no loss of that name, or that loss takes no weights or no smoothing.
+        ValueError: the task has no loss of that name, or the loss does not accept weights or smoothing.
     """
     losses = TASKS[task].losses
     if name is not None and name not in losses:
@@ -65,7 +65,9 @@ def make_loss(
     arguments = {option: value for option, value in asked.items() if value is not None}
     for option in arguments:
         if option not in inspect.signature(losses[name]).parameters:
-            raise ValueError(f"training.loss.{option} does not go with {name}, the loss of this {task}; leave it out")
+            raise ValueError(
+                f"training.loss.{option} cannot be combined with {name}, the loss of this {task} task; leave it out"
+            )
     return losses[name](**arguments)
 
 
@@ -74,7 +76,7 @@ def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
 
 
 def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
-    """Probabilities of both labels; 1 minus that of the second would be 0 where the output is above 37."""
+    """Compute the probabilities of both labels separately; 1 - p of the second would be 0 for outputs above 37."""
     outputs = outputs.double().squeeze(-1)
     return torch.stack([-outputs, outputs], dim=-1).sigmoid()
 

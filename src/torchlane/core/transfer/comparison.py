@@ -1,4 +1,4 @@
-"""Whether fine-tuning paid: the parent as it is, a model from scratch and the fine-tuned one, on the same rows."""
+"""Whether fine-tuning helped: the parent, a model trained from scratch and the fine-tuned one on the same rows."""
 
 import logging
 from collections.abc import Mapping
@@ -9,29 +9,24 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.encoders import TargetEncoder, fit_encoder
+from torchlane.core.encoding.encoder import fit_encoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors, fingerprint
 from torchlane.core.judging.evaluation import Scores, score, shown_score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.options import (
-    DataOptions,
-    EncodingOptions,
-    FineTuningOptions,
-    ModelOptions,
-    SplitOptions,
-    TrainingOptions,
-)
+from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.tasks import TASKS
-from torchlane.core.transfer.fine_tuning import data_for, fine_tune, make_lesson, split_new_rows
+from torchlane.core.transfer.fine_tuning import fine_tune, make_lesson
+from torchlane.core.transfer.new_rows import data_for, split_new_rows
 
 logger = logging.getLogger(__name__)
 
 CONTENDERS = ("parent", "scratch", "fine_tuned")
-SEEDS_APART = 1000  # between the members of one repeat and the next
+SEEDS_APART = 1000  # distance between the seeds of one repeat and the next
 
 
 def compare(
@@ -41,17 +36,16 @@ def compare(
     splits: pd.DataFrame,
     data: DataOptions,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model: ModelOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     options: FineTuningOptions,
     checkpoints: CheckpointStore,
 ) -> list[dict[str, Any]]:
-    """Score the three on the test part of each of `options.repeats` splits: `repeat`, `model`, and the task's metrics.
+    """Score parent, scratch and fine-tuned on the test part of each of `options.repeats` splits of the new rows.
 
-    The first repeat is the split that `fine_tuned` was made with; each other one deals the new rows anew
-    and tunes the parent anew. `scratch` is what the sections `encoding`, `model` and `training` make of the
-    same train and valid rows. All that are trained are stacked where their shapes allow.
+    Each line has `repeat`, `model` and the task's metrics. The first repeat is the split that `fine_tuned` was
+    trained with; each further repeat splits the rows and fine-tunes the parent again. `scratch` is trained on
+    the same train and valid rows, by `recipe`. All models that are
+    trained here are stacked if their shapes allow.
 
     Raises:
         ValueError: `fine_tuned` was made from another parent.
@@ -65,12 +59,10 @@ def compare(
         lessons = []
         for number, each in enumerate(dealt[1:], start=1):
             own = options.model_copy(update={"seed": options.seed + SEEDS_APART * number})
-            lessons.append(make_lesson(parent, clean_rows, each, data, encoding, training, own))
+            lessons.append(make_lesson(parent, clean_rows, each, data, recipe.encoding, recipe.training, own))
         tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
-    lessons = [
-        _scratch_lesson(clean_rows, each, adapted, encoding, training, number) for number, each in enumerate(dealt)
-    ]
-    scratch = [each for each, _ in train_models(lessons, adapted, model, checkpoints, source)]
+    lessons = [_scratch_lesson(clean_rows, each, adapted, recipe, number) for number, each in enumerate(dealt)]
+    scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
     lines = []
     for repeat, each in enumerate(dealt):
         test = rows_of("test", clean_rows, each)
@@ -81,9 +73,9 @@ def compare(
 
 
 def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder) -> Scores:
-    """Score a model on clean rows by the classes of `target`; a class that the model does not know has probability 0.
+    """Score a model on clean rows for the classes of `target`. A class unknown to the model has probability 0.
 
-    No metrics where rows are none, or the model predicts something else.
+    The result is empty if there are no rows, or if only one of the model and `target` is a regression.
     """
     own = model.encoder.target
     if not len(rows) or ("regression" in (own.task, target.task) and own.task != target.task):
@@ -98,7 +90,7 @@ def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder) -> 
 
 
 def _by_labels(probabilities: Tensor, own: TargetEncoder, target: TargetEncoder) -> Tensor:
-    """Bring probabilities (n_rows, own labels) to those of `target`, summing to 1 where any is known."""
+    """Rearrange probabilities (n_rows, own labels) to the labels of `target`; a row that knows none is uniform."""
     known = pd.Index(own.labels).get_indexer(pd.Index(target.labels))
     padded = torch.cat([probabilities, probabilities.new_zeros(len(probabilities), 1)], dim=1)
     found = padded[:, torch.from_numpy(np.where(known >= 0, known, len(own.labels)))]
@@ -107,10 +99,10 @@ def _by_labels(probabilities: Tensor, own: TargetEncoder, target: TargetEncoder)
 
 
 def summarise(table: pd.DataFrame, primary: str) -> dict[str, Any]:
-    """Give each contender's mean and standard deviation over repeats, and how far the fine-tuned one is ahead.
+    """Compute each contender's mean and standard deviation over repeats, and the lead of the fine-tuned model.
 
-    `ahead` is of the primary metric, repeat by repeat: mean, standard deviation and the repeats won; an
-    error or a loss is ahead where it is lower.
+    `ahead` compares the primary metric repeat by repeat: mean and standard deviation of the difference, and
+    the repeats won. For an error or a loss, lower is better.
     """
     metrics = [str(name) for name in table.columns.drop(["repeat", "model"])]
     summary: dict[str, Any] = {"primary_metric": primary, "repeats": int(table["repeat"].max()) + 1, "models": {}}
@@ -130,20 +122,20 @@ def summarise(table: pd.DataFrame, primary: str) -> dict[str, Any]:
 
 
 def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.DataFrame | None) -> dict[str, Any]:
-    """Score both on the parent's own test rows, which are `old` where its `part` is test; `reason` says why not.
+    """Score both models on the parent's own test rows, or give the `reason` why that is not possible.
 
-    `old` holds the clean rows and their part, as the parent's pipeline left them.
+    `old` holds the parent's clean rows with their `part`, as its pipeline wrote them.
     """
     own = parent.encoder.target
     if old is None:
-        return {"reason": "the parent's rows do not stand beside its model"}
+        return {"reason": "there are no rows beside the parent's model"}
     try:
         train = build_tensors(old[old["part"] == "train"], parent.encoder)
         same = fingerprint(train) == parent.details.get("data_fingerprint")
     except (KeyError, ValueError):
         same = False
     if not same:
-        return {"reason": "the rows that stand beside the parent's model are not those that it was trained on"}
+        return {"reason": "the rows beside the parent's model are not those that it was trained on"}
     test = old[old["part"] == "test"].reset_index(drop=True)
     scores = {"parent": score_on(test, parent, own), "fine_tuned": score_on(test, fine_tuned, own)}
     return {"rows": len(test), **scores}
@@ -152,7 +144,7 @@ def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.
 def count_known(
     clean_rows: pd.DataFrame, splits: pd.DataFrame, old: pd.DataFrame | None, data: DataOptions
 ) -> int | None:
-    """Count the new test rows that the parent was trained on, target included; None where its rows are not known."""
+    """Count the new test rows that the parent was trained on, target included. None if its rows are unknown."""
     names = [*data.feature_columns, data.target]
     if old is None or not set(names) <= set(old):
         return None
@@ -169,9 +161,9 @@ def judge(
     scores: pd.DataFrame,
     old: pd.DataFrame | None,
 ) -> dict[str, Any]:
-    """Give `comparison`, `forgetting`, `known_to_parent`, `parent` and `fine_tuning` of the metrics, and log them.
+    """Compute `comparison`, `forgetting`, `known_to_parent`, `parent` and `fine_tuning` of the metrics; log them.
 
-    `scores` are the lines of `compare`; `old` are the rows that stand beside the parent, with `part`.
+    `scores` are the lines of `compare`. `old` are the parent's rows with their `part`, if they are known.
 
     Raises:
         ValueError: `fine_tuned` was made from another parent.
@@ -189,12 +181,12 @@ def _require_parent(parent: TrainedModel, fine_tuned: TrainedModel) -> None:
     if fine_tuned.details["parent"]["fingerprint"] != parent.fingerprint:
         raise ValueError(
             "the fine-tuned model was made from another parent than fine_tuning.parent names now; "
-            "run the stage train of fine-tuning again, or name that parent"
+            "run the stage train of fine-tuning again, or set the former parent"
         )
 
 
 def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None) -> None:
-    """Say in the log whether it paid, and what was forgotten."""
+    """Log the comparison, and what was forgotten."""
     primary = summary["primary_metric"]
     for name, metrics in summary["models"].items():
         shown = ", ".join(
@@ -209,7 +201,7 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
             name, primary, ahead["mean"], ahead["spread"], ahead["won"], summary["repeats"],
         )  # fmt: skip
     if "reason" in forgetting:
-        logger.info("what was forgotten is not known: %s", forgetting["reason"])
+        logger.info("forgetting was not measured: %s", forgetting["reason"])
     else:
         logger.info(
             "on the parent's own %d test rows: %s of the parent %s, of the fine-tuned model %s",
@@ -217,7 +209,7 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
             shown_score(forgetting["fine_tuned"].get(primary)),
         )  # fmt: skip
     if known:
-        logger.warning("%d of the held-out new rows stand in the parent's train part, so its score is flattered", known)
+        logger.warning("%d of the held-out new rows are in the parent's train part, so its score is too good", known)
 
 
 def _mean_and_spread(values: pd.Series) -> dict[str, float]:
@@ -229,11 +221,10 @@ def _scratch_lesson(
     clean_rows: pd.DataFrame,
     splits: pd.DataFrame,
     data: DataOptions,
-    encoding: EncodingOptions,
-    training: TrainingOptions,
+    recipe: Recipe,
     number: int,
 ) -> Lesson:
     parts = {part: rows_of(part, clean_rows, splits) for part in ("train", "valid")}
-    encoder = fit_encoder(parts["train"], data, encoding)
-    own = training.model_copy(update={"seed": training.seed + SEEDS_APART * number})
+    encoder = fit_encoder(parts["train"], data, recipe.encoding)
+    own = recipe.training.model_copy(update={"seed": recipe.training.seed + SEEDS_APART * number})
     return Lesson(build_tensors(parts["train"], encoder), build_tensors(parts["valid"], encoder), encoder, own)

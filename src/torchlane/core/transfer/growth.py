@@ -1,4 +1,4 @@
-"""What becomes of a parent's encoder and weights when levels, classes or the task are others."""
+"""The parent's encoder and weights, adapted to new levels, other classes or another task."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,14 +6,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.encoders import CategoryEncoder, Encoder, NumberEncoder, TargetEncoder
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.levels import natural_order
 from torchlane.core.transfer.layers import Layer, shown
 
-NEW = -1  # stands where the parent has nothing to take weights from
+NEW = -1  # source of weights that the parent does not have
 CONTINUOUS = ("transformer.cont_embeddings.weight", "transformer.cont_embeddings.bias")
 EMBEDDING = "transformer.cat_embeddings.embeddings."
 
@@ -25,12 +27,13 @@ def grow_encoder(
     encoding: EncodingOptions,
     options: FineTuningOptions,
 ) -> Encoder:
-    """Take over the parent's encoding, and give levels that only the new rows have codes of their own.
+    """Extend the parent's encoder by the levels that occur only in the new rows.
 
-    Scales stay unless `options.rescale`. A level with fewer than `encoding.min_level_count` rows stays unseen.
+    Scales are kept unless `options.rescale` is set. A level with fewer than `encoding.min_level_count` rows
+    counts as unseen.
 
     Raises:
-        ValueError: the classes of the new rows do not go with the parent's.
+        ValueError: the classes of the new rows cannot be combined with the parent's.
     """
     columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
     for column in parent.columns:
@@ -60,7 +63,7 @@ def _grow_target(
     labels = natural_order({*kept, *values.unique()})
     if data.task == "binary" and len(labels) != 2:
         raise ValueError(
-            f"the head cannot be mapped: a binary task has 2 labels, and with those of the parent there are "
+            f"the head cannot be mapped: a binary task has 2 labels, but together with the parent's there are "
             f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
         )
     counts = values.value_counts().reindex(list(labels), fill_value=0)
@@ -68,10 +71,10 @@ def _grow_target(
 
 
 def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
-    """Refuse a parent whose head says nothing about the target.
+    """Check that the parent's head can be used for the task, if it is kept.
 
     Raises:
-        ValueError: it was trained for another task, and its head is to be kept.
+        ValueError: the head is to be kept, and only one of the two tasks is a regression.
     """
     if head != "replace" and "regression" in (parent.task, data.task) and parent.task != data.task:
         raise ValueError(
@@ -82,37 +85,37 @@ def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
 
 
 def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
-    """Say from which feature of the parent each feature takes its weights.
+    """Find the feature of the parent from which each feature takes its weights.
 
-    A level of its own takes those of unseen levels: so it starts from what the parent made of it. Where
-    the parent has no such feature, and where a flag of missing values is new, there is `NEW`: the weights
-    start at zero, as the parent took no notice of it.
+    A new level takes the weights of unseen levels, since that is how the parent treated it. If the parent has
+    no such feature, or if the column for missing values is new, the source is `NEW`: the weights start at
+    zero, because the parent ignored it.
     """
     sources: list[int] = []
     start = 0
     for before, after in zip(parent.columns, grown.columns, strict=True):
         names = before.feature_names
         if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "one_hot":
-            places = {code: start + place for place, code in enumerate(before.indicator_codes)}
+            indices = {code: start + index for index, code in enumerate(before.indicator_codes)}
             n_codes = len(before.levels) + 2
-            sources += [places.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
+            sources += [indices.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
         else:
-            sources += [start + place if place < len(names) else NEW for place in range(len(after.feature_names))]
+            sources += [start + index if index < len(names) else NEW for index in range(len(after.feature_names))]
         start += len(names)
     return sources
 
 
 def code_sources(parent: CategoryEncoder, grown: CategoryEncoder) -> list[int]:
-    """Say from which code of the parent each code takes its embedding: a new level from that of unseen ones."""
+    """Find the code of the parent from which each code takes its embedding; a new level takes that of unseen ones."""
     n_codes = len(parent.levels) + 2
     return [code if code < n_codes else parent.unseen for code in range(len(grown.levels) + 2)]
 
 
 def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Tensor, Tensor]:
-    """Give the rows of the new head in terms of the old: float64 (n_new, n_old), and which are new: bool (n_new,).
+    """Express the rows of the new head by those of the old: float64 (n_new, n_old), and bool (n_new,) for new rows.
 
-    One logit z of a binary parent becomes the logits 0 and z, and two of the parent's logits become their
-    difference, so that the probabilities of classes that stay keep their ratio.
+    The logit z of a binary parent becomes the logits 0 and z, and two logits of a multiclass parent become
+    their difference. So the ratio of the probabilities of two kept classes does not change.
     """
     n_new = {"multiclass": len(grown.labels)}.get(grown.task, 1)
     n_old = {"multiclass": len(parent.labels)}.get(parent.task, 1)
@@ -122,16 +125,16 @@ def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Te
         if head != "replace":
             mapped, new = torch.eye(1, dtype=torch.float64), ~new
         return mapped, new
-    # The parent's logits, a class each, in terms of its outputs.
+    # The parent's logits, one per class, in terms of its outputs.
     logits = torch.eye(n_old, dtype=torch.float64) if parent.task == "multiclass" else torch.tensor([[0.0], [1.0]])
-    places = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
+    indices = [parent.labels.index(label) if label in parent.labels else NEW for label in grown.labels]
     if grown.task == "binary":
-        if NEW not in places:
-            mapped, new = (logits[places[1]] - logits[places[0]])[None].double(), ~new
+        if NEW not in indices:
+            mapped, new = (logits[indices[1]] - logits[indices[0]])[None].double(), ~new
         return mapped, new
-    for row, place in enumerate(places):
-        if place != NEW:
-            mapped[row], new[row] = logits[place].double(), False
+    for row, index in enumerate(indices):
+        if index != NEW:
+            mapped[row], new[row] = logits[index].double(), False
     return mapped, new
 
 
@@ -143,16 +146,18 @@ def grow_weights(
     head: Layer,
     options: FineTuningOptions,
 ) -> dict[str, Tensor]:
-    """Give a member's weights in the shapes of `fresh`, a network for `encoder` with weights drawn anew.
+    """Bring a member's weights to the shapes of `fresh`, the newly drawn weights of a network for `encoder`.
 
     Raises:
-        ValueError: a layer has another shape for which no weights can be had.
+        ValueError: a layer has another shape, and its weights cannot be mapped to it.
     """
     weights = {}
     mapped, new = head_map(parent.encoder.target, encoder.target, options.head)
     for name, drawn in fresh.items():
         if name not in parent.weights:
-            raise ValueError(f"the parent has no weights '{name}', which a network with its options has")
+            raise ValueError(
+                f"the parent lacks the weights '{name}' of a network with its options; set another fine_tuning.parent"
+            )
         old = parent.weights[name][member]
         if name in head.parameters:
             old = _map_rows(old, drawn, mapped, new)
@@ -163,7 +168,7 @@ def grow_weights(
 
 
 def _map_rows(old: Tensor, drawn: Tensor, mapped: Tensor, new: Tensor) -> Tensor:
-    if len(old) != mapped.shape[1]:  # of a norm in the head
+    if len(old) != mapped.shape[1]:  # weights of a norm in the head
         return old
     if old.shape[1:] != drawn.shape[1:] and new.all():
         return drawn.clone()
@@ -175,15 +180,15 @@ def _map_rows(old: Tensor, drawn: Tensor, mapped: Tensor, new: Tensor) -> Tensor
 
 
 def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder) -> Tensor:
-    """Bring weights to the shape of `drawn` along the axis of the features."""
+    """Rearrange weights along the axis of the features, to the shape of `drawn`."""
     sources = feature_sources(parent, grown)
     if name in CONTINUOUS:
         coded = parent.code_counts, grown.code_counts
-        plain = [place for place in range(len(parent.feature_names)) if place not in coded[0]]
+        plain = [index for index in range(len(parent.feature_names)) if index not in coded[0]]
         sources = [
             plain.index(source) if source != NEW else NEW
-            for place, source in enumerate(sources)
-            if place not in coded[1]
+            for index, source in enumerate(sources)
+            if index not in coded[1]
         ]
     elif name.startswith(EMBEDDING):
         number = int(name.removeprefix(EMBEDDING).partition(".")[0])

@@ -1,4 +1,4 @@
-"""The layers of a network as people name them, and which of them stay frozen."""
+"""The layers of a network by the names that people use, and which of them are frozen."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -10,15 +10,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchlane.core.options import FreezeOptions
 
-WRAPPER = "network."  # before the names of an image network's layers; may be left out
+WRAPPER = "network."  # prefix of the layers of an image network; people may leave it out
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A module with weights, and what belongs to it: norms and slopes that follow.
+    """A module with weights, together with the norms and activation slopes that follow it.
 
-    `parameters` and `norms` (batch norms with running statistics) have the names that the whole network
-    gives them.
+    `parameters` and `norms` (batch norms with running statistics) are full names in the network.
     """
 
     name: str
@@ -41,9 +40,9 @@ class Names:
 
 
 def layers_of(network: nn.Module) -> list[Layer]:
-    """List the layers in the order in which the network was put together.
+    """List the layers in the order in which the network was built.
 
-    What has no matrix of its own, such as a norm, belongs to the layer before it.
+    A module without a matrix, such as a norm, belongs to the layer before it.
     """
     layers: list[Layer] = []
     for name, module in network.named_modules():
@@ -60,31 +59,32 @@ def layers_of(network: nn.Module) -> list[Layer]:
 
 
 def shown(name: str) -> str:
-    """Write a name as people do: without the module that is around an image network."""
+    """Shorten a name to what people use: without the prefix of an image network."""
     return name.removeprefix(WRAPPER)
 
 
 def find_head(network: nn.Module, n_outputs: int, named: str | None) -> Layer:
-    """Give the last layer, or the one that is `named`.
+    """Find the head: the last layer, or the layer `named`.
 
     Raises:
-        ValueError: there is no such layer, or it does not have `n_outputs` outputs, so that no class is one of them.
+        ValueError: there is no such layer, or it does not have `n_outputs` outputs.
     """
     layers = layers_of(network)
     if named is not None and named not in [shown(layer.name) for layer in layers]:
-        raise ValueError(f"fine_tuning.head_layer '{named}' is no layer; {_listed(layers)}")
+        raise ValueError(f"fine_tuning.head_layer '{named}' is not a layer; {_listed(layers)}")
     head = layers[-1] if named is None else next(layer for layer in layers if shown(layer.name) == named)
     weight = network.get_parameter(head.parameters[0])
     if weight.ndim < 2 or len(weight) != n_outputs:
         raise ValueError(
-            f"the head cannot be mapped: layer {shown(head.name)} has weights of shape {tuple(weight.shape)}, and the "
-            f"network {n_outputs} outputs; name the layer that gives them in fine_tuning.head_layer; {_listed(layers)}"
+            f"the head cannot be mapped: layer {shown(head.name)} has weights of shape {tuple(weight.shape)}, but the "
+            f"network has {n_outputs} outputs; set fine_tuning.head_layer to the layer that computes them; "
+            f"{_listed(layers)}"
         )
     return head
 
 
 def frozen_names(layers: Sequence[Layer], head: Layer, freeze: FreezeOptions) -> Names:
-    """Say which parameters keep their values and which batch norms their statistics.
+    """Find the parameters whose values, and the batch norms whose statistics, do not change.
 
     Raises:
         ValueError: a pattern matches nothing, or nothing is left to train.
@@ -94,7 +94,9 @@ def frozen_names(layers: Sequence[Layer], head: Layer, freeze: FreezeOptions) ->
     for pattern in freeze.layers:
         frozen |= matching(pattern, layers, "fine_tuning.freeze.layers")
     if freeze.first > len(layers):
-        raise ValueError(f"fine_tuning.freeze.first {freeze.first} is more than the {len(layers)} {_listed(layers)}")
+        raise ValueError(
+            f"fine_tuning.freeze.first {freeze.first} exceeds the number of layers, {len(layers)}; {_listed(layers)}"
+        )
     frozen |= names_of(layers[: freeze.first])
     if freeze.all_but:
         kept = Names()
@@ -107,7 +109,7 @@ def frozen_names(layers: Sequence[Layer], head: Layer, freeze: FreezeOptions) ->
 
 
 def names_of(layers: Sequence[Layer]) -> Names:
-    """Join the names of some layers."""
+    """Collect the names of the parameters and norms of some layers."""
     return Names(
         frozenset(name for layer in layers for name in layer.parameters),
         frozenset(name for layer in layers for name in layer.norms),
@@ -115,10 +117,10 @@ def names_of(layers: Sequence[Layer]) -> Names:
 
 
 def matching(pattern: str, layers: Sequence[Layer], option: str) -> Names:
-    """Give what a pattern names: whole layers, all in a module, single norms or parameters.
+    """Find what a pattern matches: layers, all layers of a module, or single norms or parameters.
 
     Raises:
-        ValueError: it names nothing.
+        ValueError: it matches nothing.
     """
     found = Names()
     for layer in layers:
@@ -135,7 +137,7 @@ def matching(pattern: str, layers: Sequence[Layer], option: str) -> Names:
 
 
 def _around(name: str) -> Iterator[str]:
-    """Give a name as people write it, and those of the modules around it."""
+    """Give the short form of a name, and of the modules that contain it."""
     parts = shown(name).split(".")
     return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
@@ -147,4 +149,4 @@ def _fits(pattern: str, names: Iterator[str]) -> bool:
 
 
 def _listed(layers: Collection[Layer]) -> str:
-    return f"layers are {', '.join(shown(layer.name) for layer in layers)}"
+    return f"the layers are {', '.join(shown(layer.name) for layer in layers)}"

@@ -1,4 +1,4 @@
-"""Frozen layers that come first are a function of the row alone, so their outputs are computed once."""
+"""Leading frozen layers: their outputs depend on the row alone, so they are computed once."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -14,16 +14,17 @@ from torchlane.core.networks.pixels import Pixels
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.members import Member, Weights
 
-BLOCK_ROWS = 1024  # that go through the layers together
-MOST_BYTES = 1 << 30  # of outputs that are kept, all members together
-DOT = "/"  # stands for the dot in the names of a rest, since a name of a module has none
+BLOCK_ROWS = 1024  # rows that pass through the layers together
+MOST_BYTES = 1 << 30  # limit of the stored outputs, all members together
+DOT = "/"  # replaces the dot in names of the cut network, since names of modules may not contain one
 
 
 def cut_prefix(members: list[Member]) -> list[Member]:
-    """Give members that have only the layers after the frozen ones, and learn from the outputs of those.
+    """Cut the leading frozen layers from members, which then train on the outputs of these layers.
 
-    They draw the same random numbers and end with the same weights, within rounding. Members without
-    frozen layers in front, or whose outputs would take more than 1 GiB, stay as they are.
+    The cut members draw the same random numbers and end with the same weights, within rounding. Members
+    without leading frozen layers are returned unchanged, and so are all if the outputs would take more
+    than 1 GiB.
     """
     split = [_split(member) for member in members]
     n_bytes = sum(_bytes_of(member, first) for member, (first, _) in zip(members, split, strict=True) if len(first))
@@ -36,13 +37,13 @@ def cut_prefix(members: list[Member]) -> list[Member]:
 
 
 def restored(weights: Weights, whole: Weights) -> Weights:
-    """Put the weights of a rest back among those of the whole network, in its order."""
+    """Insert the weights of a cut network into those of the whole network, in its order."""
     trained = {name.replace(DOT, "."): tensor for name, tensor in weights.items()}
     return {name: trained.get(name, tensor) for name, tensor in whole.items()}
 
 
 def _split(member: Member) -> tuple[nn.Sequential, nn.Sequential]:
-    """Part the chain of modules: those that never change and draw nothing, and the rest."""
+    """Split the chain of modules into a leading part that is constant and draws no random numbers, and the rest."""
     adaptation = member.adaptation
     assert adaptation is not None
     if type(member.model) is not nn.Sequential:
@@ -86,7 +87,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Whether a module gives the same for a row each time; what others wrote is not looked into."""
+    """Whether a module always gives the same output for a row. Modules of unknown origin do not count."""
     known = isinstance(module, Pixels) or type(module).__module__.startswith("torch.nn.modules.")
     return known and not isinstance(module, _DropoutNd) and not getattr(module, "dropout", 0)
 
@@ -115,7 +116,7 @@ def _cut(member: Member, first: nn.Sequential, rest: nn.Sequential) -> Member:
 
 
 def _within(rest: nn.Sequential, name: str) -> str:
-    """Give the name that something of the whole network has in the rest."""
+    """Translate a name of the whole network to its name in the cut network."""
     for key in rest._modules:
         around = key.replace(DOT, ".")
         if name == around or name.startswith(f"{around}."):

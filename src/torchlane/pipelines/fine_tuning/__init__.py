@@ -1,4 +1,4 @@
-"""A trained model and new rows to a fine-tuned model, and whether that paid."""
+"""The fine-tuning pipeline: from a trained model and new rows to a fine-tuned model and its comparison."""
 
 from torchlane.pipelines.fine_tuning.pipeline import create_pipeline
 

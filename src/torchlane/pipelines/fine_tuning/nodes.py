@@ -1,4 +1,4 @@
-"""The steps of the fine-tuning pipeline: unpack, call core, return."""
+"""The nodes of the fine-tuning pipeline. Each unpacks its inputs and calls core."""
 
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from torchlane.core.options import (
     EvaluationOptions,
     FineTuningOptions,
     ModelOptions,
+    Recipe,
     SplitOptions,
     TrainingOptions,
 )
@@ -26,19 +27,19 @@ from torchlane.figures import comparisons, curves, predictions
 
 
 class ParentStore(Protocol):
-    """Where parents stand; see `torchlane.datasets.parents`."""
+    """A store of parent models and their rows; see `torchlane.datasets.parents`."""
 
     def model(self, path: str | None) -> TrainedModel:
-        """Read a model, or the use case's own."""
+        """Read the model at `path`, or the model of the use case if `path` is None."""
 
     def rows(self, path: str | None) -> pd.DataFrame | None:
-        """Read the rows that it was trained and tested on, where they stand beside it."""
+        """Read the rows that the model was trained and tested on; None if they are not beside it."""
 
 
 def check_new_rows(
     new_rows: pd.DataFrame, parent: ParentStore, data: DataOptions, fine_tuning: FineTuningOptions
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean new rows from rejected ones; see `torchlane.core.transfer.check_new_rows`."""
+    """Separate clean new rows from rejected ones; see `torchlane.core.transfer.check_new_rows`."""
     return transfer.check_new_rows(new_rows, parent.model(fine_tuning.parent), data, fine_tuning)
 
 
@@ -50,7 +51,7 @@ def split_new_rows(
     split: SplitOptions,
     fine_tuning: FineTuningOptions,
 ) -> pd.DataFrame:
-    """Give each new row its part, unless too many were rejected; see `torchlane.core.transfer.split_new_rows`."""
+    """Assign each new row to a part, unless too many were rejected; see `torchlane.core.transfer.split_new_rows`."""
     rows.check_rejections(new_clean_rows, new_rejected_rows, data)
     adapted = transfer.data_for(parent.model(fine_tuning.parent), data, fine_tuning)
     return transfer.split_new_rows(new_clean_rows, adapted, split, fine_tuning)
@@ -66,7 +67,7 @@ def fine_tune_model(
     training: TrainingOptions,
     fine_tuning: FineTuningOptions,
 ) -> tuple[TrainedModel, pd.DataFrame]:
-    """Train the parent's members on; see `torchlane.core.transfer.fine_tune`."""
+    """Continue the training of the parent's members; see `torchlane.core.transfer.fine_tune`."""
     model, source = parent.model(fine_tuning.parent), new_clean_rows.attrs["source"]
     lesson = transfer.make_lesson(model, new_clean_rows, new_splits, data, encoding, training, fine_tuning)
     (tuned,) = transfer.fine_tune(model, [lesson], data, fine_tuning, fine_tuning_checkpoints, source)
@@ -94,9 +95,7 @@ def compare_models(
         new_splits,
         data,
         split,
-        encoding,
-        model,
-        training,
+        Recipe(encoding=encoding, model=model, training=training),
         fine_tuning,
         comparison_checkpoints,
     )
@@ -112,7 +111,7 @@ def evaluate_fine_tuned(
     fine_tuning: FineTuningOptions,
     evaluation_options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Score the parts of the new rows, and say whether it paid and what was forgotten."""
+    """Score the parts of the new rows, and report the gain over the parent and what was forgotten."""
     parts = {
         part: tensors.build_tensors(splits.rows_of(part, new_clean_rows, new_splits), fine_tuned_model.encoder)
         for part in splits.PARTS
@@ -131,7 +130,7 @@ def plot_fine_tuned_history(fine_tuned_history: pd.DataFrame, metrics: dict[str,
 
 
 def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
-    """Draw how parent, scratch and fine-tuned do on the held-out new rows."""
+    """Draw the scores of parent, scratch and fine-tuned on the held-out new rows."""
     return comparisons.plot_comparison(comparison_scores, metrics)
 
 

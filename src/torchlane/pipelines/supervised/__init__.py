@@ -1,4 +1,4 @@
-"""Raw rows to an evaluated model and its report."""
+"""The supervised pipeline: from raw rows to an evaluated model and its report."""
 
 from torchlane.pipelines.supervised.pipeline import create_pipeline
 

@@ -1,4 +1,4 @@
-"""The steps of the supervised pipeline: unpack, call core, return."""
+"""The nodes of the supervised pipeline. Each unpacks its inputs and calls core."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import pandas as pd
 from plotly.graph_objects import Figure
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding import encoders, tensors
-from torchlane.core.encoding.encoders import Encoder
+from torchlane.core.encoding import encoder as encoders
+from torchlane.core.encoding import tensors
+from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.judging import cross_validation, evaluation
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import CheckpointStore
@@ -25,7 +26,8 @@ from torchlane.core.options import (
     TuningOptions,
 )
 from torchlane.core.rows import checking as rows
-from torchlane.core.rows import splits
+from torchlane.core.rows import splits as splitting
+from torchlane.core.rows.splits import PARTS, rows_of
 from torchlane.core.search import chosen, search
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.option_importances import OptionImportances
@@ -35,21 +37,21 @@ from torchlane.figures import curves, layers, predictions, trials
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
+    """Separate clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
     return rows.check_rows(raw_rows, data)
 
 
 def split_rows(
     clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, data: DataOptions, split: SplitOptions
 ) -> pd.DataFrame:
-    """Give each row its part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
+    """Assign each row to a part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
     rows.check_rejections(clean_rows, rejected_rows, data)
-    return splits.split_rows(clean_rows, data, split)
+    return splitting.split_rows(clean_rows, data, split)
 
 
 def choose_options(
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     studies: StudyStore,
     search_checkpoints: CheckpointStore,
     data: DataOptions,
@@ -60,13 +62,13 @@ def choose_options(
 ) -> tuple[dict[str, Any], pd.DataFrame, OptionImportances]:
     """Search for better options; see `torchlane.core.search.search.choose_options`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
-    ground = Ground(clean_rows, split, data, recipe, options)
+    ground = Ground(clean_rows, splits, data, recipe, options)
     return search.choose_options(ground, studies, search_checkpoints)
 
 
 def settle_recipe(
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     chosen_options: dict[str, Any],
     data: DataOptions,
     encoding: EncodingOptions,
@@ -74,19 +76,19 @@ def settle_recipe(
     training: TrainingOptions,
     options: TuningOptions,
 ) -> Recipe:
-    """Say which options train takes: those given, as the search changed them; see `torchlane.core.search.chosen`."""
+    """Merge the given options with those that the search chose; see `torchlane.core.search.chosen`."""
     recipe = Recipe(encoding=encoding, model=model, training=training)
-    return chosen.apply_chosen(chosen_options, clean_rows, split, data, recipe, options)
+    return chosen.apply_chosen(chosen_options, clean_rows, splits, data, recipe, options)
 
 
-def fit_encoder(clean_rows: pd.DataFrame, split: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
-    """Learn the encoding from train alone; see `torchlane.core.encoding.encoders.fit_encoder`."""
-    return encoders.fit_encoder(splits.rows_of("train", clean_rows, split), data, recipe.encoding)
+def fit_encoder(clean_rows: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
+    """Fit the encoder to train; see `torchlane.core.encoding.encoder.fit_encoder`."""
+    return encoders.fit_encoder(rows_of("train", clean_rows, splits), data, recipe.encoding)
 
 
-def build_tensors(clean_rows: pd.DataFrame, split: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
+def build_tensors(clean_rows: pd.DataFrame, splits: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
     """Encode the parts: the tensors of train, valid and test."""
-    return tuple(tensors.build_tensors(splits.rows_of(part, clean_rows, split), encoder) for part in splits.PARTS)
+    return tuple(tensors.build_tensors(rows_of(part, clean_rows, splits), encoder) for part in PARTS)
 
 
 def train_model(
@@ -99,7 +101,7 @@ def train_model(
     data: DataOptions,
     diagnosis: DiagnosisOptions,
 ) -> tuple[TrainedModel, pd.DataFrame, dict[str, Any]]:
-    """Train, and say what is wrong; see `learning.train_model` and `diagnosis.diagnose`."""
+    """Train a model and diagnose the training; see `learning.train_model` and `diagnosis.diagnose`."""
     source = clean_rows.attrs["source"]
     lesson = learning.Lesson(train_tensors, valid_tensors, encoder, recipe.training)
     observer = Observer(diagnosis)
@@ -115,11 +117,8 @@ def cross_validate(
     split: SplitOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
-    """Train and score a model a fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
-    encoding, model, training = recipe.encoding, recipe.model, recipe.training
-    return cross_validation.cross_validate(
-        clean_rows, data, split, encoding, model, training, evaluation, fold_checkpoints
-    )
+    """Train and score a model for each fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
+    return cross_validation.cross_validate(clean_rows, data, split, recipe, evaluation, fold_checkpoints)
 
 
 def evaluate_model(
@@ -128,14 +127,14 @@ def evaluate_model(
     valid_tensors: TensorDataset,
     test_tensors: TensorDataset,
     clean_rows: pd.DataFrame,
-    split: pd.DataFrame,
+    splits: pd.DataFrame,
     fold_scores: pd.DataFrame,
     recipe: Recipe,
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
-    parts = dict(zip(splits.PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, split, options.coverage)
+    parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
+    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, splits, options.coverage)
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
 
@@ -151,7 +150,7 @@ def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, metri
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
-    """Draw what was seen inside the network, with the findings."""
+    """Draw the measurements inside the network, with the findings."""
     return layers.plot_layers(diagnosis, metrics["data"])
 
 

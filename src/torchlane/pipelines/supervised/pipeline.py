@@ -1,4 +1,4 @@
-"""The supervised pipeline, step by step; the tags are its stages."""
+"""The supervised pipeline: one function per stage, and the stage's name is the tag of its nodes."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,145 +6,171 @@ from torchlane.pipelines.supervised import nodes
 
 
 def create_pipeline(use_case: str) -> Pipeline:
-    """Compose the pipeline in the namespace of a use case."""
-    return Pipeline(
-        [
-            Node(
-                nodes.check_rows,
-                inputs=["raw_rows", "params:data"],
-                outputs=["clean_rows", "rejected_rows"],
-                name="check_rows",
-                tags="prepare",
-            ),
-            Node(
-                nodes.split_rows,
-                inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
-                outputs="splits",
-                name="split_rows",
-                tags="prepare",
-            ),
-            Node(
-                nodes.choose_options,
-                inputs=[
-                    "clean_rows",
-                    "splits",
-                    "studies",
-                    "search_checkpoints",
-                    "params:data",
-                    "params:encoding",
-                    "params:model",
-                    "params:training",
-                    "params:tuning",
-                ],
-                outputs=["chosen_options", "leaderboard", "importances"],
-                name="choose_options",
-                tags="tune",
-            ),
-            Node(
-                nodes.settle_recipe,
-                inputs=[
-                    "clean_rows",
-                    "splits",
-                    "chosen_options",
-                    "params:data",
-                    "params:encoding",
-                    "params:model",
-                    "params:training",
-                    "params:tuning",
-                ],
-                outputs="recipe",
-                name="settle_recipe",
-                tags="train",
-            ),
-            Node(
-                nodes.fit_encoder,
-                inputs=["clean_rows", "splits", "recipe", "params:data"],
-                outputs="encoder",
-                name="fit_encoder",
-                tags="train",
-            ),
-            Node(
-                nodes.build_tensors,
-                inputs=["clean_rows", "splits", "encoder"],
-                outputs=["train_tensors", "valid_tensors", "test_tensors"],
-                name="build_tensors",
-                tags="train",
-            ),
-            Node(
-                nodes.train_model,
-                inputs={
-                    "train_tensors": "train_tensors",
-                    "valid_tensors": "valid_tensors",
-                    "encoder": "encoder",
-                    "clean_rows": "clean_rows",
-                    "recipe": "recipe",
-                    "checkpoints": "checkpoints",
-                    "data": "params:data",
-                    "diagnosis": "params:diagnosis",
-                },
-                outputs=["model", "history", "diagnosis"],
-                name="train_model",
-                tags="train",
-            ),
-            Node(
-                nodes.cross_validate,
-                inputs={
-                    "clean_rows": "clean_rows",
-                    "recipe": "recipe",
-                    "fold_checkpoints": "fold_checkpoints",
-                    "data": "params:data",
-                    "split": "params:split",
-                    "evaluation": "params:evaluation",
-                },
-                outputs="fold_scores",
-                name="cross_validate",
-                tags="evaluate",
-            ),
-            Node(
-                nodes.evaluate_model,
-                inputs=[
-                    "model",
-                    "train_tensors",
-                    "valid_tensors",
-                    "test_tensors",
-                    "clean_rows",
-                    "splits",
-                    "fold_scores",
-                    "recipe",
-                    "params:evaluation",
-                ],
-                outputs=["metrics", "test_predictions"],
-                name="evaluate_model",
-                tags="evaluate",
-            ),
-            Node(
-                nodes.plot_history,
-                inputs=["history", "metrics"],
-                outputs="history_figure",
-                name="plot_history",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_search,
-                inputs=["leaderboard", "importances", "metrics"],
-                outputs="search_figure",
-                name="plot_search",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_layers,
-                inputs=["diagnosis", "metrics"],
-                outputs="layers_figure",
-                name="plot_layers",
-                tags="report",
-            ),
-            Node(
-                nodes.plot_predictions,
-                inputs=["test_predictions", "metrics"],
-                outputs="predictions_figure",
-                name="plot_predictions",
-                tags="report",
-            ),
-        ],
-        namespace=use_case,
-    )
+    """Compose the stages, in the order of the flow, in the namespace of a use case."""
+    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *_report()], namespace=use_case)
+
+
+def _prepare() -> list[Node]:
+    """Check the raw rows and split them."""
+    return [
+        Node(
+            nodes.check_rows,
+            inputs=["raw_rows", "params:data"],
+            outputs=["clean_rows", "rejected_rows"],
+            name="check_rows",
+            tags="prepare",
+        ),
+        Node(
+            nodes.split_rows,
+            inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
+            outputs="splits",
+            name="split_rows",
+            tags="prepare",
+        ),
+    ]
+
+
+def _tune() -> list[Node]:
+    """Search for better options."""
+    return [
+        Node(
+            nodes.choose_options,
+            inputs=[
+                "clean_rows",
+                "splits",
+                "studies",
+                "search_checkpoints",
+                "params:data",
+                "params:encoding",
+                "params:model",
+                "params:training",
+                "params:tuning",
+            ],
+            outputs=["chosen_options", "leaderboard", "importances"],
+            name="choose_options",
+            tags="tune",
+        ),
+    ]
+
+
+def _train() -> list[Node]:
+    """Encode the rows and train the model."""
+    return [
+        Node(
+            nodes.settle_recipe,
+            inputs=[
+                "clean_rows",
+                "splits",
+                "chosen_options",
+                "params:data",
+                "params:encoding",
+                "params:model",
+                "params:training",
+                "params:tuning",
+            ],
+            outputs="recipe",
+            name="settle_recipe",
+            tags="train",
+        ),
+        Node(
+            nodes.fit_encoder,
+            inputs=["clean_rows", "splits", "recipe", "params:data"],
+            outputs="encoder",
+            name="fit_encoder",
+            tags="train",
+        ),
+        Node(
+            nodes.build_tensors,
+            inputs=["clean_rows", "splits", "encoder"],
+            outputs=["train_tensors", "valid_tensors", "test_tensors"],
+            name="build_tensors",
+            tags="train",
+        ),
+        Node(
+            nodes.train_model,
+            inputs={
+                "train_tensors": "train_tensors",
+                "valid_tensors": "valid_tensors",
+                "encoder": "encoder",
+                "clean_rows": "clean_rows",
+                "recipe": "recipe",
+                "checkpoints": "checkpoints",
+                "data": "params:data",
+                "diagnosis": "params:diagnosis",
+            },
+            outputs=["model", "history", "diagnosis"],
+            name="train_model",
+            tags="train",
+        ),
+    ]
+
+
+def _evaluate() -> list[Node]:
+    """Cross-validate, and score the model on every part."""
+    return [
+        Node(
+            nodes.cross_validate,
+            inputs={
+                "clean_rows": "clean_rows",
+                "recipe": "recipe",
+                "fold_checkpoints": "fold_checkpoints",
+                "data": "params:data",
+                "split": "params:split",
+                "evaluation": "params:evaluation",
+            },
+            outputs="fold_scores",
+            name="cross_validate",
+            tags="evaluate",
+        ),
+        Node(
+            nodes.evaluate_model,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "fold_scores",
+                "recipe",
+                "params:evaluation",
+            ],
+            outputs=["metrics", "test_predictions"],
+            name="evaluate_model",
+            tags="evaluate",
+        ),
+    ]
+
+
+def _report() -> list[Node]:
+    """Draw the figures."""
+    return [
+        Node(
+            nodes.plot_history,
+            inputs=["history", "metrics"],
+            outputs="history_figure",
+            name="plot_history",
+            tags="report",
+        ),
+        Node(
+            nodes.plot_search,
+            inputs=["leaderboard", "importances", "metrics"],
+            outputs="search_figure",
+            name="plot_search",
+            tags="report",
+        ),
+        Node(
+            nodes.plot_layers,
+            inputs=["diagnosis", "metrics"],
+            outputs="layers_figure",
+            name="plot_layers",
+            tags="report",
+        ),
+        Node(
+            nodes.plot_predictions,
+            inputs=["test_predictions", "metrics"],
+            outputs="predictions_figure",
+            name="plot_predictions",
+            tags="report",
+        ),
+    ]

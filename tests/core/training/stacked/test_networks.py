@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from tests.core.training.stacked.members import CPU, distance, make_parts, same_bits, train
-from torchlane.core.encoding.encoders import TargetEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.grouping import group_alike

@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.encoders import Encoder, fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.trained import build_network
+from torchlane.core.networks import build_network
 from torchlane.core.options import (
     DataOptions,
     Recipe,

@@ -1,7 +1,7 @@
-"""Rows drawn from the published shape of real files, for runs without a network and for load tests.
+"""Synthetic rows with the statistics of real files, for runs without a network and for load tests.
 
-`<use_case>.json` holds statistics of the real file, written by `benchmarks/sample_statistics.py`;
-no row of it is stored. Its `generator` names the way rows are drawn from them, in `GENERATORS`.
+`<use_case>.json` holds statistics of the real file, written by `benchmarks/sample_statistics.py`, but none of its
+rows. Its entry `generator` names the function in `GENERATORS` that draws rows from them.
 """
 
 import json
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 CHUNK_ROWS = 1_000_000
 Statistics = dict[str, Any]
-Columns = dict[str, np.ndarray]  # a value a row
+Columns = dict[str, np.ndarray]  # one value per row
 
 
 def use_cases() -> list[str]:
@@ -29,12 +29,13 @@ def use_cases() -> list[str]:
 
 
 def draw_rows(use_case: str, n_rows: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """Draw rows with the columns of the real file; by default as many as that has.
+    """Draw rows with the columns of the real file; by default as many as it has.
 
-    Numbers are in its units, missing ones NaN. As in the real file, a share of the rows repeats others.
+    Numbers have the units of the file, and missing ones are NaN. As in the real file, a share of the rows
+    repeats others.
 
     Raises:
-        ValueError: no statistics for this use case.
+        ValueError: there are no statistics for this use case.
     """
     statistics = _read_statistics(use_case)
     random = np.random.default_rng(seed)
@@ -47,12 +48,12 @@ def draw_rows(use_case: str, n_rows: int | None = None, seed: int = 0) -> pd.Dat
 
 
 def write_sample(use_case: str, n_rows: int | None, seed: int, path: Path) -> None:
-    """Draw rows and write them as CSV or Parquet, by the ending of `path`; the file appears when it is whole.
+    """Draw rows and write them atomically as CSV or Parquet, by the ending of `path`.
 
-    More than `CHUNK_ROWS` are drawn in chunks, seeded `seed`, `seed + 1`, …, in bounded memory.
+    Rows are drawn in chunks of `CHUNK_ROWS` with the seeds `seed`, `seed + 1`, …, so memory is bounded.
 
     Raises:
-        ValueError: no statistics for this use case, or another ending.
+        ValueError: there are no statistics for this use case, or the ending is another.
     """
     import pyarrow as pa
     from pyarrow import csv, parquet
@@ -85,9 +86,10 @@ def _read_statistics(use_case: str) -> Statistics:
 
 
 def _draw_effects(statistics: Statistics, n_rows: int, random: np.random.Generator) -> Columns:
-    """Draw each category given one other column, then the target, then numbers in proportion to it.
+    """Draw each category given one other column, then the target, then numbers proportional to the target.
 
-    The logarithm of the target is a sum of effects, one a level, and noise with the real residuals' quantiles.
+    The logarithm of the target is a sum of effects, one per level, plus noise with the quantiles of the real
+    residuals.
     """
     columns: Columns = {}
     for name, table in statistics["columns"].items():
@@ -101,7 +103,7 @@ def _draw_effects(statistics: Statistics, n_rows: int, random: np.random.Generat
 
 
 def _draw_copula(statistics: Statistics, n_rows: int, random: np.random.Generator) -> Columns:
-    """Draw a label, then numbers that have the quantiles and the Gaussian copula of the rows with that label."""
+    """Draw labels, then numbers with the quantiles and the Gaussian copula of the rows with each label."""
     label = statistics["label"]
     labels = _draw_levels(label, {}, n_rows, random)
     decimals = statistics["decimals"]  # of each number, by name
@@ -113,7 +115,7 @@ def _draw_copula(statistics: Statistics, n_rows: int, random: np.random.Generato
 
 
 def _draw_levels(table: dict[str, Any], columns: Columns, n_rows: int, random: np.random.Generator) -> np.ndarray:
-    """Draw levels by `counts`: for each level of the column `given` (or a single ""), rows a level."""
+    """Draw levels in proportion to `counts`, the rows per level for each level of the column `given` (or "")."""
     counts = pd.DataFrame.from_dict(table["counts"], orient="index").fillna(0.0)
     given = columns[table["given"]].astype(str) if table["given"] else np.full(n_rows, "")
     codes = np.empty(n_rows, dtype=np.int64)
@@ -124,23 +126,23 @@ def _draw_levels(table: dict[str, Any], columns: Columns, n_rows: int, random: n
 
 
 def _draw_target(table: dict[str, Any], columns: Columns, n_rows: int, random: np.random.Generator) -> np.ndarray:
-    """Add effects and noise, whose quantiles are those of the band that the sum of effects falls in."""
+    """Add effects and noise; the quantiles of the noise depend on the band that the sum of effects falls into."""
     logarithm = np.full(n_rows, table["intercept"])
     for name, effects in table["effects"].items():
         logarithm += pd.Series(columns[name].astype(str)).map(effects).to_numpy(np.float64)
     bands = np.searchsorted(table["band_edges"], logarithm)
     quantiles = np.array(table["residual_quantiles"])  # (bands, levels)
-    place = random.random(n_rows) * (quantiles.shape[1] - 1)
-    below = place.astype(np.int64)
+    position = random.random(n_rows) * (quantiles.shape[1] - 1)
+    below = position.astype(np.int64)
     low, high = quantiles[bands, below], quantiles[bands, below + 1]
-    logarithm += low + (high - low) * (place - below)
+    logarithm += low + (high - low) * (position - below)
     return np.clip(np.exp(logarithm), table["minimum"], table["maximum"]).round().astype(np.int64)
 
 
 def _draw_numbers(table: dict[str, Any], n_rows: int, random: np.random.Generator) -> np.ndarray:
     """Draw float64 (n_rows, n_columns), NaN where missing: correlated normal scores, mapped to `quantiles`."""
     quantiles = np.array(table["quantiles"])  # (columns, levels)
-    low, high = table["score_range"]  # normal scores of the first and the last level, which are evenly spaced
+    low, high = table["score_range"]  # normal scores of the first and the last of the evenly spaced levels
     levels = np.linspace(low, high, quantiles.shape[1])
     root = np.linalg.cholesky(np.array(table["correlations"]))
     scores = random.standard_normal((n_rows, len(quantiles))) @ root.T

@@ -1,0 +1,171 @@
+"""The encoders of a table's columns: categories and numbers."""
+
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.encoding.fitted import Fitted
+from torchlane.core.encoding.scales import apply_scale, normal_scores, require_finite, scale_of, to_float32
+from torchlane.core.options import CategoryEncoding, NumberEncoding
+from torchlane.core.rows.levels import natural_order
+
+QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
+
+
+class CategoryEncoder(Fitted):
+    """A category, encoded as integer codes or as one-hot columns.
+
+    Levels are in natural order: numbers by value, text alphabetically. Level i has code i, an unseen
+    level `len(levels)`, and a missing value `len(levels) + 1`. Fine-tuning appends `grown` levels from
+    other rows after these two codes, so that no earlier code changes. One-hot columns for unseen and
+    missing exist only if train has such rows (or if an earlier train did: `flagged`), because their
+    weights could not be trained otherwise. Without the column, such a row has 0 in every column.
+    """
+
+    kind: Literal["category"] = "category"
+    name: str
+    encoding: CategoryEncoding
+    levels: tuple[str, ...]
+    counts: tuple[int, ...]  # rows of train per code; those of an unseen level are its rare ones
+    grown: int = 0
+    flagged: tuple[int, ...] = ()
+
+    @classmethod
+    def fit(cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int) -> Self:
+        """Learn the levels from `values` (text, NaN where missing)."""
+        counts = values.value_counts()
+        kept = counts[counts >= min_level_count]
+        levels = natural_order(kept.index)
+        rest = (int(counts.sum() - kept.sum()), int(values.isna().sum()))
+        return cls(
+            name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest)
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        if self.encoding == "codes":
+            return (self.name,)
+        labels = (*self.levels[: self.unseen], "unseen", "missing", *self.levels[self.unseen :])
+        return tuple(f"{self.name}={labels[code]}" for code in self.indicator_codes)
+
+    @property
+    def unseen(self) -> int:
+        """The code of unseen levels. The next code is that of missing values."""
+        return len(self.levels) - self.grown
+
+    @property
+    def indicator_codes(self) -> list[int]:
+        """The codes that have a one-hot column, in order."""
+        rest = (self.unseen, self.unseen + 1)
+        return [
+            code
+            for code in range(len(self.levels) + len(rest))
+            if code not in rest or self.counts[code] or code in self.flagged
+        ]
+
+    def codes(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to int64 codes (n_rows,)."""
+        found = pd.Index(self.levels).get_indexer(pd.Index(values))
+        codes = np.where(found < self.unseen, found, found + 2)
+        return np.where(found >= 0, codes, self.unseen + values.isna().to_numpy())
+
+    def grow(self, values: pd.Series, min_level_count: int) -> Self:
+        """Append codes for levels that occur only in `values`, and replace the counts by those of `values`."""
+        counts = values.value_counts()
+        new = natural_order(counts[counts >= min_level_count].index.difference(list(self.levels)))
+        grown = self.model_copy(
+            update={
+                "levels": (*self.levels, *new),
+                "grown": self.grown + len(new),
+                "flagged": tuple(code for code in self.indicator_codes if code - self.unseen in (0, 1)),
+            }
+        )
+        of_codes = np.bincount(grown.codes(values), minlength=len(grown.levels) + 2)
+        return grown.model_copy(update={"counts": tuple(map(int, of_codes))})
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to float32 (n_rows, len(feature_names))."""
+        codes = self.codes(values)[:, None]
+        if self.encoding == "codes":
+            return codes.astype(np.float32)
+        return (codes == np.array(self.indicator_codes)).astype(np.float32)
+
+
+class NumberEncoder(Fitted):
+    """A number, scaled. Missing values are replaced by the median.
+
+    A second column flags missing values if train has any. `quantile` maps values to normal scores through
+    the quantiles of train, as scikit-learn's QuantileTransformer does with `output_distribution="normal"`.
+    The one difference: a repeated lowest or highest value gets the middle of its ranks, like any other
+    repeated value.
+    """
+
+    kind: Literal["number"] = "number"
+    name: str
+    encoding: NumberEncoding
+    median: float
+    offset: float = 0.0  # scaled = value * factor + offset
+    factor: float = 1.0
+    quantiles: tuple[float, ...]
+    missing: int  # rows of train without a value
+    flagged: bool  # whether there is a column for missing values
+
+    @classmethod
+    def fit(cls, values: pd.Series, encoding: NumberEncoding) -> Self:
+        """Learn the scale of `values` (float64, NaN where missing).
+
+        Raises:
+            ValueError: the values are so large that their statistics overflow.
+        """
+        known = values.dropna().to_numpy(np.float64)
+        known = known if len(known) else np.zeros(1)
+        factor, offset = scale_of(known, "none" if encoding == "quantile" else encoding)
+        with np.errstate(over="ignore", invalid="ignore"):
+            median = float(np.median(known))
+            quantiles = np.quantile(known, np.linspace(0, 1, min(QUANTILES, max(len(known), 2))))
+        require_finite([factor, offset, median, *quantiles], str(values.name))
+        return cls(
+            name=str(values.name),
+            encoding=encoding,
+            median=median,
+            factor=factor,
+            offset=offset,
+            quantiles=tuple(quantiles.tolist()),
+            missing=int(values.isna().sum()),
+            flagged=bool(values.isna().any()),
+        )
+
+    def grow(self, values: pd.Series, rescale: bool) -> Self:
+        """Replace the statistics of train by those of `values`, but keep the scale unless `rescale` is set.
+
+        Missing values get a column if `values` have any. The quantiles are kept only where they are the scale;
+        otherwise they are replaced too, since drift of later rows is measured against them.
+        """
+        fitted = type(self).fit(values, self.encoding)
+        flagged = self.flagged or fitted.flagged
+        if rescale:
+            return fitted.model_copy(update={"flagged": flagged})
+        changes = {"flagged": flagged, "missing": fitted.missing}
+        return self.model_copy(
+            update=changes if self.encoding == "quantile" else {**changes, "quantiles": fitted.quantiles}
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return (self.name, f"{self.name}=missing") if self.flagged else (self.name,)
+
+    def encode(self, values: pd.Series) -> np.ndarray:
+        """Map `values` to float32 (n_rows, len(feature_names)).
+
+        Raises:
+            ValueError: a scaled value does not fit float32.
+        """
+        known = values.fillna(self.median).to_numpy(np.float64)
+        if self.encoding == "quantile":
+            scaled = normal_scores(known, np.array(self.quantiles))
+        else:
+            scaled = apply_scale(known, self.factor, self.offset)
+        scaled = to_float32(scaled, self.name)
+        columns = (scaled, values.isna().to_numpy()) if self.flagged else (scaled,)
+        return np.column_stack(columns).astype(np.float32)

@@ -1,0 +1,91 @@
+"""The encoder of a use case: clean rows to features and targets, fitted on train alone."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.fitted import Fitted
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+
+
+class Encoder(Fitted):
+    """The encoders of all feature columns, in order, and of the target."""
+
+    columns: tuple[Annotated[CategoryEncoder | NumberEncoder | ImageEncoder, Field(discriminator="kind")], ...]
+    target: TargetEncoder
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The name of each column of the feature matrix."""
+        return tuple(name for column in self.columns for name in column.feature_names)
+
+    @property
+    def image(self) -> ImageEncoder | None:
+        """The encoder of the image, or None if the features are a table."""
+        (first, *_) = self.columns
+        return first if isinstance(first, ImageEncoder) else None
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one row's features: (n_features,), or (channels, height, width)."""
+        return (len(self.feature_names),) if self.image is None else self.image.size
+
+    @property
+    def code_counts(self) -> dict[int, int]:
+        """The number of codes of each feature that holds codes, by the index of the feature."""
+        starts = np.cumsum([0, *(len(column.feature_names) for column in self.columns)])
+        return {
+            int(start): len(column.levels) + 2
+            for start, column in zip(starts, self.columns, strict=False)
+            if isinstance(column, CategoryEncoder) and column.encoding == "codes"
+        }
+
+    def encode_features(self, rows: pd.DataFrame) -> np.ndarray:
+        """Encode clean rows: float32 (n_rows, n_features), or images as uint8 (n_rows, channels, height, width)."""
+        if self.image is not None:
+            return self.image.encode(rows[self.image.name])
+        return np.concatenate([column.encode(rows[column.name]) for column in self.columns], axis=1)
+
+
+def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOptions) -> Encoder:
+    """Fit the encoders of all columns to the rows of train.
+
+    Raises:
+        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
+    """
+    _check_column_encodings(options.columns, data)
+    encodings: dict[str, Any] = dict(options.columns)
+    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
+    for name, column in data.feature_columns.items():
+        values = train_rows[name]
+        if column.kind == "category":
+            encoding = encodings.get(name, options.categories)
+            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count))
+        elif column.size is not None:
+            columns.append(ImageEncoder.fit(values, column.size, options.pixels))
+        else:
+            columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    return Encoder(columns=tuple(columns), target=target)
+
+
+def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:
+    fitting = {"category": get_args(CategoryEncoding), "number": get_args(NumberEncoding)}
+    for name, encoding in encodings.items():
+        if name not in data.feature_columns:
+            raise ValueError(
+                f"encoding.columns names '{name}', which is not a feature; "
+                f"the features are {', '.join(data.feature_columns)}"
+            )
+        choices = fitting.get(data.feature_columns[name].kind, ())
+        if encoding not in choices:
+            raise ValueError(
+                f"encoding.columns: column '{name}' cannot be encoded as '{encoding}'; "
+                + (f"choose one of {', '.join(choices)}" if choices else "set encoding.pixels for images")
+            )

@@ -1,0 +1,47 @@
+"""The whole network of a use case: augmentation and pixel scaling in front of the model, for images."""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.networks.augmentation import Augmentation
+from torchlane.core.networks.building import build_model
+from torchlane.core.networks.pixels import Pixels
+from torchlane.core.options import AugmentationOptions, ModelOptions
+from torchlane.core.tasks.tasks import TASKS
+
+
+def build_network(
+    options: ModelOptions,
+    encoder: Encoder,
+    augmentation: AugmentationOptions | None = None,
+    *,
+    from_published: bool = True,
+) -> nn.Module:
+    """Build the network for the features and target of an encoder, with weights from the global generator.
+
+    Images pass through `augmentation`, which acts in training mode only, then `pixels`, then `network`.
+    With `from_published`, published weights that `options` ask for are loaded.
+
+    Raises:
+        ValueError: the kind of model does not take such features, augmentation is set for a table, or
+            published weights are not available or do not fit the encoding of pixels.
+    """
+    width = TASKS[encoder.target.task].width(len(encoder.target.labels))
+    if options.weights is not None and encoder.image is not None and encoder.image.encoding != "unit":
+        raise ValueError(
+            f"published weights bring their own scale of pixels, and encoding.pixels {encoder.image.encoding} "
+            f"would change it; set encoding.pixels to unit"
+        )
+    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
+    if encoder.image is None:
+        if augmentation is not None:
+            raise ValueError("training.augmentation is for images, but the features are a table; leave it out")
+        return network
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    if augmentation is not None:
+        steps["augmentation"] = Augmentation(augmentation)
+    steps["pixels"] = Pixels(encoder.image)
+    steps["network"] = network
+    return nn.Sequential(steps)

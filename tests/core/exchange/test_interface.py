@@ -1,0 +1,109 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import norm
+
+from tests.core.exchange.exchanged import (
+    encoded,
+    rows_for,
+    table_model,
+)
+from torchlane.core.exchange import export_model
+from torchlane.core.exchange.interface import describe_interface
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.options import ColumnOptions
+
+
+def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray:
+    """Encode rows by what the JSON says, and nothing of Torchlane."""
+    features = []
+    for column in interface["columns"]:
+        texts = rows[column["name"]]
+        missing = texts.isin(interface["missing_values"]).to_numpy()
+        if column["kind"] == "category":
+            own = [each for each in interface["features"] if each["column"] == column["name"]]
+            unseen = ~missing & ~texts.isin(column["levels"]).to_numpy()
+            if column["encoding"] == "codes":
+                codes = dict(zip(column["levels"], own[0]["codes"], strict=True))
+                known = np.array([codes.get(text, -1) for text in texts])
+                features.append(np.select([missing, unseen], [own[0]["missing"], own[0]["unseen"]], known))
+                continue
+            where = {"missing": missing, "unseen": unseen}
+            features += [where.get(each["indicates"], texts == each.get("level")) for each in own]
+            continue
+        numbers = np.where(missing, column["median"], pd.to_numeric(texts, errors="coerce"))
+        if column["encoding"] == "quantile":
+            quantiles = np.array(column["quantiles"])
+            shares = np.linspace(0, 1, len(quantiles))
+            low = np.interp(numbers, quantiles, shares)
+            high = 1 - np.interp(-numbers, -quantiles[::-1], shares)
+            features.append(norm.ppf(np.clip((low + high) / 2, 1e-7, 1 - 1e-7)))
+        else:
+            features.append(numbers * column["factor"] + column["offset"])
+        if column["flagged"]:
+            features.append(missing)
+    return np.column_stack(features).astype(interface["input"]["dtype"])
+
+
+@pytest.mark.parametrize("categories", ["one_hot", "codes"])
+def test_interface_suffices_to_feed_the_program(categories, tmp_path):
+    import onnxruntime
+
+    model = table_model(categories=categories, widths=[8], members=3)
+    bound = float(model.predict(rows_for(model))["low"].median())
+    declared = {**model.data.columns, "price": ColumnOptions(kind="number", minimum=bound)}
+    model = replace(model, data=model.data.model_copy(update={"columns": declared}))
+    done = export_model(model, tmp_path / "model.onnx")
+    interface = json.loads(done.interface.read_text())
+    rows = rows_for(model)
+    features = encoded_by_hand(interface, rows)
+    np.testing.assert_allclose(features, encoded(model, rows), atol=1e-6)
+    assert [each["name"] for each in interface["features"]] == list(model.encoder.feature_names)
+    table = model.predict(rows)
+    found, spread = onnxruntime.InferenceSession(done.path).run(["prediction", "spread"], {"features": features})
+    np.testing.assert_allclose(found, table["prediction"], atol=1, rtol=0)
+    np.testing.assert_allclose(spread, table["spread"], atol=1, rtol=0)
+    interval = interface["interval"]
+    width = interval["half_width"] * (1 + interval["spread_weight"] * spread)
+    np.testing.assert_allclose(np.clip(found + width, interval["minimum"], None), table["high"], atol=1, rtol=0)
+    np.testing.assert_allclose(np.clip(found - width, interval["minimum"], None), table["low"], atol=1, rtol=0)
+    assert 0 < (table["low"] == bound).mean() < 1 and (table["high"] - table["low"]).nunique() > 10
+    assert interface["output"]["meaning"] == "price, in the units of the raw file"
+
+
+def test_one_member_has_no_interval_since_valid_has_spoken_of_all(tmp_path):
+    model = table_model(widths=[4], members=2)
+    alone = json.loads(export_model(model, tmp_path / "model.pt", member=0).interface.read_text())
+    whole = json.loads(export_model(model, tmp_path / "model.pt").interface.read_text())
+    assert alone["interval"] is None and whole["interval"]["half_width"] == 3000.0
+
+
+def test_interval_that_is_not_known_is_left_out():
+    few = replace(table_model(widths=[4]), calibration=Calibration(n_rows=1, residuals=(1.0,), ranks=(1,)))
+    assert few.calibration.half_width(0.9) == np.inf
+    assert describe_interface(few)["interval"] is None
+    assert describe_interface(replace(few, calibration=Calibration()))["interval"] is None
+
+
+def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside_the_programs(tmp_path):
+    import onnx
+
+    model = table_model("pair", widths=[4])
+    for name in ("model.onnx", "model.pt2"):
+        export_model(model, tmp_path / name)
+    interface = json.loads((tmp_path / "model.onnx.json").read_text())
+    assert interface["output"]["labels"] == ["no", "yes"]
+    assert interface["output"]["shape"] == ["rows", 2]
+    assert interface["interval"] is None
+    program = onnx.load(tmp_path / "model.onnx")
+    assert json.loads({each.key: each.value for each in program.metadata_props}["torchlane"]) == interface
+    (entering,) = program.graph.input
+    assert (entering.name, entering.type.tensor_type.shape.dim[0].dim_param) == ("features", "rows")
+    extra = {"torchlane.json": ""}
+    torch.export.load(tmp_path / "model.pt2", extra_files=extra)
+    assert json.loads(extra["torchlane.json"]) == interface

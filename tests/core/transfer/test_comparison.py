@@ -1,0 +1,93 @@
+import pandas as pd
+import pytest
+import torch
+
+from tests.core.transfer.adapted import (
+    CLASSES,
+    MODEL,
+    REGRESSION,
+    TRAINING,
+    TUNING,
+    make_lesson,
+    make_rows,
+    split_options,
+    train_parent,
+    tune,
+)
+from torchlane.core import transfer
+from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.options import (
+    DataOptions,
+    FineTuningOptions,
+    Recipe,
+)
+from torchlane.core.rows.checking import check_rows
+from torchlane.core.transfer import comparison
+
+
+def test_comparison_scores_the_three_on_the_same_held_out_rows():
+    parent = train_parent(make_rows(kinds="xz"), CLASSES)
+    tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 3})
+    options, clean, splits, lesson = make_lesson(parent, make_rows(kinds="xyz"), CLASSES, tuning)
+    ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    lines = comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
+    table = pd.DataFrame(lines)
+    assert sorted(zip(table["repeat"], table["model"], strict=True)) == [
+        (repeat, name) for repeat in range(3) for name in sorted(comparison.CONTENDERS)
+    ]
+    test = clean[clean["row"].isin(splits.loc[splits["part"] == "test", "row"])]
+    predicted = parent.predict(test)["prediction"].to_numpy()
+    first = table[(table["model"] == "parent") & (table["repeat"] == 0)].iloc[0]
+    assert first["accuracy_score"] == pytest.approx((predicted == test["kind"]).mean())
+    summary = comparison.summarise(table, "accuracy_score")
+    own = table.loc[table["model"] == "fine_tuned", "accuracy_score"]
+    assert summary["models"]["fine_tuned"]["accuracy_score"]["mean"] == pytest.approx(own.mean())
+    assert summary["models"]["fine_tuned"]["accuracy_score"]["spread"] == pytest.approx(own.std(ddof=0))
+    assert set(summary["ahead"]) == {"parent", "scratch"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "parent", "scratch", "fine_tuned"),
+    [
+        ("r2_score", [0.5, 0.6, 0.4], [0.9, 0.2, 0.8], [0.7, 0.5, 0.6]),
+        ("mean_absolute_error", [-0.5, -0.6, -0.4], [-0.9, -0.2, -0.8], [-0.7, -0.5, -0.6]),
+        ("cross_entropy_loss", [1.5, 1.4, 1.6], [1.1, 1.8, 1.2], [1.3, 1.5, 1.4]),
+    ],
+)
+def test_fine_tuning_is_ahead_where_its_score_is_higher_or_its_error_lower(metric, parent, scratch, fine_tuned):
+    by_model = {"parent": parent, "scratch": scratch, "fine_tuned": fine_tuned}
+    lines = [
+        {"repeat": repeat, "model": name, metric: value}
+        for name, values in by_model.items()
+        for repeat, value in enumerate(values)
+    ]
+    ahead = comparison.summarise(pd.DataFrame(lines), metric)["ahead"]
+    assert ahead["parent"]["mean"] == pytest.approx(0.1) and ahead["parent"]["won"] == 2
+    assert ahead["scratch"]["mean"] == pytest.approx(-0.1 / 3) and ahead["scratch"]["won"] == 1
+
+
+def test_what_was_forgotten_is_measured_on_the_parents_own_test_rows():
+    parent = train_parent(make_rows(), REGRESSION)
+    tuned = tune(parent, make_rows(places="ab"), REGRESSION)
+    clean, _ = check_rows(make_rows(), DataOptions.model_validate(REGRESSION))
+    old = clean.assign(part=["train"] * 50 + ["test"] * 10)
+    found = comparison.describe_forgetting(parent, tuned, old)
+    assert found["rows"] == 10
+    truth = torch.tensor(clean["price"].to_numpy()[-10:])
+    for name, model in (("parent", parent), ("fine_tuned", tuned)):
+        prediction = torch.tensor(model.predict(make_rows().tail(10))["prediction"].to_numpy())
+        expected = 1 - ((prediction - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
+        assert found[name]["r2_score"] == pytest.approx(float(expected), abs=1e-5)
+    others = comparison.describe_forgetting(parent, tuned, old.assign(size=0.0))
+    assert others == {"reason": "the rows beside the parent's model are not those that it was trained on"}
+    assert "no rows beside the parent's model" in comparison.describe_forgetting(parent, tuned, None)["reason"]
+
+
+def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
+    options = DataOptions.model_validate(REGRESSION)
+    clean, _ = check_rows(make_rows(n_rows=20), options)
+    splits = pd.DataFrame({"row": clean["row"], "part": ["train"] * 10 + ["test"] * 10})
+    old = clean.assign(part=["train"] * 13 + ["test"] * 7)
+    assert comparison.count_known(clean, splits, old, options) == 3
+    assert comparison.count_known(clean, splits, None, options) is None

@@ -1,0 +1,126 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tests.core.transfer.adapted import (
+    CLASSES,
+    MODEL,
+    REGRESSION,
+    make_rows,
+    train_parent,
+    tune,
+)
+from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.rows.checking import check_rows
+
+
+def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
+    old = pd.Series(["b", "a", "b", "a", None], name="place", dtype="str")
+    new = pd.Series(["z", "b", "z", "c", "c", "rare", "d", "d"], name="place", dtype="str")
+    parent = CategoryEncoder.fit(old, "codes", 1)
+    grown = parent.grow(new, 2)
+    assert parent.codes(pd.Series(["a", "b", "?", None], dtype="str")).tolist() == [0, 1, 2, 3]
+    assert grown.codes(pd.Series(["a", "b", "?", None, "c", "d", "z"], dtype="str")).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert grown.counts == (0, 1, 1, 0, 2, 2, 2)  # a, b, unseen, missing, c, d, z
+    again = grown.grow(pd.Series(["m", "m"], name="place", dtype="str"), 2)
+    assert again.codes(pd.Series(["z", "?", "m"], dtype="str")).tolist() == [6, 2, 7]
+    assert CategoryEncoder.model_validate_json(again.model_dump_json()) == again
+
+
+def test_new_levels_get_columns_behind_all_others():
+    old = pd.Series(["b", "a", "b", "a", "rare"], name="place", dtype="str")
+    grown = CategoryEncoder.fit(old, "one_hot", 2).grow(pd.Series(["c", "c", None], name="place", dtype="str"), 2)
+    names = ["place=a", "place=b", "place=unseen", "place=missing", "place=c"]
+    assert list(grown.feature_names) == names
+    assert grown.encode(pd.Series(["c", "rare", "a", None], dtype="str")).argmax(1).tolist() == [4, 2, 0, 3]
+
+
+def test_scaling_stays_the_parents_unless_asked():
+    parent = NumberEncoder.fit(pd.Series([0.0, 2.0, 4.0], name="size"), "z_score")
+    new = pd.Series([100.0, 200.0, np.nan], name="size")
+    kept, anew = parent.grow(new, rescale=False), parent.grow(new, rescale=True)
+    assert (kept.factor, kept.offset, kept.median) == (parent.factor, parent.offset, parent.median)
+    assert kept.flagged and anew.flagged
+    assert anew.median == 150.0
+    assert anew.encode(pd.Series([150.0])).tolist() == [[0.0, 0.0]]
+
+
+# Growth of the network
+
+
+@pytest.mark.parametrize(
+    ("encoding", "model"),
+    [
+        ({}, MODEL),
+        ({"min_level_count": 30}, MODEL),
+        ({}, {"widths": []}),
+        ({}, {"widths": [8, 6], "batch_norm": True}),
+        ({"categories": "codes"}, {"kind": "transformer", "blocks": 1, "token_width": 8, "heads": 2}),
+    ],
+    ids=["one-hot", "one-hot with unseen ones", "linear", "batch norm", "embeddings"],
+)
+def test_grown_network_starts_with_the_outputs_of_its_parent_for_every_row(encoding, model):
+    parent = train_parent(make_rows(gap=True), REGRESSION, encoding, model)
+    new = make_rows(places="cdea", n_rows=44)
+    freeze = {"layers": ["batch_norm_*"]} if model.get("batch_norm") else {}
+    tuned = tune(parent, new, REGRESSION, learning_rate=1e-30, freeze=freeze)
+    rows = pd.DataFrame({"size": ["1", "50", "7", "", "3"], "place": ["a", "c", "d", "b", "nowhere"]})
+    assert {"d", "e"} <= set(tuned.encoder.columns[1].levels)
+    assert len(tuned.encoder.feature_names) > len(parent.encoder.feature_names) or encoding.get("categories") == "codes"
+    np.testing.assert_allclose(tuned.predict(rows)["prediction"], parent.predict(rows)["prediction"], rtol=1e-4)
+
+
+def test_flag_of_missing_values_is_new_where_the_parent_has_none():
+    parent = train_parent(make_rows(), REGRESSION)
+    tuned = tune(parent, make_rows(gap=True), REGRESSION, learning_rate=1e-30)
+    assert "size=missing" in tuned.encoder.feature_names
+    rows = make_rows(gap=True).head(8)
+    np.testing.assert_allclose(tuned.predict(rows)["prediction"], parent.predict(rows)["prediction"], rtol=1e-4)
+
+
+def test_head_grows_and_keeps_the_rows_of_classes_that_stay():
+    parent = train_parent(make_rows(kinds="xz"), CLASSES)
+    tuned = tune(parent, make_rows(kinds="wxyz"), CLASSES, learning_rate=1e-30)
+    assert tuned.encoder.target.labels == ("w", "x", "y", "z")
+    assert torch.equal(tuned.weights["head.weight"][:, [1, 3]], parent.weights["head.weight"])
+    assert torch.equal(tuned.weights["head.bias"][:, [1, 3]], parent.weights["head.bias"])
+    assert tuned.weights["head.weight"][0, 0].abs().sum() > 0
+    assert set(tuned.predict(make_rows())) >= {"probability_w", "probability_y"}
+
+
+def test_classes_that_new_rows_lack_stay_unless_the_head_is_trimmed():
+    parent = train_parent(make_rows(kinds="xyz"), CLASSES)
+    assert tune(parent, make_rows(kinds="xz"), CLASSES).encoder.target.labels == ("x", "y", "z")
+    trimmed = tune(parent, make_rows(kinds="zw"), CLASSES, head="trim", learning_rate=1e-30)
+    assert trimmed.encoder.target.labels == ("w", "z")
+    assert torch.equal(trimmed.weights["head.weight"][:, 1], parent.weights["head.weight"][:, 2])
+
+
+def test_replaced_head_is_drawn_anew_and_the_other_layers_stay():
+    parent = train_parent(make_rows(), REGRESSION)
+    tuned = tune(parent, make_rows(), CLASSES, head="replace", learning_rate=1e-30)
+    assert tuned.weights["head.weight"].shape == (2, 3, 6)
+    assert torch.equal(tuned.weights["linear_2.weight"], parent.weights["linear_2.weight"])
+    same_task = tune(parent, make_rows(), REGRESSION, head="replace", learning_rate=1e-30)
+    assert not torch.equal(same_task.weights["head.weight"], parent.weights["head.weight"])
+
+
+def test_binary_parent_becomes_multiclass_and_back_with_the_ratio_of_its_classes():
+    binary = {**CLASSES, "task": "binary"}
+    parent = train_parent(make_rows(kinds="xz"), binary)
+    wider = tune(parent, make_rows(kinds="xyz"), CLASSES, learning_rate=1e-30)
+    rows = make_rows().head(6)
+    ours, theirs = member_ratio(wider, rows), member_ratio(parent, rows)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    narrow = tune(wider, make_rows(kinds="xz"), binary, head="trim", learning_rate=1e-30)
+    np.testing.assert_allclose(member_ratio(narrow, rows), theirs, rtol=1e-4)
+
+
+def member_ratio(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
+    """The probability of z over that of x, of the first member, before any calibration."""
+    features = torch.from_numpy(model.encoder.encode_features(check_rows(rows, model.data)[0]))
+    labels = model.encoder.target.labels
+    each = model.member_predictions(features)[0].numpy()
+    return each[:, labels.index("z")] / each[:, labels.index("x")]
