@@ -42,7 +42,7 @@ def reference() -> str:
     Raises:
         KeyError: an option or a group of options has no entry in `docs/options.yml`.
     """
-    parts = [INTRODUCTION]
+    parts = [INTRODUCTION, _sections()]
     for section, options in SECTIONS.items():
         parts.append(f"## {section}\n")
         parts.extend(_described(section, options))
@@ -56,6 +56,15 @@ def groups() -> dict[str, list[str]]:
         for group, model in [(section, options), *_inner(section, options)]:
             found[group] = [_shown(name, field) for name, field in model.model_fields.items()]
     return found
+
+
+def _sections() -> str:
+    """List the sections with their options."""
+    lines = ["| section | options |", "| --- | --- |"]
+    for section, options in SECTIONS.items():
+        names = ", ".join(f"`{_shown(name, field)}`" for name, field in options.model_fields.items())
+        lines.append(f"| [`{section}`](#{section}) | {names} |")
+    return "\n".join([*lines, ""])
 
 
 def _described(group: str, options: type[BaseModel]) -> Iterator[str]:

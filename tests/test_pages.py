@@ -11,8 +11,8 @@ from kedro.utils import load_obj
 from torchlane.core.options import SECTIONS
 
 from .commands import PROJECT
+from .pages import PAGES, blocks, without_blocks
 
-PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").glob("*.md"))]
 LINKING = [*PAGES, PROJECT / "benchmarks/README.md", PROJECT / "deploy/README.md"]
 DESIGN = (PROJECT / "docs/design.md").read_text()
 
@@ -21,19 +21,15 @@ def shown(page: Path) -> str:
     return str(page.relative_to(PROJECT))
 
 
-def without_code(text: str) -> str:
-    return re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-
-
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
-    headings = re.findall(r"^#+ (.*)$", without_code(page.read_text()), re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", without_blocks(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", LINKING, ids=shown)
 def test_links_lead_to_files_and_headings_that_exist(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page)):
         if re.match(r"https?://", target):
             continue
         name, _, anchor = target.partition("#")
@@ -50,8 +46,7 @@ def test_every_page_can_be_reached_from_the_readme():
 def test_readme_is_short_and_has_the_two_commands_first():
     text = (PROJECT / "README.md").read_text()
     assert len(text.splitlines()) <= 150
-    first = re.search(r"```console\n(.*?)```", text, re.DOTALL)
-    assert first.group(1).splitlines() == [
+    assert blocks(PROJECT / "README.md", "console")[0].splitlines() == [
         "pip install uv && uv run kedro run --pipeline=salaries",
         "pip install uv && uv run pytest",
     ]
@@ -66,7 +61,7 @@ def test_reference_of_options_is_what_the_options_say():
 
 
 def test_design_shows_every_room_and_module_and_the_folders_are_there():
-    house, rest = re.findall(r"^```\n(.*?)^```", DESIGN, re.DOTALL | re.MULTILINE)
+    house, rest = blocks(PROJECT / "docs/design.md", "")
     named, places = set(), ["src/torchlane"]
     for indent, name in re.findall(r"^( +)([\w./]+) ", house, re.MULTILINE):
         places = [*places[: len(indent) // 2], name.rstrip("/")]
@@ -114,7 +109,7 @@ def test_every_slow_proof_is_named():
 def test_options_of_the_examples_exist():
     checked = 0
     for page in PAGES:
-        for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        for block in blocks(page, "yaml"):
             for name, content in yaml.safe_load(block).items():
                 if "type" in content:
                     module, _, attribute = content["type"].rpartition(".")

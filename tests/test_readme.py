@@ -17,14 +17,9 @@ from torchlane.core.options import SECTIONS, DataOptions, Recipe
 from torchlane.core.search.space import resolve_space
 
 from .commands import PROJECT, Started, run_command
+from .pages import PAGES, blocks
 from .test_runs import PUBLIC
 
-ORDER = [
-    "README",
-    *(f"docs/{page}" for page in ("data", "training", "search", "trust", "fine_tuning", "scoring", "exchange")),
-]
-PAGES = [PROJECT / f"{name}.md" for name in ORDER]
-PAGES += sorted({PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").glob("*.md")} - set(PAGES))
 NOT_RUN = {
     "pip install uv": "needs a package index",
     "uv sync": "needs a package index",
@@ -42,8 +37,8 @@ NOT_RUN = {
 }
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d[\d.]*(e[+-]\d+)?", "0", text)
 
 
 COMMANDS = {page: [line for block in blocks(page, "console") for line in block.splitlines()] for page in PAGES}
@@ -69,25 +64,48 @@ def test_each_command_that_is_not_run_stands_on_a_page():
     assert set(NOT_RUN) <= {line for lines in COMMANDS.values() for line in lines}
 
 
-def test_commands_of_the_pages_run_in_a_clone_and_then_their_programs(project):
-    ran, printed = [], {}
+@pytest.fixture(scope="module")
+def printed(project) -> dict[str, str]:
+    """What each command of the pages, and the programs of each page, printed when they were run one after another."""
+    outputs: dict[str, str] = {}
     for page, lines in COMMANDS.items():
         for line in lines:
             words = line.removeprefix("pip install uv && ").removeprefix("uv run ").split()
-            if line in NOT_RUN or line in ran or ("--env=public" in words and not PUBLIC.exists()):
+            if line in NOT_RUN or line in outputs or ("--env=public" in words and not PUBLIC.exists()):
                 continue
             words[0] = sys.executable if words[0] == "python" else words[0]
             done = run_command(*words, folder=project)
             assert done.returncode == 0, f"{line}\n{done.stderr}"
-            ran.append(line)
+            outputs[line] = done.stdout + done.stderr
         for program in blocks(page, "python"):
             with Started("-c", program, folder=project) as started:
                 done = started.wait()
             assert done.returncode == 0, f"{page}\n{done.stderr}"
-            printed[page.name] = done.stdout
-    assert len(ran) >= 20
+            outputs[page.name] = done.stdout
+    return outputs
+
+
+def test_commands_of_the_pages_run_in_a_clone(printed):
+    assert len(printed) >= 20
+    assert {line for lines in COMMANDS.values() for line in lines if "--env=public" not in line} <= {*printed, *NOT_RUN}
+
+
+def test_programs_of_the_pages_run_after_their_commands(printed):
+    assert {page.name for page in PAGES if blocks(page, "python")} <= set(printed)
     assert re.search(r"prediction +spread", printed["README.md"])
     assert re.match(r"salary_in_usd, in the units of the raw file \[array\(\[-?\d+\.", printed["exchange.md"])
+
+
+def test_log_in_the_readme_is_that_of_its_first_command(printed):
+    (shown,) = blocks(PROJECT / "README.md", "")
+    found = without_numbers(printed[COMMANDS[PROJECT / "README.md"][0]])
+    for line in shown.splitlines():
+        pattern = re.escape(without_numbers(line)).replace("…", ".*")
+        assert re.search(f"{pattern}$", found, re.MULTILINE), line
+
+
+def test_reference_of_options_is_written_as_it_stands(printed, project):
+    assert "uv run python docs/options.py" in printed
     assert (project / "docs/options.md").read_text() == (PROJECT / "docs/options.md").read_text()
 
 
