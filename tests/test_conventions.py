@@ -79,16 +79,11 @@ def test_loading_a_model_does_not_import_what_only_training_or_reports_need():
 
 
 def test_no_file_names_a_path_of_a_machine():
-    for path in [*PROJECT.glob("src/**/*.py"), *PROJECT.glob("conf/**/*.yml"), *PROJECT.glob("*.md")]:
+    for path in [
+        *PROJECT.glob("src/**/*.py"),
+        *PROJECT.glob("conf/**/*.yml"),
+        *PROJECT.glob("*.md"),
+        *PROJECT.glob("*/*.md"),
+    ]:
         assert not re.search(r"(?<![\w.])/(home|root|work|Users)/", path.read_text()), path
     assert Path(PROJECT, "uv.lock").name in (PROJECT / ".gitignore").read_text().split()
-
-
-def test_page_on_what_lies_beneath_names_tests_and_modules_that_exist():
-    page = (PROJECT / "docs/beneath.md").read_text()
-    tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
-    assert len(tests) >= 30
-    for path, name in tests:
-        assert f"def {name}" in (PROJECT / path).read_text(), (path, name)
-    for module in re.findall(r"`((?:core|datasets)/\w+\.py|workers\.py|parameter_files\.py)`", page):
-        assert (PROJECT / "src/torchlane" / module).is_file(), module

@@ -1,4 +1,4 @@
-"""The commands of the README, as they stand there."""
+"""The commands and programs of the README and the pages, as they stand there, each run once in a clone."""
 
 import os
 import re
@@ -16,11 +16,32 @@ import yaml
 from torchlane.core.options import SECTIONS, DataOptions, Recipe
 from torchlane.core.search.space import resolve_space
 
-from .commands import PROJECT, run_command
+from .commands import PROJECT, Started, run_command
+from .pages import PAGES, blocks
 from .test_runs import PUBLIC
 
-README = (PROJECT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+NOT_RUN = {
+    "pip install uv": "needs a package index",
+    "uv sync": "needs a package index",
+    "pip install uv && uv run pytest": "is what runs this test",
+    "uv run pytest": "is what runs this test",
+    "uv run pytest -m slow -rs": "takes many minutes; .ci/run runs it",
+    "uv run pytest tests/core/tasks": "is part of what runs this test",
+    "uv run ruff check .": "run by tests/test_conventions.py",
+    "uv run ruff format .": "run by tests/test_conventions.py with --check",
+    "uv run mypy": "run by tests/test_conventions.py",
+    "uv run lint-imports": "run by tests/test_conventions.py",
+    "uv run python benchmarks/salaries.py": "a measurement of minutes",
+    "uv run kedro viz run": "a server; test_viz_of_the_readme_serves_the_pipeline starts it",
+    "uv run kedro run --pipeline=houses": "needs rows; test_own_use_case_of_the_pages_runs makes them and runs it",
+}
+
+
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d[\d.]*(e[+-]\d+)?", "0", text)
+
+
+COMMANDS = {page: [line for block in blocks(page, "console") for line in block.splitlines()] for page in PAGES}
 
 
 @pytest.fixture(scope="module")
@@ -39,33 +60,56 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def test_commands_of_the_readme_run_in_a_clone(project):
-    ran = []
-    for line in COMMANDS:
-        words = line.removeprefix("pip install uv && ").removeprefix("uv run ").split()
-        if words[:3] == ["kedro", "viz", "run"] or ("--env=public" in words and not PUBLIC.exists()):
-            continue
-        done = run_command(*words, folder=project)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-        ran.append(line)
-    assert len(ran) >= 5
-    program = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    done = run_command(sys.executable, "-c", program.group(1), folder=project)
-    assert done.returncode == 0, done.stderr
-    assert "prediction" in done.stdout
-    assert "spread" in done.stdout
+def test_each_command_that_is_not_run_stands_on_a_page():
+    assert set(NOT_RUN) <= {line for lines in COMMANDS.values() for line in lines}
 
 
-def test_exported_program_of_the_readme_is_run(project):
-    program = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "onnxruntime" in block)
-    assert (project / "data/06_models/salaries/model.onnx").exists()  # a command above has made it
-    done = run_command(sys.executable, "-c", program, folder=project)
-    assert done.returncode == 0, done.stderr
-    assert re.match(r"salary_in_usd, in the units of the raw file \[array\(\[-?\d+\.", done.stdout)
+@pytest.fixture(scope="module")
+def printed(project) -> dict[str, str]:
+    """What each command of the pages, and the programs of each page, printed when they were run one after another."""
+    outputs: dict[str, str] = {}
+    for page, lines in COMMANDS.items():
+        for line in lines:
+            words = line.removeprefix("pip install uv && ").removeprefix("uv run ").split()
+            if line in NOT_RUN or line in outputs or ("--env=public" in words and not PUBLIC.exists()):
+                continue
+            words[0] = sys.executable if words[0] == "python" else words[0]
+            done = run_command(*words, folder=project)
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
+            outputs[line] = done.stdout + done.stderr
+        for program in blocks(page, "python"):
+            with Started("-c", program, folder=project) as started:
+                done = started.wait()
+            assert done.returncode == 0, f"{page}\n{done.stderr}"
+            outputs[page.name] = done.stdout
+    return outputs
+
+
+def test_commands_of_the_pages_run_in_a_clone(printed):
+    assert len(printed) >= 20
+    assert {line for lines in COMMANDS.values() for line in lines if "--env=public" not in line} <= {*printed, *NOT_RUN}
+
+
+def test_programs_of_the_pages_run_after_their_commands(printed):
+    assert {page.name for page in PAGES if blocks(page, "python")} <= set(printed)
+    assert re.search(r"prediction +spread", printed["README.md"])
+    assert re.match(r"salary_in_usd, in the units of the raw file \[array\(\[-?\d+\.", printed["exchange.md"])
+
+
+def test_log_in_the_readme_is_that_of_its_first_command(printed):
+    (shown,) = blocks(PROJECT / "README.md", "")
+    found = without_numbers(printed[COMMANDS[PROJECT / "README.md"][0]])
+    for line in shown.splitlines():
+        pattern = re.escape(without_numbers(line)).replace("…", ".*")
+        assert re.search(f"{pattern}$", found, re.MULTILINE), line
+
+
+def test_reference_of_options_is_written_as_it_stands(printed, project):
+    assert "uv run python docs/options.py" in printed
+    assert (project / "docs/options.md").read_text() == (PROJECT / "docs/options.md").read_text()
 
 
 def test_viz_of_the_readme_serves_the_pipeline(project):
-    assert "uv run kedro viz run" in COMMANDS
     port = 20_000 + os.getpid() % 20_000
     kedro = str(Path(sys.executable).with_name("kedro"))
     command = [kedro, "viz", "run", "--no-browser", "--host=127.0.0.1", f"--port={port}"]
@@ -84,9 +128,9 @@ def test_viz_of_the_readme_serves_the_pipeline(project):
     assert b"salaries.model" in main
 
 
-def test_own_use_case_of_the_readme_runs(project):
-    yaml = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if block.startswith("houses:"))
-    (project / "conf/base/parameters/houses.yml").write_text(yaml)
+def test_own_use_case_of_the_pages_runs(project):
+    (parameters,) = [block for block in blocks(PROJECT / "docs/data.md", "yaml") if block.startswith("houses:")]
+    (project / "conf/base/parameters/houses.yml").write_text(parameters)
     heatings = ["gas", "oil", "none"]
     rows = [f"{size},{'town' if size % 2 else 'village'},{heatings[size % 3]},{1000 * size}" for size in range(80)]
     (project / "data/01_raw/houses.csv").write_text("\n".join(["size,place,heating,price", *rows, "9,town,coal,soon"]))
@@ -100,23 +144,9 @@ def test_own_use_case_of_the_readme_runs(project):
     ]
 
 
-def test_every_section_of_the_options_is_listed():
-    assert re.findall(
-        r"^\| `(\w+)` \| (?=task|fractions|categories|kind, |members|`trials|the share|whether the training|the parent|keys)",
-        README,
-        re.MULTILINE,
-    ) == list(SECTIONS)
-
-
-def test_every_folder_and_file_of_the_readme_is_there():
-    tree = re.search(r"## What is where\n\n```\n(.*?)```", README, re.DOTALL).group(1)
-    for name in re.findall(r"^[\w./]+(?=[\s{])", tree, re.MULTILINE):
-        assert (PROJECT / name).exists(), name
-
-
-def test_search_space_of_the_readme_is_one():
-    yaml_block = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "  tuning:" in block)
-    tuning = SECTIONS["tuning"].model_validate(yaml.safe_load(yaml_block)["salaries"]["tuning"])
+def test_search_space_of_the_pages_is_one():
+    (block,) = blocks(PROJECT / "docs/search.md", "yaml")
+    tuning = SECTIONS["tuning"].model_validate(yaml.safe_load(block)["salaries"]["tuning"])
     data = DataOptions.model_validate({"task": "regression", "target": "y", "columns": {"x": {"kind": "number"}}})
     recipe = Recipe.model_validate({"encoding": {}, "model": {}, "training": {}})
     assert set(resolve_space(tuning, recipe, data)) == set(tuning.space)
