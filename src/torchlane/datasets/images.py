@@ -60,7 +60,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         return rows
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"raw images are never written, so {self.place} stays as it is")
+        raise DatasetError(f"raw images are never written, so {self.place} is unchanged")
 
     def preview(self, nrows: int = 20) -> ImagePreview:
         """Show the first images side by side."""

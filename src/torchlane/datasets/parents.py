@@ -12,7 +12,7 @@ from torchlane.core.rows.checking import ROW
 
 
 class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
-    """The use case's own model, or any model file by path; loading it gives a store that reads either.
+    """The use case's own model, or any model file by path; loading it returns a store that reads either.
 
     Args:
         filepath: the use case's own model.
@@ -29,7 +29,7 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
         return ParentStore(self._path, self._written)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"a parent is never written, so {self._path} stays as it is")
+        raise DatasetError(f"a parent is never written, so {self._path} is unchanged")
 
     def _exists(self) -> bool:
         return True

@@ -42,7 +42,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         return rows
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"raw rows are never written, so {self.place} stays as it is")
+        raise DatasetError(f"raw rows are never written, so {self.place} is unchanged")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows."""
