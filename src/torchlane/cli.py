@@ -21,6 +21,7 @@ from kedro.utils import find_kedro_project
 from torchlane.core.machine import interruption
 from torchlane.core.machine.files import replacing
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
+from torchlane.datasets.paths import shown
 from torchlane.quiet import ignore_warnings, quieten
 
 ignore_warnings()
@@ -130,16 +131,16 @@ def init(file: Path, target: str, name: str | None) -> None:
         raise ValueError(f"{file} does not end in .csv; unpack it or save it as CSV")
     raw, parameters = project / f"data/01_raw/{use_case}.csv", project / f"conf/base/parameters/{use_case}.yml"
     if parameters.exists():
-        raise ValueError(f"{_shown(parameters)} already exists; remove it, or set another --name")
+        raise ValueError(f"{shown(parameters)} already exists; remove it, or set another --name")
     if raw.exists() and not (file.exists() and raw.samefile(file)):
-        raise ValueError(f"{_shown(raw)} already exists and is another file; remove it, or set another --name")
+        raise ValueError(f"{shown(raw)} already exists and is another file; remove it, or set another --name")
     draft = draft_parameters(RawRowsDataset(filepath=str(file.resolve())).load(), use_case, target)
     if not raw.exists():
         with replacing(raw) as partial:
             shutil.copyfile(file, partial)
     with replacing(parameters) as partial:
         partial.write_text(draft, encoding="utf-8")
-    click.echo(f"wrote {_shown(parameters)}: check it, then kedro run --pipeline={use_case}")
+    click.echo(f"wrote {shown(parameters)}: check it, then kedro run --pipeline={use_case}")
 
 
 @cli.command(cls=Command)
@@ -247,11 +248,6 @@ def main() -> None:
     if project is not None:
         bootstrap_project(project)
     cli()
-
-
-def _shown(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from kedro.runner import AbstractRunner
 
 from torchlane.core.machine.files import replacing
 from torchlane.core.scoring import failures
+from torchlane.datasets.paths import shown
 from torchlane.stages import check_run
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class RunHooks:
             self.end(catalog)
         for use_case in _use_cases(pipeline):
             if f"{use_case}.metrics" in pipeline.all_outputs():
-                folder = _shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
+                folder = shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
                 logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
         yield
         scored = sorted(name for name in pipeline.all_outputs() if name.endswith(".scored") and name in catalog)
@@ -150,12 +151,12 @@ def _lock(use_case: str, folder: Path) -> FileLock:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise ValueError(
-            f"another run of {use_case} is writing to {_shown(folder)} and its other output folders; "
+            f"another run of {use_case} is writing to {shown(folder)} and its other output folders; "
             f"wait until it ends, or write elsewhere with --params=output_root=…"
         ) from error
     except OSError as error:
         raise ValueError(
-            f"{_shown(folder)} cannot be written ({error.strerror or error}); set output_root to a writable folder"
+            f"{shown(folder)} cannot be written ({error.strerror or error}); set output_root to a writable folder"
         ) from error
     return lock
 
@@ -195,8 +196,3 @@ def _model_folder(use_case: str, catalog: Any) -> Path:
 
 def _note(use_case: str, catalog: Any) -> Path:
     return _model_folder(use_case, catalog) / ".unfinished.json"
-
-
-def _shown(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -44,13 +44,13 @@ class Lineage:
         self._fingerprints: dict[str, str | None] = {}
         self._records: dict[str, Record | None] = {}
 
-    def place(self, artifact: str) -> Path | None:
+    def path_of(self, artifact: str) -> Path | None:
         """Return the file of an artifact; None if it is not a file on this machine."""
         dataset = self._dataset(artifact)
         if artifact == "parent":
             options: Any = self.catalog.load(f"params:{self.use_case}.fine_tuning")
-            place: Path = dataset.load().place(options.parent)
-            return place
+            path: Path = dataset.load().path_of(options.parent)
+            return path
         if getattr(dataset, "_protocol", "file") != "file":
             return None
         return Path(dataset._get_load_path()) if hasattr(dataset, "_get_load_path") else getattr(dataset, "path", None)
@@ -73,14 +73,14 @@ class Lineage:
 
     def begin(self, artifact: str, made: Record) -> None:
         """Record what an artifact is made from, before it is saved."""
-        if self.place(artifact) is not None:
+        if self.path_of(artifact) is not None:
             self._write(artifact, made.model_copy(update={"before": self.record(artifact)}))
 
     def end(self, artifact: str, made: Record) -> None:
         """Record what an artifact was made from, after it is saved."""
-        place = self.place(artifact)
-        if place is not None:
-            saved = {"fingerprint": content_digest(place), "stamp": stamp_of(place)}
+        path = self.path_of(artifact)
+        if path is not None:
+            saved = {"fingerprint": content_digest(path), "stamp": stamp_of(path)}
             self._write(artifact, made.model_copy(update=saved))
 
     def ancestry(self, artifacts: Iterable[str]) -> dict[str, str]:
@@ -112,11 +112,11 @@ class Lineage:
             if self.is_raw(artifact):
                 raw = self._dataset(artifact)
                 return str(raw.fingerprint()) if raw.exists() else None
-            place = self.place(artifact)
-            if place is None or not place.is_file():
+            path = self.path_of(artifact)
+            if path is None or not path.is_file():
                 return None
             record = self._read(artifact)
-            return record.fingerprint if record and record.stamp == stamp_of(place) else content_digest(place)
+            return record.fingerprint if record and record.stamp == stamp_of(path) else content_digest(path)
         except (OSError, DatasetError):  # the error is reported when the artifact is loaded
             return None
 
@@ -128,9 +128,9 @@ class Lineage:
             record = record.before if record.before and record.before.fingerprint == now else record
         if record.fingerprint not in (None, now):
             return None
-        place = self.place(artifact)
-        if place is not None and record.stamp != stamp_of(place):  # it was copied, or the run was killed after the save
-            settled = {"fingerprint": now, "stamp": stamp_of(place), "before": None}
+        path = self.path_of(artifact)
+        if path is not None and record.stamp != stamp_of(path):  # it was copied, or the run was killed after the save
+            settled = {"fingerprint": now, "stamp": stamp_of(path), "before": None}
             self._write(artifact, record := record.model_copy(update=settled))
         return record
 

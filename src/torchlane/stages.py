@@ -11,6 +11,7 @@ from kedro.framework.project import pipelines
 from kedro.pipeline import Node, Pipeline
 from pydantic import BaseModel
 
+from torchlane.datasets.paths import shown
 from torchlane.lineage import STAGES, Lineage, Record, Values
 
 logger = logging.getLogger(__name__)
@@ -81,13 +82,13 @@ def _require_parent(use_case: str, own: Pipeline, pipeline: Pipeline, catalog: A
     if f"{use_case}.parent" not in own.inputs() or f"params:{use_case}.fine_tuning" not in own.inputs():
         return
     options = catalog.load(f"params:{use_case}.fine_tuning")
-    parent = catalog.load(f"{use_case}.parent").place(options.parent)
+    parent = catalog.load(f"{use_case}.parent").path_of(options.parent)
     for name in sorted(pipeline.all_outputs()):
         written = getattr(catalog[name], "path", None) if name.endswith("model") and name in catalog else None
         if written is not None and Path(written).resolve() == parent.resolve():
             trained = name.partition(".")[0] + (".fine_tune" if name.endswith(".fine_tuned_model") else "")
             raise ValueError(
-                f"{use_case}.fine_tune starts from {_shown(parent)}, which {trained} writes in the same run, perhaps "
+                f"{use_case}.fine_tune starts from {shown(parent)}, which {trained} writes in the same run, perhaps "
                 f"later; run --pipelines={trained} first, and then --pipelines={use_case}.fine_tune"
             )
 
@@ -143,16 +144,17 @@ def _require_agreement(
 ) -> None:
     """Refuse artifacts if some were made from other files than the present ones, or with other options."""
     records = {name: record for name, record in lineage.records(artifacts).items() if name not in remade}
-    stand: dict[str, str] = {}
+    expected: dict[str, str] = {}
     for name, record in records.items():
         for ancestor, made_from in record.made_from.items():
             if ancestor in remade or lineage.is_raw(ancestor):
                 continue
             now = lineage.fingerprint(ancestor)
-            if stand.setdefault(ancestor, now or made_from) != made_from:
-                place = f"{_shown(lineage.place(ancestor))} as it is now" if now else f"the {ancestor} of the others"
+            if expected.setdefault(ancestor, now or made_from) != made_from:
+                path = lineage.path_of(ancestor) if now else None
+                source = f"{shown(path)} as it is now" if path else f"the same {ancestor} as the others"
                 raise ValueError(
-                    f"{lineage.use_case}: {name} was not made from {place}; "
+                    f"{lineage.use_case}: {name} was not made from {source}; "
                     f"{_way_out(lineage, record.stage, records, nodes)}"
                 )
     for name, record in records.items():
@@ -231,8 +233,3 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_value(each)}" for key, each in value.items() if each is not None) + "}"
     return "not set" if value is None else str(value)
-
-
-def _shown(place: Path | None) -> Path | None:
-    here = Path.cwd()
-    return place.relative_to(here) if place is not None and place.is_relative_to(here) else place

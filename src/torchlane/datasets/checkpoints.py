@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointsDataset(AbstractDataset[NoReturn, "FolderStore"]):
-    """A folder of checkpoints; loading it gives a store that the training writes to.
+    """A folder of checkpoints; loading it returns a store that the training writes to.
 
     Args:
         filepath: the folder.
@@ -32,7 +32,7 @@ class CheckpointsDataset(AbstractDataset[NoReturn, "FolderStore"]):
         return FolderStore(self._folder)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError("checkpoints are written by the training itself, through the store that load() gives")
+        raise DatasetError("checkpoints are written during training, through the store that load() returns")
 
     def _exists(self) -> bool:
         return True

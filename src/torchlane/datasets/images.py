@@ -13,6 +13,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from torchlane.datasets.paths import shown
 from torchlane.datasets.torchvision_sources import files_of, read_part, source_of
 
 PARTS = ("train", "valid", "test")
@@ -39,7 +40,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         """Where the images come from, as a user would write it."""
 
     @abstractmethod
-    def digest(self) -> str:
+    def compute_fingerprint(self) -> str:
         """Return a SHA-256 of the content."""
 
     @abstractmethod
@@ -49,7 +50,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     def fingerprint(self) -> str:
         """Return a SHA-256 of what was loaded last, or else of what would be loaded; it is computed once."""
         if self._fingerprint is None:
-            self._fingerprint = self.digest()
+            self._fingerprint = self.compute_fingerprint()
         return self._fingerprint
 
     def load(self) -> pd.DataFrame:
@@ -59,7 +60,7 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         return rows
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"raw images are never written, so {self.place} stays as it is")
+        raise DatasetError(f"raw images are never written, so {self.place} is unchanged")
 
     def preview(self, nrows: int = 20) -> ImagePreview:
         """Show the first images side by side."""
@@ -87,7 +88,7 @@ class BundledDigitsDataset(RawImagesDataset):
     def _exists(self) -> bool:
         return True
 
-    def digest(self) -> str:
+    def compute_fingerprint(self) -> str:
         return _digest(cell.tobytes() for cell in self.read()["image"])
 
     def read(self) -> pd.DataFrame:
@@ -115,9 +116,9 @@ class TorchvisionImagesDataset(RawImagesDataset):
 
     @property
     def place(self) -> str:
-        return _shown(self._root / self._source.place)
+        return str(shown(self._root / self._source.folder))
 
-    def digest(self) -> str:
+    def compute_fingerprint(self) -> str:
         return _digest(path.read_bytes() for path in self._files())
 
     def read(self) -> pd.DataFrame:
@@ -139,7 +140,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
             if self._files():  # torchvision says just "not found" if a file is cut off or missing
                 problem = f"has files that cannot be read ({_first_line(error)})"
             else:
-                is_there = (self._root / self._source.place).is_dir()
+                is_there = (self._root / self._source.folder).is_dir()
                 problem = f"has no files of {self._name}" if is_there else "does not exist"
         try:
             return read_part(self._name, self._split, self._root, train, download=True)
@@ -173,9 +174,9 @@ class ImageFolderDataset(RawImagesDataset):
 
     @property
     def place(self) -> str:
-        return _shown(self._folder)
+        return str(shown(self._folder))
 
-    def digest(self) -> str:
+    def compute_fingerprint(self) -> str:
         whole = hashlib.sha256()
         for path, *_ in self._files():
             self._read_bytes(path, whole)
@@ -212,7 +213,7 @@ class ImageFolderDataset(RawImagesDataset):
             for of_class in _folders_in(part):
                 files = sorted(path for path in of_class.rglob("*") if path.is_file() and not path.name.startswith("."))
                 if not files:
-                    raise DatasetError(f"class folder {_shown(of_class)} is empty; put images there or remove it")
+                    raise DatasetError(f"class folder {shown(of_class)} is empty; put images there or remove it")
                 for path in files:
                     yield path, of_class.name, part.name if has_parts else ""
 
@@ -253,8 +254,3 @@ def _digest(contents: Iterator[bytes]) -> str:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

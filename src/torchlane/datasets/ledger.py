@@ -23,13 +23,13 @@ LATEST = 50  # files in `drift.json`
 
 
 class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
-    """A database; loading it gives a ledger that the scoring writes to.
+    """A database; loading it returns a ledger that the scoring writes to.
 
     Args:
         use_case: whose files the ledger is about; several use cases may share a database.
         path: of an SQLite file, which needs no server but serves one machine only.
         url: for SQLAlchemy, to SQLite or PostgreSQL; no other database is known to score each row once.
-        credentials: a dict whose `url` replaces `url`, so that no password stands in the catalog.
+        credentials: a dict whose `url` replaces `url`, so that no password is in the catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
 
@@ -45,7 +45,9 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
         self._use_case = use_case
         url = (credentials or {}).get("url", url)
         if path and url:
-            raise DatasetError(f"the ledger of {use_case} has either path or url; leave one out")
+            raise DatasetError(
+                f"the ledger of {use_case} has both path and url; set either path or url in its catalog entry"
+            )
         self._url: str | sql.URL = sql.URL.create("sqlite", database=path) if path else url
         self.metadata = metadata
 
@@ -57,7 +59,7 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
             raise DatasetError(f"the ledger {place} cannot be opened: {in_one_line(error)}") from error
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError("the ledger is written by the scoring itself, through the store that load() gives")
+        raise DatasetError("the ledger is written during scoring, through the object that load() returns")
 
     def _exists(self) -> bool:
         return True

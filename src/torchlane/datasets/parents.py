@@ -12,7 +12,7 @@ from torchlane.core.rows.checking import ROW
 
 
 class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
-    """The use case's own model, or any model file by path; loading it gives a store that reads either.
+    """The use case's own model, or any model file by path; loading it returns a store that reads either.
 
     Args:
         filepath: the use case's own model.
@@ -29,7 +29,7 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
         return ParentStore(self._path, self._written)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"a parent is never written, so {self._path} stays as it is")
+        raise DatasetError(f"a parent is never written, so {self._path} is unchanged")
 
     def _exists(self) -> bool:
         return True
@@ -45,7 +45,7 @@ class ParentStore:
         self._own = own
         self._written = written
 
-    def place(self, path: str | None) -> Path:
+    def path_of(self, path: str | None) -> Path:
         """Return the file that `path` names, or the use case's own model if it is None."""
         return self._own if path is None else Path(path)
 
@@ -56,19 +56,19 @@ class ParentStore:
             DatasetError: there is no such file, it is not a complete model file of this format, or it is the file
                 that fine-tuning writes.
         """
-        place = self.place(path)
-        if place.resolve() == self._written.resolve():
+        file = self.path_of(path)
+        if file.resolve() == self._written.resolve():
             raise DatasetError(
-                f"fine_tuning.parent {place} is the file that fine-tuning writes, and a parent is never overwritten; "
+                f"fine_tuning.parent {file} is the file that fine-tuning writes, and a parent is never overwritten; "
                 f"copy it elsewhere and name the copy"
             )
-        if not place.exists():
+        if not file.exists():
             first = "run the use case's pipeline first" if path is None else "train it first"
             raise DatasetError(
-                f"there is no parent {place} to fine-tune; {first}, or name a model file in fine_tuning.parent"
+                f"there is no parent {file} to fine-tune; {first}, or name a model file in fine_tuning.parent"
             )
         try:
-            return inference.load(place)
+            return inference.load(file)
         except (ValueError, OSError) as error:
             raise DatasetError(f"the parent cannot be read: {error}") from error
 
@@ -77,8 +77,8 @@ class ParentStore:
 
         Return None if there are none, or if they cannot be read.
         """
-        place = self.place(path).resolve()
-        use_case, root = place.parent.name, place.parents[2] if len(place.parents) > 2 else place.parent
+        file = self.path_of(path).resolve()
+        use_case, root = file.parent.name, file.parents[2] if len(file.parents) > 2 else file.parent
         try:
             clean = pd.read_parquet(root / "02_intermediate" / use_case / "clean_rows.parquet")
             splits = pd.read_parquet(root / "03_primary" / use_case / "splits.parquet")

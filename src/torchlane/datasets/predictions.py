@@ -17,7 +17,7 @@ MAX_BYTES = 150  # of the input's name within the name of its predictions; file 
 
 
 class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
-    """A folder of predictions; loading it gives a store that the scoring writes to.
+    """A folder of predictions; loading it returns a store that the scoring writes to.
 
     Args:
         path: the folder.
@@ -37,7 +37,7 @@ class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
         return PredictionFolder(self._folder, self._format)
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError("predictions are written by the scoring itself, through the store that load() gives")
+        raise DatasetError("predictions are written during scoring, through the store that load() returns")
 
     def _exists(self) -> bool:
         return True

@@ -13,6 +13,7 @@ from torchlane.core.machine.digests import content_digest
 from torchlane.core.machine.files import replacing
 from torchlane.core.rows.raw_rows import columns_of, mark_torn
 from torchlane.datasets.csv_tables import CSVTable
+from torchlane.datasets.paths import shown
 
 
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
@@ -41,7 +42,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         return rows
 
     def save(self, data: NoReturn) -> None:
-        raise DatasetError(f"raw rows are never written, so {self.place} stays as it is")
+        raise DatasetError(f"raw rows are never written, so {self.place} is unchanged")
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows."""
@@ -55,8 +56,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     @property
     def place(self) -> str:
         """The path as a user would write it: relative to the working folder if it is inside."""
-        here = Path.cwd()
-        return str(self._path.relative_to(here) if self._path.is_relative_to(here) else self._path)
+        return str(shown(self._path))
 
     def _read(self) -> pd.DataFrame:
         try:

@@ -14,12 +14,12 @@ EMNIST_SPLITS = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
 class Source:
     """One class of torchvision.datasets.
 
-    `place` is its folder inside the one that torchvision calls root, and `files` is a pattern inside that folder.
+    `folder` is its folder inside the one that torchvision calls root, and `files` is a pattern inside that folder.
     `part_argument` is the argument that selects train or test, and `labels` the attribute with the labels. Images
     with several channels have them last unless `channels_first` is set.
     """
 
-    place: str
+    folder: str
     files: str = "**/*"
     part_argument: str = "train"
     labels: str = "targets"
@@ -28,13 +28,13 @@ class Source:
 
 
 SOURCES = {
-    **{name: Source(place=name) for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST")},
-    "EMNIST": Source(place="EMNIST", splits=EMNIST_SPLITS),
-    "USPS": Source(place=".", files="usps*.bz2"),
-    "SVHN": Source(place=".", files="t*_32x32.mat", part_argument="split", labels="labels", channels_first=True),
+    **{name: Source(folder=name) for name in ("MNIST", "FashionMNIST", "KMNIST", "QMNIST")},
+    "EMNIST": Source(folder="EMNIST", splits=EMNIST_SPLITS),
+    "USPS": Source(folder=".", files="usps*.bz2"),
+    "SVHN": Source(folder=".", files="t*_32x32.mat", part_argument="split", labels="labels", channels_first=True),
     # Their files are pickles. Torchvision opens only those with the MD5 of the published files.
-    "CIFAR10": Source(place="cifar-10-batches-py"),
-    "CIFAR100": Source(place="cifar-100-python"),
+    "CIFAR10": Source(folder="cifar-10-batches-py"),
+    "CIFAR100": Source(folder="cifar-100-python"),
 }
 
 
@@ -59,7 +59,7 @@ def source_of(name: str, split: str | None) -> Source:
 
 def files_of(source: Source, root: Path) -> list[Path]:
     """List the files of a source that exist, in alphabetical order."""
-    return sorted(path for path in (root / source.place).glob(source.files) if path.is_file())
+    return sorted(path for path in (root / source.folder).glob(source.files) if path.is_file())
 
 
 def read_part(name: str, split: str | None, root: Path, train: bool, download: bool) -> tuple[np.ndarray, np.ndarray]:

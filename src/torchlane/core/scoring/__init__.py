@@ -1,1 +1,1 @@
-"""Files that arrive, scored once each."""
+"""Files that arrive are scored, each exactly once."""
