@@ -155,7 +155,9 @@ def test_empty_class_folder_and_no_folder_are_refused(tmp_path):
 
 
 def test_raw_images_are_never_written():
-    with pytest.raises(DatasetError, match="raw images are never written, so sklearn.datasets.load_digits is unchanged"):
+    with pytest.raises(
+        DatasetError, match="raw images are never written, so sklearn.datasets.load_digits is unchanged"
+    ):
         BundledDigitsDataset().save(BundledDigitsDataset().load())
 
 
