@@ -92,7 +92,7 @@ def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_
     done = run_kedro(params="salaries.tuning.space.model.width.low=8,salaries.tuning.space.model.width.high=9")
     assert done.returncode == 0, done.stderr
     assert "what the search chose is not applied, since tuning.space has changed since; search again" in done.stderr
-    assert "leaderboard.csv is gone" in done.stderr
+    assert "leaderboard.csv is missing" in done.stderr
     assert (tmp_path / FOUND[0]).read_bytes() == found[0]
     assert model.read_bytes() != bits
 
