@@ -53,7 +53,7 @@ def test_activation_is_taken_where_networks_can_be_built_and_trained_with_it_and
     try:
         options = ModelOptions(widths=(6,), activation=name)
     except ValueError as error:
-        assert "needs arguments or mixes numbers; there are ReLU, " in str(error) and f" {name}," not in str(error)
+        assert "needs arguments or mixes elements; choose from ReLU, " in str(error) and f" {name}," not in str(error)
         assert name in ("Threshold", "GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
         return
     image = options.model_copy(update={"kind": "cnn"})
