@@ -107,7 +107,7 @@ REFUSED = {
         SALARIES.replace("Data Analyst", "Analyst für Daten").encode("latin-1"),
         "is not UTF-8: byte 0xfc in line",
     ),
-    "utf-16": (SALARIES.encode("utf-16"), "is UTF-16; a table is UTF-8 text"),
+    "utf-16": (SALARIES.encode("utf-16"), "is UTF-16; save it as UTF-8 text"),
     "part without rows": ("\n".join([HEADER, *ROWS[:3]]), "the split leaves no row for"),
     "identical rows": ("\n".join([HEADER, *ROWS[:1] * 50]), "give more rows that differ"),
     "a pickle": (pickle.dumps({"a": 1}), "salaries.csv"),
