@@ -62,8 +62,10 @@ def test_unseen_levels_and_missing_values_are_beyond_the_limit(model, toy_rows):
     ]
 
 
-def test_few_rows_are_beyond_nothing(model, toy_rows):
-    assert measure(model, toy_rows.assign(size=["58"] * 60).head(9))["beyond"] == []
+def test_file_with_fewer_rows_than_the_least_is_never_reported_as_drifted(model, toy_rows):
+    drifted = toy_rows.assign(size=["58"] * 60)
+    assert measure(model, drifted.head(9))["beyond"] == []
+    assert measure(model, drifted.head(10))["beyond"] != []
 
 
 def test_labels_are_compared_by_their_shares(toy_rows, toy_data):

@@ -185,7 +185,7 @@ def test_long_names_are_scored_under_shorter_ones(place, name):
     assert len(place.predictions(name)) == 60
 
 
-@pytest.mark.parametrize("key", ["a\\u0000b", "a\\ud800b", "x" * 100_000])
+@pytest.mark.parametrize("key", ["a\\u0000b", "a\\ud800b", "x" * 100_000], ids=["zero", "surrogate", "long"])
 def test_reasons_that_no_database_can_store_are_stored_in_another_form(place, key):
     place.put("a.jsonl", text=f'{{"{key}": 1, "size": 2}}\n')
     place.put("b.jsonl", text=f'{{"{key}": 1, "size": 2, "place": "sea"}}\n')
