@@ -12,8 +12,11 @@ from tests.core.transfer.adapted import (
     tune,
 )
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.checking import check_rows
+from torchlane.core.transfer.growth import grow_encoder
 
 
 def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
@@ -35,6 +38,21 @@ def test_new_levels_get_columns_behind_all_others():
     names = ["place=a", "place=b", "place=unseen", "place=missing", "place=c"]
     assert list(grown.feature_names) == names
     assert grown.encode(pd.Series(["c", "rare", "a", None], dtype="str")).argmax(1).tolist() == [4, 2, 0, 3]
+
+
+@pytest.mark.parametrize(("rescale", "means"), [(False, (0.2,)), (True, (0.8,))])
+def test_scale_of_pixels_stays_the_parents_unless_asked(rescale, means):
+    def rows(brightness: int) -> pd.DataFrame:
+        return pd.DataFrame({"image": [bytes([brightness] * 4)] * 2, "label": ["a", "b"]})
+
+    data = DataOptions.model_validate(
+        {"task": "binary", "target": "label", "columns": {"image": {"kind": "image", "size": [1, 2, 2]}}}
+    )
+    encoding = EncodingOptions(pixels="z_score")
+    parent = fit_encoder(rows(51), data, encoding)
+    grown = grow_encoder(parent, rows(204), data, encoding, FineTuningOptions(rescale=rescale))
+    assert grown.image is not None
+    assert grown.image.means == pytest.approx(means)
 
 
 def test_scaling_stays_the_parents_unless_asked():
