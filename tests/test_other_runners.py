@@ -7,19 +7,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.runner import AbstractRunner, ParallelRunner, SequentialRunner, ThreadRunner
 
 from .commands import PROJECT, run_command
 
 UNFINISHED = ["zoo.history", "zoo.metrics", "zoo.model"]  # a kill came before these were written
-QUICK = {"zoo": {"training": {"epochs": 2, "members": 2}, "prediction": {"settle_seconds": 0}}}
-RUNNERS = [SequentialRunner, ThreadRunner, ParallelRunner]
+QUICK = "zoo.training.epochs=2,zoo.training.members=2,zoo.prediction.settle_seconds=0"
+RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner"]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +26,18 @@ def server() -> KedroServiceSession:
     return KedroServiceSession.create(project_path=PROJECT, env="test", serving_mode=True)
 
 
-def run(server: KedroServiceSession, folder: Path, name: str = "zoo", **options: Any) -> None:
-    params = {"output_root": str(folder), "raw_root": "data/01_raw", **QUICK, **options.pop("params", {})}
-    server.run(pipeline_names=[name], runtime_params=params, **options)
+def run(folder: Path, *arguments: str, pipeline: str = "zoo", raw_root: str | Path = "data/01_raw") -> None:
+    """Run a pipeline to its end, in a process of its own: workers that are forked after torch has used threads crash."""
+    params = f"--params=output_root={folder},raw_root={raw_root},{QUICK}"
+    done = run_command("kedro", "run", f"--pipeline={pipeline}", "--env=test", params, *arguments)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
-def plain(server, tmp_path_factory) -> Path:
+def plain(tmp_path_factory) -> Path:
     """What a run without a kill leaves."""
     folder = tmp_path_factory.mktemp("plain")
-    run(server, folder)
+    run(folder)
     return folder
 
 
@@ -66,10 +66,9 @@ def kill(plain: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_run_goes_on_after_a_kill_with_each_runner_to_the_same_bits(server, plain, tmp_path, runner):
+def test_run_goes_on_after_a_kill_with_each_runner_to_the_same_bits(plain, tmp_path, runner):
     folder = kill(plain, tmp_path / "killed")
-    options = {"max_workers": 2} if runner is ParallelRunner else {}
-    run(server, folder, runner=runner(**options), only_missing_outputs=True)
+    run(folder, "--only-missing-outputs", f"--runner={runner}")
     assert contents(folder) == contents(plain)
     assert records(folder) == records(plain)
 
@@ -79,7 +78,7 @@ def test_run_goes_on_after_a_kill_with_each_runner_to_the_same_bits(server, plai
 def test_workers_that_start_afresh_keep_the_records_too(plain, tmp_path, monkeypatch, context):
     folder = kill(plain, tmp_path / "killed")
     monkeypatch.setenv("KEDRO_MP_CONTEXT", context)
-    params = f"--params=output_root={folder},zoo.training.epochs=2,zoo.training.members=2"
+    params = f"--params=output_root={folder},{QUICK}"
     done = run_command(
         "kedro", "run", "--pipeline=zoo", "--env=test", params, "--only-missing-outputs", "--runner=ParallelRunner"
     )
@@ -117,18 +116,18 @@ def test_every_dataset_can_go_to_another_process_also_after_use(env, tmp_path):
         assert pickle.dumps(dataset), name
 
 
-@pytest.mark.parametrize("runner", [ThreadRunner, ParallelRunner])
-def test_files_are_scored_alike_with_each_runner(server, plain, tmp_path, runner):
+@pytest.mark.parametrize("runner", RUNNERS[1:])
+def test_files_are_scored_alike_with_each_runner(plain, tmp_path, runner):
     inbox = tmp_path / "raw/zoo_inbox"
     inbox.mkdir(parents=True)
     rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv")
     rows.head(60).to_csv(inbox / "first.csv", index=False)
     rows.tail(41).to_csv(inbox / "second.csv", index=False)
     scored = {}
-    for each in (SequentialRunner, runner):
-        folder = tmp_path / each.__name__
+    for each in ("SequentialRunner", runner):
+        folder = tmp_path / each
         shutil.copytree(plain, folder)
-        score(server, folder, tmp_path / "raw", each())
+        run(folder, f"--runner={each}", pipeline="zoo.predict", raw_root=tmp_path / "raw")
         files = sorted((folder / "07_model_output/zoo/predictions").glob("*.csv"))
         scored[each] = [pd.read_csv(path).drop(columns="scored_at") for path in files]
     assert [len(table) for table in scored[runner]] == [60, 41]
@@ -137,14 +136,15 @@ def test_files_are_scored_alike_with_each_runner(server, plain, tmp_path, runner
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_scoring_that_makes_missing_outputs_only_scores_what_has_arrived(server, plain, tmp_path, runner):
+def test_scoring_that_makes_missing_outputs_only_scores_what_has_arrived(plain, tmp_path, runner):
     folder, inbox = tmp_path / "out", tmp_path / "raw/zoo_inbox"
     inbox.mkdir(parents=True)
     shutil.copytree(plain, folder)
     rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv")
     for number, name in enumerate(("first", "second"), 1):
         rows.tail(40 + number).to_csv(inbox / f"{name}.csv", index=False)
-        score(server, folder, tmp_path / "raw", runner(), only_missing_outputs=True)
+        arguments = ("--only-missing-outputs", f"--runner={runner}")
+        run(folder, *arguments, pipeline="zoo.predict", raw_root=tmp_path / "raw")
         assert len(list((folder / "07_model_output/zoo/predictions").glob("*.csv"))) == number
 
 
@@ -164,7 +164,3 @@ def test_run_that_trains_a_model_and_fine_tunes_it_is_refused_with_the_order(ser
     assert {name: content for name, content in contents(folder).items() if not name.endswith(".lock")} == {
         name: content for name, content in before.items() if not name.endswith(".lock")
     }
-
-
-def score(server: KedroServiceSession, folder: Path, raw: Path, runner: AbstractRunner, **options: Any) -> None:
-    run(server, folder, "zoo.predict", params={"raw_root": str(raw)}, runner=runner, **options)
