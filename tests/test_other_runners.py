@@ -13,17 +13,13 @@ import pytest
 from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from torchlane.config import UseCaseConfigLoader
+
 from .commands import PROJECT, run_command
 
 UNFINISHED = ["zoo.history", "zoo.metrics", "zoo.model"]  # a kill came before these were written
 QUICK = "zoo.training.epochs=2,zoo.training.members=2,zoo.prediction.settle_seconds=0"
 RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner"]
-
-
-@pytest.fixture(scope="module")
-def server() -> KedroServiceSession:
-    bootstrap_project(PROJECT)
-    return KedroServiceSession.create(project_path=PROJECT, env="test", serving_mode=True)
 
 
 def run(folder: Path, *arguments: str, pipeline: str = "zoo", raw_root: str | Path = "data/01_raw") -> None:
@@ -149,7 +145,10 @@ def test_scoring_that_makes_missing_outputs_only_scores_what_has_arrived(plain, 
 
 
 @pytest.mark.parametrize("of_another", [False, True])
-def test_run_that_trains_a_model_and_fine_tunes_it_is_refused_with_the_order(server, plain, tmp_path, of_another):
+def test_run_that_trains_a_model_and_fine_tunes_it_is_refused_with_the_order(plain, tmp_path, monkeypatch, of_another):
+    monkeypatch.setattr(UseCaseConfigLoader, "latest", None)  # that of a test before may know other use cases
+    bootstrap_project(PROJECT)
+    server = KedroServiceSession.create(project_path=PROJECT, env="test", serving_mode=True)
     folder = tmp_path / "out"
     shutil.copytree(plain, folder)
     before = contents(folder)
