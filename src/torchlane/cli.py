@@ -139,7 +139,9 @@ def init(file: Path, target: str, name: str | None) -> None:
         with replacing(raw) as partial:
             shutil.copyfile(file, partial)
     with replacing(parameters) as partial:
-        partial.write_text(draft, encoding="utf-8")
+        partial.write_text(draft.parameters, encoding="utf-8")
+    for remark in draft.remarks:
+        click.echo(remark)
     click.echo(f"wrote {shown(parameters)}: check it, then kedro run --pipeline={use_case}")
 
 

@@ -5,13 +5,14 @@ Nothing here imports torch until the name of a torch class has to be checked.
 """
 
 from torchlane.core.options.base import Level, Options, fault_in_options
+from torchlane.core.options.columns import ColumnOptions
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
 from torchlane.core.options.fine_tuning import FineTuningOptions, FreezeOptions
 from torchlane.core.options.judging import DiagnosisOptions, EvaluationOptions, require_coverage
 from torchlane.core.options.network import OPTIONS_OF_KIND, AugmentationOptions, ModelKind, ModelOptions
 from torchlane.core.options.recipe import Recipe
-from torchlane.core.options.rows import ColumnOptions, DataOptions, Part, SplitOptions, TaskName
+from torchlane.core.options.rows import DataOptions, Part, SplitOptions, TaskName
 from torchlane.core.options.scoring import DriftOptions, PredictionOptions
 from torchlane.core.options.search import TuningOptions
 from torchlane.core.options.training import LossOptions, OptimizerOptions, SchedulerOptions, TrainingOptions

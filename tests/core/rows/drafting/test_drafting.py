@@ -20,7 +20,7 @@ def rows(**columns: list[str]) -> pd.DataFrame:
 
 
 def draft(table: pd.DataFrame, target: str) -> dict:
-    data = yaml.safe_load(draft_parameters(table, "houses", target))["houses"]["data"]
+    data = yaml.safe_load(draft_parameters(table, "houses", target).parameters)["houses"]["data"]
     DataOptions.model_validate(data)
     return data
 
@@ -51,7 +51,7 @@ def test_types_levels_and_ranges_are_those_of_the_file():
 
 
 def test_columns_that_say_nothing_are_comments_with_the_reason():
-    text = draft_parameters(HOUSES, "houses", "price")
+    text = draft_parameters(HOUSES, "houses", "price").parameters
     for line in ("number: {kind: number, minimum: 1, maximum: 30} # it numbers the rows",
                  "owner: {kind: category} # every row has another value",
                  "country: {kind: category} # it never changes"):  # fmt: skip
@@ -182,7 +182,7 @@ def loaded(text: str, name: str = "my") -> dict:
 def test_whatever_a_draft_writes_comes_back_as_the_same_text(values, names, use_case, place):
     table = rows(**{names[0]: values * 2, names[1]: values * 2})
     table.attrs["place"] = place
-    drafted = loaded(draft_parameters(table, use_case, names[1]), use_case)
+    drafted = loaded(draft_parameters(table, use_case, names[1]).parameters, use_case)
     assert list(drafted) == [use_case]
     data = DataOptions.model_validate(drafted[use_case]["data"])
     assert (data.target, list(data.columns)) == (names[1], names)
