@@ -5,8 +5,11 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from torchlane.core.options import ColumnOptions
+from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.rows.values import MISSING_NUMBERS, NUMBERS, as_numbers, as_texts, typed_as
 
 CURRENCIES = (  # ISO 4217, signs of other alphabets than ours, and words; US$, A$ and R$ too
@@ -51,6 +54,14 @@ def read_formatted(
     each = np.array([_read_text(text, column, missing_values) for text in distinct], dtype=np.float64).reshape(-1, 2)
     read[~numbers], failed[~numbers] = each[codes, 0], each[codes, 1] == 1
     return read, failed
+
+
+def as_declared(chunk: Chunk, name: str, column: ColumnOptions) -> pa.ChunkedArray:
+    """Give a column of a chunk with its typed numbers as `column` writes numbers, if they are there as text."""
+    values = chunk.table[name]
+    if column.decimal != "comma" or name not in chunk.numbers:
+        return values
+    return pc.if_else(pa.chunked_array([chunk.numbers[name]]), pc.replace_substring(values, ".", ","), values)
 
 
 def rule_of(column: ColumnOptions) -> str:

@@ -83,9 +83,10 @@ def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOpti
     name = str(options.part_column)
     if name not in clean_rows:
         raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
-    if pd.api.types.is_numeric_dtype(clean_rows[name]):
+    kind = {**data.columns, data.target: data.target_column}[name].kind
+    if kind != "category":
         raise ValueError(
-            f"split.part_column '{name}' is declared as a number, which cannot say {', '.join(PARTS)}; "
+            f"split.part_column '{name}' is declared as a {kind}, which cannot say {', '.join(PARTS)}; "
             f"set data.columns.{name}.kind to category, or name another column"
         )
     parts = clean_rows[name].str.lower()
