@@ -128,7 +128,8 @@ def _of_number(column: NumberEncoder, rows: int) -> ColumnProfile:
 
 def _of_date(column: DateEncoder, rows: int) -> ColumnProfile:
     """Make one bin for dates and one for missing ones: later rows have later dates, which is no drift."""
-    return _of_counts([max(rows - column.missing, 1), column.missing])
+    known = max(rows - column.missing, 1) if rows else len(column.elapsed.quantiles)
+    return _of_counts([known, column.missing])
 
 
 def _of_counts(counts: "np.ndarray | list[int]", **bins: Any) -> ColumnProfile:

@@ -115,10 +115,13 @@ class ColumnOptions(Options):
     def _faults_of_limits(self) -> Iterator[str]:
         for name, limit in (("minimum", self.minimum), ("maximum", self.maximum)):
             if self.kind == "date" and limit is not None and instant_of(str(limit), self.zone_name) is None:
-                yield f"{name} {limit} of a date must be ISO text such as '2025-03-01'"
+                yield f"{name} {_shown(limit)} of a date must be ISO text such as '2025-03-01'"
             if self.kind == "number" and isinstance(limit, str):
                 yield f"{name} '{limit}' of a number must be a number"
         low, high = self.limits
         if low is not None and high is not None and low > high:
-            shown = [f"{each:g}" if isinstance(each, float) else each for each in (self.minimum, self.maximum)]
-            yield f"minimum {shown[0]} is above maximum {shown[1]}"
+            yield f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}"
+
+
+def _shown(limit: float | str | None) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
