@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlane.core.options import ColumnOptions
-from torchlane.core.rows.checking import apply_rules
+from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.rows.checking import apply_rules, check_rows
 from torchlane.core.rows.formats import read_formatted, rule_of
 
 
@@ -136,3 +136,19 @@ def test_limits_hold_for_the_number_that_is_read():
     raw = pd.DataFrame({"price": ["$1,234.50", "(5)"]}, dtype="str")
     _, rejected = apply_rules(raw, {"price": column(format="money", minimum=0)}, ("",))
     assert rejected[["row", "rule"]].to_numpy().tolist() == [[2, "at least 0"]]
+
+
+def test_amounts_in_several_currencies_are_said_with_the_way_out(caplog):
+    raw = pd.DataFrame({"cost": ["$5", "USD 6", "7 \u20ac", "EUR 8", "9"], "y": ["1", "2", "3", "4", "5"]}, dtype="str")
+    for cost, n_said in [({"format": "money"}, 1), ({"format": "money", "unit": "$"}, 0), ({"unit": "kg"}, 0)]:
+        caplog.clear()
+        columns = {"cost": {"kind": "number", **cost}}
+        check_rows(raw, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}))
+        said = [each.getMessage() for each in caplog.records if "read as plain numbers" in each.getMessage()]
+        assert len(said) == n_said
+        assert all("'cost' has amounts in USD (2 rows) and EUR (2 rows)" in each for each in said)
+    caplog.clear()
+    one = raw.assign(cost=["$5", "$6", "7", "", "$1,000"])
+    columns = {"cost": {"kind": "number", "format": "money"}}
+    check_rows(one, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}))
+    assert "read as plain numbers" not in caplog.text

@@ -57,6 +57,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if options.target not in raw_rows:
         raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
+    for name, column in columns.items():
+        formats.warn_of_currencies(raw_rows[name], column, name)
     ignored = [name for name in columns_of(raw_rows) if name not in columns]
     logger.info(
         "rows: %d kept, %d rejected, from %s%s",
