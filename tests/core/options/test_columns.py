@@ -1,5 +1,7 @@
 """What may be said about a column, and that everything else is refused with the way out."""
 
+import datetime as dt
+
 import pytest
 from pydantic import ValidationError
 
@@ -31,6 +33,7 @@ def fault(**options: object) -> str:
         ({"kind": "number", "unit": "5 kg"}, "unit '5 kg' is not one such as kg"),
         ({"kind": "number", "minimum": "low"}, "minimum 'low' of a number must be a number"),
         ({"kind": "number", "minimum": 2, "maximum": 1}, "minimum 2 is above maximum 1"),
+        ({"kind": "number", "minimum": [1]}, "a limit is a number, or a date as ISO text, not [1]"),
         ({"kind": "date", "minimum": 2020}, "minimum 2020 of a date must be ISO text such as '2025-03-01'"),
         ({"kind": "date", "minimum": "2020-02-01", "maximum": "2020-01-31"}, "minimum 2020-02-01 is above maximum"),
         ({"kind": "date", "zone": "Mars"}, "zone 'Mars' is not a time zone; name one such as Europe/Amsterdam"),
@@ -61,6 +64,7 @@ def test_limits_of_dates_are_points_in_time_and_a_last_day_is_whole():
     assert column.limits == (23 * hour, 47 * hour - 1)
     assert ColumnOptions(kind="date", maximum="1970-01-01 01:00").limits == (None, hour)
     assert ColumnOptions(kind="date", maximum="9999-12-31").limits[1] is not None
+    assert ColumnOptions.model_validate({"kind": "date", "minimum": dt.date(1970, 1, 2)}).limits == (24 * hour, None)
     assert ColumnOptions.model_validate({"kind": "number", "minimum": "5"}).limits == (5.0, None)
 
 

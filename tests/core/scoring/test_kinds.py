@@ -15,6 +15,8 @@ from torchlane.core.options import DataOptions, DriftOptions
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.scoring.chunks import ChunkScorer
 from torchlane.core.scoring.drift import Counts
+from torchlane.core.scoring.outcomes import read_truth
+from torchlane.datasets.inbox import InboxDataset
 from torchlane.datasets.tables import open_table
 
 COLUMNS = {
@@ -147,3 +149,17 @@ def test_chunk_without_marks_of_numbers_is_read_as_text(model):
     rows = text_rows(typed_rows(3))
     table = pa.Table.from_pandas(rows, preserve_index=False)
     assert ChunkScorer(model).score(Chunk(np.arange(1, 4), table)).rows_rejected == 0
+
+
+def test_truth_is_read_in_the_format_of_the_target_whatever_the_file(model, tmp_path):
+    typed = typed_rows(8).assign(id=range(8))
+    texts = text_rows(typed).assign(id=[str(each) for each in range(8)])
+    files = {"a.csv": texts.to_csv(index=False).encode(), "b.parquet": typed.to_parquet()}
+    files["c.jsonl"] = typed[["id", "price"]].to_json(orient="records", lines=True).encode()
+    for name, content in files.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        truth, counts = read_truth(InboxDataset(path=str(folder)).load(), ("id",), model)
+        assert truth["truth"].tolist() == typed["price"].tolist(), name
+        assert (counts["files"], counts["unreadable_truth"]) == (1, 0)

@@ -1,5 +1,6 @@
 """A column of the raw table and the rules for its values."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -56,7 +57,11 @@ class ColumnOptions(Options):
 
     @field_validator("minimum", "maximum", mode="before")
     @classmethod
-    def _limit_as_number(cls, limit: Any) -> Any:
+    def _limit_as_number_or_text(cls, limit: Any) -> Any:
+        if isinstance(limit, dt.date):
+            return str(limit)
+        if limit is not None and not isinstance(limit, (str, int, float)):
+            raise ValueError(f"a limit is a number, or a date as ISO text, not {limit!r}")
         try:
             return float(limit) if isinstance(limit, str) else limit
         except ValueError:
