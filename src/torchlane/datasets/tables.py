@@ -32,6 +32,10 @@ class _Nested(NamedTuple):
     line: str
 
 
+class _Number(str):
+    """The text of a number with a fraction or an exponent."""
+
+
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
 
 
@@ -115,7 +119,8 @@ class JSONLinesTable:
             objects, broken = _without_nested(objects, broken, columns)
             values = {name: pa.array([each.get(name) for _, each in objects], pa.string()) for name in columns}
             rows = np.array([row for row, _ in objects], dtype=np.int64)
-            yield Chunk(rows, pa.table(values), broken)
+            numbers = {name: np.array([type(each.get(name)) is _Number for _, each in objects]) for name in columns}
+            yield Chunk(rows, pa.table(values), broken, {name: each for name, each in numbers.items() if each.any()})
             objects, broken = self._read_objects()
 
     def _read_objects(self) -> tuple[Objects, Broken]:
@@ -184,9 +189,9 @@ def _read_object(line: bytes) -> dict[str, Any]:
 def _decimal(text: str) -> str:
     """Write a JSON number as typed numbers are written; one outside the range of floats is left unchanged."""
     if text[-1] != "0" and "e" not in text and "E" not in text:
-        return text
+        return _Number(text)
     power = text.lower().partition("e")[2]
-    return text if len(power.lstrip("+-")) > MAX_DIGITS else plain_number(text)
+    return _Number(text if len(power.lstrip("+-")) > MAX_DIGITS else plain_number(text))
 
 
 def _without_nested(objects: Objects, broken: Broken, columns: list[str]) -> tuple[Objects, Broken]:

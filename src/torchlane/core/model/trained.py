@@ -170,7 +170,7 @@ class TrainedModel:
             half_widths = half_width * (1 + self.calibration.spread_weight * spread)
             column = self.data.target_column
             ends = {"low": joint - half_widths, "high": joint + half_widths}
-            return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
+            return table.assign(**{name: np.clip(end, *column.limits) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
         probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}

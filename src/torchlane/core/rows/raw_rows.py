@@ -15,12 +15,13 @@ class Chunk:
     """Some raw rows of a file, as text or typed.
 
     `rows` are their numbers, int64 (n_rows,). `broken` are the torn lines among them: row number, text and
-    the rule that is broken.
+    the rule that is broken. `numbers` marks, by column, the texts that were typed numbers in the file, bool (n_rows,).
     """
 
     rows: np.ndarray
     table: pa.Table
     broken: list[tuple[int, str, str]] = field(default_factory=list)
+    numbers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def columns_of(raw_rows: pd.DataFrame) -> list[str]:

@@ -15,15 +15,19 @@ import pyarrow as pa
 import torch
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
+from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
 from torchlane.core.rows.checking import ROW, read_column
+from torchlane.core.rows.formats import as_declared
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.rows.values import as_texts, as_written, of_arrow, require_single_values, unwrapped
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.failures import CouldNotStartError
 
+TableEncoder = CategoryEncoder | NumberEncoder | DateEncoder
 MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
 
 
@@ -104,8 +108,10 @@ class ChunkScorer:
 
     def score(self, chunk: Chunk) -> Scored:
         """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
-        encoders = {each.name: each for each in self.model.encoder.columns if each.kind != "image"}
-        read = {name: self._read(chunk.table[name], encoders[name]) for name in self._columns}
+        encoders = {each.name: each for each in self.model.encoder.columns if not isinstance(each, ImageEncoder)}
+        read = {
+            name: self._read(as_declared(chunk, name, self._columns[name]), encoders[name]) for name in self._columns
+        }
         kept = np.ones(len(chunk.rows), dtype=bool)
         for column in read.values():
             if column.rules.any():
@@ -129,7 +135,7 @@ class ChunkScorer:
     def _describe(self, features: np.ndarray) -> pd.DataFrame:
         return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
 
-    def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
+    def _read(self, values: pa.ChunkedArray, encoder: TableEncoder) -> _Read:
         array = unwrapped(values.combine_chunks())
         require_single_values(array.type, encoder.name)
         array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
@@ -148,7 +154,7 @@ class ChunkScorer:
         return _Read(codes.to_numpy().astype(np.int64), raw, rules, features, bins)
 
 
-def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: CategoryEncoder | NumberEncoder) -> None:
+def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: TableEncoder) -> None:
     """Mark the numbers that overflow float32 once they are scaled; they are found by bisection."""
     ranges = [np.flatnonzero(rules == "")] if encoder.kind == "number" else []
     while ranges:
