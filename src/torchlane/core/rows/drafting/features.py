@@ -14,7 +14,6 @@ from torchlane.core.rows.drafting.identifiers import is_named_like_code, why_num
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
-from torchlane.core.rows.raw_rows import columns_of
 
 MOST_CODES = 2  # distinct whole numbers up to which a feature is a category rather than a number
 NEARLY_CONSTANT = 0.99
@@ -42,7 +41,7 @@ def draft_features(raw_rows: pd.DataFrame, target: str) -> FeatureDrafts:
     Raises:
         ValueError: as for `as_levels`.
     """
-    before = {name: see(raw_rows, name) for name in columns_of(raw_rows)}
+    before = see(raw_rows)
     missing = find_missing(before.values())
     columns = {name: column.without(missing.values) for name, column in before.items()}
     seen_target = columns.pop(target)
@@ -106,8 +105,8 @@ def _number(column: SeenColumn) -> _Read:
             return _Read(_with_remark(draft_category(column), remark), None)
     draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
     if may_be_codes(column):
-        remark = f"{column.examples(code_like(column))} may be codes; they are read as numbers, unless you set kind: category"
-        draft = _with_remark(draft, remark)
+        seen = f"{column.examples(code_like(column))} may be codes"
+        draft = _with_remark(draft, f"{seen}; they are read as numbers, unless you set kind: category")
     return _Read(draft, numbers)
 
 
@@ -129,10 +128,10 @@ def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
     """Draft text as a category, with a remark if it could be something else; `partly` reads more than half of it."""
     draft = draft_category(column)
     if partly is not None:
-        others = np.isnan(partly.numbers)
+        others, kind = np.isnan(partly.numbers), partly.options["kind"]
         remark = (
-            f"{partly.seen}, but {column.examples(others)} and so on in {count(column.n_rows_of(others), 'row')} do not; "
-            f"all are taken as text, so correct those rows if you want kind: {partly.options['kind']}"
+            f"{partly.seen}, but {column.examples(others)} do not, in all {count(column.n_rows_of(others), 'row')}; "
+            f"all are taken as text, so correct those rows if you want kind: {kind}"
         )
         return _Read(_with_remark(draft, remark), None)
     if written.are_times_of_day(column) and not draft.left_out:
