@@ -10,7 +10,7 @@ from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.drafting import leaks, written
 from torchlane.core.rows.drafting.categories import draft_category, left_out
 from torchlane.core.rows.drafting.column import ColumnDraft
-from torchlane.core.rows.drafting.identifiers import is_named_like_code, why_number_identifies
+from torchlane.core.rows.drafting.identifiers import is_named_like_code, may_identify, why_number_identifies
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
@@ -104,6 +104,9 @@ def _number(column: SeenColumn) -> _Read:
             )
             return _Read(_with_remark(draft_category(column), remark), None)
     draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
+    if are_whole(numbers) and may_identify(column, numbers):
+        seen = f"no value repeats, beginning with {column.examples(_first(numbers))}, so they may identify rows"
+        draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if they do")
     if may_be_codes(column):
         seen = f"{column.examples(code_like(column))} may be codes"
         draft = _with_remark(draft, f"{seen}; they are read as numbers, unless you set kind: category")

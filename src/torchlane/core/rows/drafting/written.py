@@ -14,6 +14,7 @@ from torchlane.core.rows.checking import read_column
 from torchlane.core.rows.drafting.column import MISSING
 from torchlane.core.rows.drafting.seen import SeenColumn
 
+FEWEST_NUMBERS = 3  # of fewer, a column is a category, such as 36 and 60 months
 TRIED = 50  # distinct values by which options are chosen, before all values are read
 DAYS = ("%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y",
         "%d-%b-%y", "%d%b%Y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%Y", "%m-%d-%Y")  # fmt: skip
@@ -53,14 +54,14 @@ def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading
     best = max(_candidates(few), key=lambda options: few.n_rows_of(~np.isnan(read_as(few, options))))
     numbers = read_as(column, best)
     read = ~np.isnan(numbers)
-    if column.n_rows_of(read) <= len(column.present) / 2:
+    if column.n_rows_of(read) <= len(column.present) / 2 or len(np.unique(numbers[read])) < FEWEST_NUMBERS:
         return None
     return Reading(best, numbers, _describe(column, best, read), column.is_mostly(read, among))
 
 
 def find_compact_dates(column: SeenColumn) -> Reading | None:
     """Find dates that are written as eight digits, such as 20250301."""
-    if column.n_distinct < 3 or not all(re.fullmatch(COMPACT, text) for text in column.texts):
+    if column.n_distinct < FEWEST_NUMBERS or not all(re.fullmatch(COMPACT, text) for text in column.texts):
         return None
     options = {"kind": "date", "format": "%Y%m%d"}
     numbers = read_as(column, options)
