@@ -80,8 +80,8 @@ def _by_kind(column: SeenColumn) -> _Read:
         dates = written.find_compact_dates(column)
         few = plain.sum() <= MOST_CODES and are_whole(column.numbers)
         return _date(dates) if dates else _Read(draft_category(column), None) if few else _number(column)
-    reading = written.find_reading(column, among=~signs)
-    if reading is None or not reading.fits:
+    reading = written.find_best_reading(column)
+    if reading is None or not column.is_mostly(~np.isnan(reading.numbers), among=~signs):
         return _text(column, reading)
     return _date(reading) if reading.options["kind"] == "date" else _formatted(column, reading)
 

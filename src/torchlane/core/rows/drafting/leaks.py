@@ -101,7 +101,7 @@ def _of_labels(column: SeenColumn, numbers: np.ndarray | None, labels: np.ndarra
 
 
 def _determined(codes: np.ndarray, labels: np.ndarray) -> bool:
-    """Whether each value comes with one label. A value that stands in one row has one in any case, so it is no proof."""
+    """Whether each value comes with one label, going by values that stand in several rows."""
     repeated = np.bincount(codes)[codes] > 1
     n_rows, (codes, labels) = len(codes), (codes[repeated], labels[repeated])
     if len(codes) <= n_rows / 2:

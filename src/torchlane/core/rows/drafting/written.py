@@ -31,22 +31,24 @@ TIME_OF_DAY = r"[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm
 
 
 class Reading(NamedTuple):
-    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen.
-
-    `fits` says whether they read all values but a few.
-    """
+    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen."""
 
     options: dict[str, Any]
     numbers: np.ndarray
     seen: str
-    fits: bool = True
 
 
 def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading | None:
-    """Find the options that read most values of a column of text as numbers or dates; None if none do.
+    """Find the options that read all values of a column of text but a few as numbers or dates; None if none do.
 
     `among` (n_distinct,) marks the values to go by; by default all of them.
     """
+    reading = find_best_reading(column)
+    return reading if reading is not None and column.is_mostly(~np.isnan(reading.numbers), among) else None
+
+
+def find_best_reading(column: SeenColumn) -> Reading | None:
+    """Find the options that read the most values of a column of text, and more than half; None if none do."""
     with_digits = np.array([any(each.isdigit() for each in text) for text in column.texts], dtype=bool)
     if column.n_rows_of(with_digits) <= len(column.present) / 2:
         return None
@@ -56,7 +58,7 @@ def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading
     read = ~np.isnan(numbers)
     if column.n_rows_of(read) <= len(column.present) / 2 or len(np.unique(numbers[read])) < FEWEST_NUMBERS:
         return None
-    return Reading(best, numbers, _describe(column, best, read), column.is_mostly(read, among))
+    return Reading(best, numbers, _describe(column, best, read))
 
 
 def find_compact_dates(column: SeenColumn) -> Reading | None:
