@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -197,6 +198,26 @@ def test_columns_read_together_are_those_read_alone(monkeypatch):
     together = draft_features(table(**columns), "y")
     monkeypatch.setattr(seen, "STACKED", 1)
     assert draft_features(table(**columns), "y") == together
+
+
+def later_rows(seed: int) -> pd.DataFrame:
+    """Draw 300 rows of 50 columns, and a target, of one and the same kind for every seed."""
+    generator = np.random.default_rng(seed)
+    floats = {f"f{i}": generator.normal(size=300).round(3) for i in range(20)}
+    counts = {f"n{i}": generator.poisson(3, 300) for i in range(20)}
+    levels = {f"c{i}": generator.choice([*"abcdefgh"], 300, p=[*[0.142] * 7, 0.006]) for i in range(8)}
+    years = {"year": generator.integers(2000, 2003, 300) + 20 * (seed > 0)}
+    price = {"price": [f"${each:,.2f}" for each in generator.lognormal(5, 2, 300)]}
+    return pd.DataFrame({**floats, **counts, **levels, **years, **price, "y": generator.normal(size=300)}).astype("str")
+
+
+def test_a_draft_accepts_ordinary_new_rows():
+    drafted = draft_features(later_rows(0), "y")
+    columns = {name: draft.options for name, draft in drafted.columns.items()}
+    assert (len(columns), columns["price"]["format"]) == (50, "money")
+    options = DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns})
+    for seed in (1, 2, 3):
+        assert check_rows(later_rows(seed), options)[1].empty
 
 
 cells = st.one_of(
