@@ -121,9 +121,11 @@ def _formatted(column: SeenColumn, reading: written.Reading) -> _Read:
 
 
 def _date(reading: written.Reading) -> _Read:
-    low, high = (pd.Timestamp(each, unit="s") for each in (np.nanmin(reading.numbers), np.nanmax(reading.numbers)))
+    low, high = (
+        str(np.datetime64(int(each), "s"))[:10] for each in (np.nanmin(reading.numbers), np.nanmax(reading.numbers))
+    )
     remark = f"{reading.seen} and give month, weekday and elapsed time as features, unless you set another kind"
-    note = f"{low:%Y-%m-%d} to {high:%Y-%m-%d} in the file"
+    note = f"{low} to {high} in the file"
     return _Read(ColumnDraft(reading.options, "", (remark,), note), reading.numbers)
 
 
@@ -154,9 +156,10 @@ def _remarks_on_bad(column: SeenColumn, numbers: np.ndarray, kind: str) -> list[
     if missing.any():
         remarks.append(f"{column.examples(missing)} is read as missing; correct the file if it is not")
     if (bad & ~missing).any():
+        n_rows = count(column.n_rows_of(bad & ~missing), "row")
         remarks.append(
-            f"{column.examples(bad & ~missing)} is no {kind}; {count(column.n_rows_of(bad & ~missing), 'row')} will be "
-            f"rejected, unless you correct the file, add it to data.missing_values or set kind: category"
+            f"{column.examples(bad & ~missing)} cannot be read as a {kind}; {n_rows} will be rejected, unless you "
+            f"correct the file, add it to data.missing_values or set kind: category"
         )
     return remarks
 

@@ -11,7 +11,8 @@ IDS = "(?:row|record|cust|customer|user|item|patient|subject|player|order|produc
 NAMES = rf"(?:^|.*[\W_])(?:{IDS}|key|index|idx|rownames?|row_?(?:no|nr|num|number)|unnamed.*)$"
 CAMEL = r".*[a-z](?:Id|ID|Key|Uid|Uuid|Guid)"
 CODES = rf"(?:^|.*[\W_])(?:{IDS}|code|zip|zip_?code|postal_?code|postcode|plz|fips)$"
-TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix)(?:$|[\W_].*)"
+TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix|ages?)(?:$|[\W_].*)"
+YEARS = (1500, 2100)
 UNIQUE = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"
 NEARLY = 0.95  # the fraction of distinct values from which a column identifies nearly every row
 LONG = 7  # digits of identifiers that all have as many, and of few amounts
@@ -26,7 +27,7 @@ WORDS_OF_TEXT = 5  # on average, from which values are free text rather than nam
 def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
     """Say why a column of whole numbers, one for each text, identifies its rows; "" if it does not."""
     read, n_rows = numbers[~np.isnan(numbers)], len(column.codes)
-    if _is_time(column.name) or min(column.n_distinct, len(read)) < max(2, NEARLY * n_rows):
+    if _is_time(column.name, read) or min(column.n_distinct, len(read)) < max(2, NEARLY * n_rows):
         return ""
     steps = np.diff(read)
     if (steps == 1).all() and read[0] in (0, 1) and len(read) == n_rows:
@@ -41,7 +42,7 @@ def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
 def may_identify(column: SeenColumn, numbers: np.ndarray) -> bool:
     """Whether unordered whole numbers may identify rows: that none repeats is no chance, or all are equally long."""
     n_rows = len(column.codes)
-    if n_rows < MANY_ROWS or column.n_distinct < n_rows or np.isnan(numbers).any() or _is_time(column.name):
+    if n_rows < MANY_ROWS or column.n_distinct < n_rows or np.isnan(numbers).any() or _is_time(column.name, numbers):
         return False
     lengths = {len(text) for text in column.texts}
     by_chance = float(np.exp(-(n_rows**2) / (2 * (np.ptp(numbers) + 1))))
@@ -74,5 +75,7 @@ def is_named_like_code(name: str) -> bool:
     return bool(re.fullmatch(CODES, name.lower()) or re.fullmatch(CAMEL, name))
 
 
-def _is_time(name: str) -> bool:
-    return bool(re.fullmatch(TIMES, name.lower()))
+def _is_time(name: str, numbers: np.ndarray) -> bool:
+    """Whether numbers are years, or what their name says: ages, days and other times, which count up by themselves."""
+    are_years = len(numbers) > 0 and numbers.min() >= YEARS[0] and numbers.max() <= YEARS[1]
+    return are_years or bool(re.fullmatch(TIMES, name.lower()))

@@ -13,6 +13,7 @@ from torchlane.core.rows.drafting.seen import SeenColumn
 FEWEST_ROWS = 20  # below which a relation to the target may be chance
 NEARLY_ALL = 0.999  # a correlation, or a fraction of the variance, that only a copy of the target has
 SAME_RATIO = 0.01  # as rounded amounts in two units have
+FEWEST_REPEATS = 4  # rows for each value of a column, on average, that can prove anything
 FEWEST_ERRORS = 5  # made without the column, below which that it makes none is chance
 MOST_ERRORS = 0.005  # of those made without the column, that one which gives away the labels leaves
 
@@ -75,7 +76,7 @@ def _explained(column: SeenColumn, target: np.ndarray) -> Leak | None:
     known = ~np.isnan(target)
     codes, y = column.codes[known] + 1, target[known]
     counts = np.bincount(codes, minlength=1)
-    if (counts > 0).sum() > len(y) / 2 or len(y) < FEWEST_ROWS:
+    if len(y) < max(FEWEST_ROWS, FEWEST_REPEATS * (counts > 0).sum()):
         return None
     y = y - y.mean()
     left = y - (np.bincount(codes, y) / np.maximum(counts, 1))[codes]
@@ -104,7 +105,7 @@ def _determined(codes: np.ndarray, labels: np.ndarray) -> bool:
     """Whether each value comes with one label, going by values that stand in several rows."""
     repeated = np.bincount(codes)[codes] > 1
     n_rows, (codes, labels) = len(codes), (codes[repeated], labels[repeated])
-    if len(codes) <= n_rows / 2:
+    if len(codes) <= max(n_rows / 2, FEWEST_REPEATS * len(np.unique(codes))):
         return False
     pairs, counts = np.unique(codes * (labels.max() + 1) + labels, return_counts=True)
     starts = np.flatnonzero(np.diff(pairs // (labels.max() + 1), prepend=-1))

@@ -75,7 +75,8 @@ def read_as(column: SeenColumn, options: dict[str, Any]) -> np.ndarray:
     """Read each text by the options of a column: float64 (n_distinct,), dates in seconds, NaN where they do not."""
     values, rules = read_column(pd.Series(column.texts, dtype="str"), ColumnOptions(**options), MISSING)
     if options["kind"] == "date":
-        values = (values - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        instants = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
+        values = pd.Series(np.where(np.isnat(instants), np.nan, instants.astype(np.int64) / 1e6))
     return np.where(rules == "", values.to_numpy(np.float64, na_value=np.nan), np.nan)
 
 
@@ -101,11 +102,12 @@ def _candidates(column: SeenColumn) -> Iterator[dict[str, Any]]:
     decimals: tuple[dict[str, Any], ...] = ({}, {"decimal": "comma"})
     for decimal in ({"decimal": "point"}, {"decimal": "comma"}):
         yield {"kind": "number", **decimal}
-    for form in ("percent", "money"):
+    is_marked = any("(" in text or re.sub(NO_MARK, "", text) for text in texts)
+    for form in ("percent", "money") if is_marked else ():
         for decimal in decimals:
             yield {"kind": "number", "format": form, **decimal}
     units = pd.Series([found[1].strip() for text in texts if (found := WITH_UNIT.fullmatch(text))], dtype="str")
-    for unit in units.mode()[:1]:
+    for unit in units.mode()[:1] if len(units) > len(texts) / 2 else ():
         for decimal in decimals:
             yield {"kind": "number", **decimal, "unit": unit}
     if sum(bool(DATE_LIKE.fullmatch(text)) for text in texts) > len(texts) / 2:
