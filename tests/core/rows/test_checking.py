@@ -100,7 +100,9 @@ def test_missing_column_is_named_with_place_columns_and_way_out():
 
 
 def test_no_row_left_names_the_commonest_rules():
-    with pytest.raises(ValueError, match=r"'age' must be a number \(2 rows\); 'age' must be at least 0 \(1 rows\)"):
+    with pytest.raises(
+        ValueError, match=r"'age' must be a number \(2 rows, first row 1\); 'age' must be at least 0 \(1 rows"
+    ):
         check_rows(rows(age=["x", "y", "-1"]), options())
 
 
