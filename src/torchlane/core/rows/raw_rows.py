@@ -59,7 +59,7 @@ def mark_torn(sound: pd.DataFrame, torn: Mapping[int, str], rules: Mapping[int, 
 def hint_at_header(names: list[str]) -> str:
     """Say so if the names of columns look like the values of a row, as where a file has no header."""
     numbers = sum(bool(re.fullmatch(r"[-+]?[0-9]+([.,][0-9]+)?", name)) for name in names)
-    return "; the first line looks like a row: put a header above it" if 2 * numbers > len(names) else ""
+    return "; the first line looks like a row: put a header above it" if 2 * numbers >= len(names) else ""
 
 
 def find_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
