@@ -59,11 +59,11 @@ def respelt_columns(encoder: Encoder, rows: pd.DataFrame, features: np.ndarray |
     start = 0
     for column in encoder.columns:
         if isinstance(column, CategoryEncoder):
-            values, end = rows[column.name], start + column.width
-            encoded = column.encode(values) if features is None else features[:, start:end]
+            end = start + column.width
+            encoded = column.encode(rows[column.name]) if features is None else features[:, start:end]
             where = np.flatnonzero(column.unseen_rows(encoded))
             if len(where):
-                yield from _respelt(column, values.iloc[where], rows[ROW].to_numpy()[where])
+                yield from _respelt(column, rows[column.name].iloc[where], rows[ROW].to_numpy()[where])
             start = end
         else:
             start += 0 if features is None else len(column.feature_names)
