@@ -14,7 +14,7 @@ from torchlane.config import UseCaseConfigLoader
 from torchlane.core.options import DataOptions, TrainingOptions
 from torchlane.core.options.levels import plain_level
 from torchlane.option_shapes import PARAMETERS, values_instead_of_text
-from torchlane.yaml_text import read_params, text_loader
+from torchlane.yaml_text import load_parameters, read_params
 
 WORDS = ("no", "NO", "on", "y", "true", "010", "0o10", "0x1F", "1_000", "12:30:45", "1E5", ".5", "1.0", "2024-01-01",
          "~", "null", ".nan", ".inf", "-0", "+1", "=", "<<", "007", "1.50")  # fmt: skip
@@ -65,9 +65,9 @@ def test_a_plain_scalar_is_the_level_that_was_written_or_is_refused(word):
         events = [each for each in yaml.parse(document, Loader=yaml.SafeLoader) if isinstance(each, yaml.ScalarEvent)]
     except yaml.YAMLError:
         with pytest.raises(yaml.YAMLError):
-            yaml.load(document, Loader=text_loader())
+            load_parameters(document)
         return
-    data = {"task": "regression", "target": "y", **yaml.load(document, Loader=text_loader())["shop"]["data"]}
+    data = {"task": "regression", "target": "y", **load_parameters(document)["shop"]["data"]}
     data["columns"] = {"c": {"kind": "category", "levels": list(data["columns"]["c"]["levels"])}}
     faults = [fault for _, fault in values_instead_of_text(data, PARAMETERS.under("shop").under("data"))]
     if faults:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError, YAMLError
 
-from torchlane.yaml_text import text_loader
+from torchlane.yaml_text import load_parameters
 
 SUFFIXES = (".yml", ".yaml", ".json")
 
@@ -74,7 +73,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
         try:
             with self._fs.open(path.as_posix()) as stream:
                 text = stream.read().decode("utf-8")
-            config = OmegaConf.create(yaml.load(text, Loader=text_loader()) or {})
+            config = OmegaConf.create(load_parameters(text) or {}, max_yaml_expanded_nodes=None)
         except UnicodeDecodeError as error:
             raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
         except MarkedYAMLError as error:

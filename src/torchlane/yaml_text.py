@@ -18,26 +18,18 @@ from torchlane.option_shapes import PARAMETERS, Shape
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 NULL, BOOLEAN = "tag:yaml.org,2002:null", "tag:yaml.org,2002:bool"
 GUESSED = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp", "value", "merge")}
+MOST_NODES = 10_000_000  # of a file, with its aliases written out; OmegaConf's own limit is 10,000
 OPENING = ("[", "{", '"', "'")
 ASSIGNMENT = re.compile(r"((?:\\.|[^\\=])*[^\\=\s]\s*)=\s*(.*)", re.DOTALL)  # a backslash escapes a = in a name
 
 
-def text_loader(max_nodes: int | None = None, keys: Iterable[str] = ()) -> Any:
-    """Return OmegaConf's loader with text as written, for `yaml.load`.
+def load_parameters(text: str) -> Any:
+    """Read a parameter file into plain dictionaries and lists; text with `${…}` is left as it is.
 
-    `max_nodes` limits the nodes of a document with its aliases written out; `keys` lead to the option that the
-    document is the value of.
+    Raises:
+        YAMLError: it is not valid YAML.
     """
-    limit = {} if max_nodes is None else {"max_yaml_expanded_nodes": max_nodes}
-
-    class TextLoader(get_yaml_loader(**limit)):  # type: ignore[misc]
-        def construct_document(self, node: yaml.Node) -> Any:
-            shape: Shape = PARAMETERS
-            for key in keys:
-                shape = shape.under(key)
-            return super().construct_document(_as_written(node, shape, {}))
-
-    return TextLoader
+    return yaml.load(text, Loader=_loader())
 
 
 def read_params(given: str) -> dict[str, Any]:
@@ -50,7 +42,7 @@ def read_params(given: str) -> dict[str, Any]:
     for name, value in _assignments(given):
         keys = split_key(name)
         try:
-            content = yaml.load(value, Loader=text_loader(keys=keys))
+            content = yaml.load(value, Loader=_loader(keys))
         except yaml.YAMLError as error:
             reason = getattr(error, "problem", None) or error
             raise ValueError(
@@ -88,6 +80,19 @@ def _is_closed(value: str) -> bool:
     except yaml.YAMLError:
         return False
     return True
+
+
+def _loader(keys: Iterable[str] = ()) -> Any:
+    """Return OmegaConf's loader with text as written; `keys` lead to the option that the document is the value of."""
+
+    class TextLoader(get_yaml_loader(max_yaml_expanded_nodes=MOST_NODES)):  # type: ignore[misc]
+        def construct_document(self, node: yaml.Node) -> Any:
+            shape: Shape = PARAMETERS
+            for key in keys:
+                shape = shape.under(key)
+            return super().construct_document(_as_written(node, shape, {}))
+
+    return TextLoader
 
 
 def _as_written(node: Any, shape: Shape, done: dict[tuple[int, int], yaml.Node]) -> Any:
