@@ -91,3 +91,10 @@ def test_predict_is_silent_where_no_level_is_unseen(model, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING):
         model.predict(pd.DataFrame({"code": ["001", "010"], "size": [1, 2]}))
     assert caplog.messages == []
+
+
+def test_predict_ignores_columns_that_no_feature_needs_whatever_they_hold(model):
+    frame = pd.DataFrame({"code": ["001", "010"], "size": [1, 2]})
+    extra = frame.assign(meta=[[1], {"a": 2}], more=[{1}, object()])
+    extra = pd.concat([extra, extra[["meta"]]], axis=1)  # and twice
+    pd.testing.assert_frame_equal(model.predict(extra), model.predict(frame))
