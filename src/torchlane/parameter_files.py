@@ -1,6 +1,5 @@
 """Parameter files, read one by one, so that a fault in one file does not stop the use cases of the others."""
 
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError, YAMLError
+
+from torchlane.yaml_text import load_parameters
 
 SUFFIXES = (".yml", ".yaml", ".json")
 
@@ -72,11 +73,12 @@ class ParameterFilesLoader(OmegaConfigLoader):
         try:
             with self._fs.open(path.as_posix()) as stream:
                 text = stream.read().decode("utf-8")
-            config = OmegaConf.load(io.StringIO(text))
+            config = OmegaConf.create(load_parameters(text) or {}, max_yaml_expanded_nodes=None)
         except UnicodeDecodeError as error:
             raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
         except MarkedYAMLError as error:
-            raise ValueError(f"{shown} is not valid YAML: {_fault_in_yaml(error)}; correct or remove it") from error
+            fault = f"{_fault_in_yaml(error)} (a text with special characters needs quotes)"
+            raise ValueError(f"{shown} is not valid YAML: {fault}; correct or remove it") from error
         except (YAMLError, OmegaConfBaseException, OSError, ValueError, TypeError) as error:
             raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; correct or remove it") from error
         if not isinstance(config, DictConfig):
@@ -149,7 +151,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
         """Say where the user has set a parameter, or can set it."""
         given: Any = self.runtime_params
         for key in keys:
-            given = given.get(key) if isinstance(given, Mapping) else None
+            given = given.get(key) if isinstance(given, Mapping) else given  # an element of a list is given with it
         if given is not None:
             return "--params"
         files = [shown_path(path) for path in self._parameter_files() if path.stem == keys[0]]
