@@ -29,7 +29,7 @@ FAULTS = {
     "cut off": (f"houses:\n  {DATA}\n  training:\n    epo", "'houses.training' in .* must hold options by name, not 'epo'"),
     "cut off within a name": ("hous", "'hous' in .*houses.yml: the file may hold only the block of its own use case, houses"),
     "a list": ("[houses]", "houses.yml must hold options by name"),
-    "a number": ("3", "houses.yml cannot be read"),
+    "a number": ("3", "houses.yml must hold options by name, not 3 alone"),
     "interpolation": (f"houses:\n  {DATA}\n  training: {{epochs: '${{none.epochs}}'}}\n", "'houses' in .* refers to something that does not exist: .*none"),
     "interpolation cut off": (f"houses:\n  {DATA}\n  training: {{epochs: '${{none'}}\n", "houses.yml"),
     "not UTF-8": ("houses: {data: {target: Größe}}".encode("latin-1"), "houses.yml is not UTF-8 at byte 26; save it as UTF-8"),
