@@ -6,26 +6,30 @@ import re
 import shutil
 from datetime import datetime
 from difflib import get_close_matches
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
 import click
+from kedro import runner
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
-from kedro.utils import find_kedro_project
+from kedro.utils import find_kedro_project, load_obj
 
 from torchlane.core.machine import interruption
 from torchlane.core.machine.files import replacing
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
 from torchlane.datasets.paths import shown
+from torchlane.pipeline_registry import pipelines_with
 from torchlane.quiet import ignore_warnings, quieten
 
 ignore_warnings()
 FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch creates many objects but no garbage: collecting costs 0.6 s
+NAMING = ("to_outputs", "to_nodes", "node_names", "from_nodes", "from_inputs")  # options that name nodes or datasets
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
 
@@ -61,7 +65,8 @@ def explain(error: Exception) -> str:
     return f"{type(error).__name__}: {text} (--debug shows where)"
 
 
-@click.group(name="torchlane")
+@click.group(name="torchlane", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torchlane", message="%(prog)s %(version)s")
 def cli() -> None:
     """Train, explain and serve PyTorch models on tables and images."""
 
@@ -70,7 +75,10 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     # Kedro deprecates --pipeline, but many tutorials use it, so it is translated here without a warning.
     if pipeline is not None and not pipelines:
         pipelines, pipeline = [pipeline], None
+    if options.get("runner"):
+        _require_runner(options["runner"])
     assert kedro_run.callback is not None
+    pipelines = pipelines or pipelines_with([name for each in NAMING for name in options.get(each) or ()])
     try:
         with interruption.handled():
             return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
@@ -82,6 +90,21 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
         if not str(error).startswith("Failed to find the pipeline named"):
             raise
         raise ValueError(_unknown_pipeline(pipelines)) from error
+
+
+def _require_runner(name: str) -> None:
+    """Check that a runner is one of Kedro's, or a class given as package.module.Class."""
+    try:
+        found = load_obj(name, runner.__name__)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, runner.AbstractRunner)) or isabstract(found):
+        known = [each for each in runner.__all__ if each.endswith("Runner") and not isabstract(getattr(runner, each))]
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ValueError(
+            f"--runner={name} is not a runner; {hint}there are {', '.join(known)}; your own is package.module.Class"
+        )
 
 
 def _unknown_pipeline(names: list[str]) -> str:
