@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from torchlane.core.options import ColumnOptions, DataOptions
-from torchlane.core.rows import images
+from torchlane.core.rows import dates, formats, images
 from torchlane.core.rows.raw_rows import columns_of, find_torn
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 
@@ -93,8 +93,9 @@ def apply_rules(
     """Read the declared columns of raw rows, as text or typed, and check their rules.
 
     The first result has the rows that keep all rules: `row` (int64, 1 for the first row), numbers as float64,
-    categories as text, both with NaN where missing, and images as bytes, one per pixel value in the order of
-    `size`. The second result has a line for each broken rule: `row`, `column`, `value` as in the file, `rule`.
+    categories as text, both with NaN where missing, dates as datetime64[us] in their zone, and images as bytes, one per
+    pixel value in the order of `size`. The second result has a line for each broken rule: `row`, `column`, `value` as
+    in the file, `rule`.
 
     Raises:
         ValueError: a column is missing or stands there twice.
@@ -139,8 +140,8 @@ def read_column(
     """Read the values of one column, as text or typed, and check the rules of the column.
 
     Values do not depend on each other, so it suffices to read the distinct values of a column. The first
-    result has numbers as float64, categories as text, both with NaN where missing, and images as bytes. The
-    second has the first rule that each value breaks, or "".
+    result has numbers as float64, categories as text, both with NaN where missing, dates as datetime64[us] in their
+    zone, and images as bytes. The second has the first rule that each value breaks, or "".
     """
     rules = np.full(len(values), "", dtype=object)
     if column.kind == "category":
@@ -149,6 +150,13 @@ def read_column(
         pixels, failed = images.read_images(values, column.size)
         typed = pd.Series(pixels)
         rules[failed] = images.rule_of(column.size)
+    elif column.kind == "date":
+        typed, failed = dates.read_dates(values, column, missing_values)
+        rules[failed] = dates.rule_of(column)
+    elif column.is_written:
+        numbers, failed = formats.read_formatted(values, column, missing_values)
+        typed = pd.Series(numbers)
+        rules[failed] = formats.rule_of(column)
     else:
         numbers, failed = as_numbers(values, missing_values)
         typed = pd.Series(numbers)
@@ -170,12 +178,15 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
     if column.levels is not None:
         levels = column.levels
         yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
-    if column.minimum is not None:
-        minimum = column.minimum
-        yield f"at least {minimum:g}", lambda values: values >= minimum
-    if column.maximum is not None:
-        maximum = column.maximum
-        yield f"at most {maximum:g}", lambda values: values <= maximum
+    low, high = dates.limits_of(column) if column.kind == "date" else column.limits
+    if low is not None:
+        yield f"at least {_shown(column.minimum)}", lambda values: values >= low
+    if high is not None:
+        yield f"at most {_shown(column.maximum)}", lambda values: values <= high
+
+
+def _shown(limit: float | str | None) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:

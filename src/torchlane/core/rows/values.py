@@ -7,6 +7,7 @@ representation, so 0.1 as float32 is 0.1.
 
 import datetime
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -115,6 +116,24 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
     return read, np.isnan(read) & ~missing
 
 
+def typed_as(
+    values: pd.Series, of_column: Callable[[pa.DataType], bool], of_value: Callable[[object], bool]
+) -> np.ndarray:
+    """Mark the values that are of a type, by that of the column or, if values may differ, by their own: bool (n_rows,).
+
+    `NUMBERS` and `TIMES` are the two pairs of functions.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        found = typed_as(_categories(values), of_column, of_value)
+        return np.append(found, False)[values.cat.codes.to_numpy()]
+    if isinstance(values.dtype, pd.StringDtype):
+        return np.zeros(len(values), dtype=bool)
+    array = _arrow(values)
+    if array is None:
+        return np.array([of_value(value) for value in values], dtype=bool)
+    return np.full(len(values), of_column(array.type))
+
+
 def require_single_values(kind: pa.DataType, name: Any) -> None:
     """Check that a column holds single values.
 
@@ -134,6 +153,21 @@ def _is_exact(type_: pa.DataType) -> bool:
 def _is_inexact(type_: pa.DataType) -> bool:
     """Whether a number must be read from its text, since a cast would add or change digits."""
     return bool(pa.types.is_floating(type_) or pa.types.is_decimal(type_))
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    return (_is_exact(type_) or _is_inexact(type_)) and not pa.types.is_boolean(type_)
+
+
+def _is_time(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(type_) or pa.types.is_date(type_))
+
+
+NUMBERS = (
+    _is_number,
+    lambda value: isinstance(value, (int, float, Decimal, np.number)) and not isinstance(value, (bool, np.bool_)),
+)
+TIMES = (_is_time, lambda value: isinstance(value, (datetime.date, np.datetime64)))
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from torchlane.core.options import DataOptions
 from torchlane.core.rows.checking import place_of
 from torchlane.core.rows.drafting.column import ColumnDraft
-from torchlane.core.rows.drafting.features import draft_feature
+from torchlane.core.rows.drafting.features import draft_features
 from torchlane.core.rows.drafting.target import draft_target
 from torchlane.core.rows.drafting.writing import as_comment, as_key, as_value
 from torchlane.core.rows.raw_rows import columns_of, find_torn
@@ -40,10 +40,11 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
         raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2")
-    drafts = {name: draft_feature(raw_rows, name) for name in raw_rows.columns.astype("str") if name != target}
+    drafts, missing_values, remarks_on_missing = draft_features(raw_rows, target)
     task, drafts[target] = draft_target(raw_rows, target)
     kept = {name: draft.options for name, draft in drafts.items() if not draft.left_out}
-    DataOptions.model_validate({"task": task, "target": target, "columns": kept})
+    declared = {"missing_values": missing_values} if remarks_on_missing else {}
+    DataOptions.model_validate({"task": task, "target": target, "columns": kept, **declared})
     place = as_comment(place_of(raw_rows))
     lines = [
         f"# drafted from {place}, {len(raw_rows)} rows; levels and ranges are those of the file:",
@@ -52,11 +53,14 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
         "  data:",
         f"    task: {task}",
         f"    target: {as_value(target)}",
+        *(f"    # {as_comment(remark)}" for remark in remarks_on_missing),
+        *(f"    {name}: {as_value(list(values))}" for name, values in declared.items()),
         "    columns:",
         *(f"      {line}" for name, draft in drafts.items() for line in _lines(name, draft)),
     ]
-    remarks = tuple(f"'{name}': {remark}" for name, draft in drafts.items() for remark in draft.remarks)
-    return Draft("\n".join(lines) + "\n", remarks)
+    remarks = [f"'{name}': {remark}" for name, draft in drafts.items() for remark in draft.remarks]
+    remarks += [f"data.missing_values: {remark}" for remark in remarks_on_missing]
+    return Draft("\n".join(lines) + "\n", tuple(remarks))
 
 
 def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
@@ -79,4 +83,5 @@ def _lines(name: str, draft: ColumnDraft) -> list[str]:
     """Write the remarks of a column as comments, and its options, as a comment too if it is left out."""
     entry = f"{as_key(name)}: {as_value(draft.options)}"
     remarks = [f"# {as_comment(remark)}" for remark in draft.remarks]
-    return [*remarks, f"# {entry} # {draft.left_out}" if draft.left_out else entry]
+    note = f" # {as_comment(draft.left_out or draft.note)}" if draft.left_out or draft.note else ""
+    return [*remarks, f"{'# ' * bool(draft.left_out)}{entry}{note}"]

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from torchlane.core.options import ColumnOptions
-from torchlane.core.rows.checking import apply_rules
+from torchlane.core.rows.checking import read_column
 from torchlane.core.rows.levels import natural_order, restore_labels
 
-MOST_LEVELS = 20  # levels that are listed; a column with more is a category without a list, or a number
+MOST_LEVELS = 20  # levels that are shown; a column with more is a category without a list, or a number
 MISSING = ("",)
 
 
@@ -17,20 +17,20 @@ MISSING = ("",)
 class ColumnDraft:
     """The options of a column, the reason to leave it out of the features (or ""), and remarks for the user.
 
-    A remark is one sentence: what was seen, with a value or a row, the choice made, and how to change it.
+    A remark is one sentence: what was seen, with a value or a row, the choice made, and how to change it. `note`
+    stands behind the options in the file, such as the range of a number, and is not a remark.
     """
 
     options: dict[str, Any]
     left_out: str = ""
     remarks: tuple[str, ...] = field(default=())
+    note: str = ""
 
 
 def read(raw_rows: pd.DataFrame, name: str, kind: Any) -> pd.Series:
     """Read a column as `kind`; rows that break its rules are left out."""
-    clean, _ = apply_rules(
-        raw_rows[[name]].rename(columns={name: "value"}), {"value": ColumnOptions(kind=kind)}, MISSING
-    )
-    return clean["value"]
+    values, rules = read_column(raw_rows[name], ColumnOptions(kind=kind), MISSING)
+    return values[rules == ""].reset_index(drop=True)
 
 
 def numbers_of(raw_rows: pd.DataFrame, name: str) -> pd.Series | None:

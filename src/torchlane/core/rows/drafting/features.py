@@ -1,35 +1,200 @@
-"""The draft of a feature."""
+"""The draft of the features."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
 
 from torchlane.core.rows.checking import ROW
-from torchlane.core.rows.drafting.column import (
-    MOST_LEVELS,
-    ColumnDraft,
-    are_whole,
-    levels_of,
-    numbers_of,
-    range_of,
-    read,
-)
+from torchlane.core.rows.drafting import leaks, written
+from torchlane.core.rows.drafting.categories import draft_category, left_out
+from torchlane.core.rows.drafting.column import ColumnDraft
+from torchlane.core.rows.drafting.identifiers import is_named_like_code, why_number_identifies
+from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
+from torchlane.core.rows.drafting.numbers import are_whole, few_codes, limits_of, range_note, why_codes
+from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
+from torchlane.core.rows.raw_rows import columns_of
 
 MOST_CODES = 2  # distinct whole numbers up to which a feature is a category rather than a number
+NEARLY_CONSTANT = 0.99
+FEWEST_ROWS = 100  # below which no column is said to be nearly constant
 
 
-def draft_feature(raw_rows: pd.DataFrame, name: str) -> ColumnDraft:
-    """Draft the options of a feature, and give the reason to leave it out, if any."""
-    values = read(raw_rows, name, "category").dropna()
-    distinct = values.nunique()
-    numbers = numbers_of(raw_rows, name)
-    if name == ROW:
-        return ColumnDraft(
-            {"kind": "number" if numbers is not None else "category"}, "this name is taken; rename the column"
+class FeatureDrafts(NamedTuple):
+    """The drafts of all columns but the target, and `data.missing_values` with a remark on each value."""
+
+    columns: dict[str, ColumnDraft]
+    missing_values: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+class _Read(NamedTuple):
+    """A drafted column and its numbers by text, if it is a number or a date."""
+
+    draft: ColumnDraft
+    numbers: np.ndarray | None
+
+
+def draft_features(raw_rows: pd.DataFrame, target: str) -> FeatureDrafts:
+    """Draft the options of all columns but the target, and give the reason to leave one out, if any.
+
+    Raises:
+        ValueError: as for `as_levels`.
+    """
+    before = {name: see(raw_rows, name) for name in columns_of(raw_rows)}
+    missing = find_missing(before.values())
+    columns = {name: column.without(missing.values) for name, column in before.items()}
+    seen_target = columns.pop(target)
+    read = {name: _draft(column, before[name]) for name, column in columns.items()}
+    drafts = {name: draft for name, (draft, _) in read.items()}
+    kept = {name: (columns[name], numbers) for name, (draft, numbers) in read.items() if not draft.left_out}
+    for name, other in leaks.find_equal(kept).items():
+        remark = f"it agrees with '{other}' in every row; both are kept, so delete the line of one"
+        drafts[name] = _with_remark(drafts[name], remark)
+    drafts |= _without_leaks(drafts, kept, seen_target)
+    return FeatureDrafts(drafts, *missing)
+
+
+def _draft(column: SeenColumn, before: SeenColumn) -> _Read:
+    """Draft a column by its values alone; `before` has those too that are read as missing."""
+    draft, numbers = _by_kind(column)
+    remarks = [*draft.remarks]
+    if not draft.left_out:
+        kind = draft.options["kind"]
+        remarks += [] if numbers is None else _remarks_on_bad(column, numbers, kind)
+        remarks += remarks_on_codes(before, column) if kind == "category" else []
+        remarks += _remarks_on_constant(column)
+    return _Read(ColumnDraft(draft.options, draft.left_out, tuple(remarks), draft.note), numbers)
+
+
+def _by_kind(column: SeenColumn) -> _Read:
+    if column.name == ROW:
+        return _Read(left_out(column, {"kind": "category"}, "this name is taken by the row number; rename it"), None)
+    if column.n_distinct < 2:
+        why = "it never changes" if column.n_distinct else "it is empty"
+        return _Read(left_out(column, {"kind": "category"}, why), None)
+    plain = ~np.isnan(column.numbers)
+    signs = np.zeros(len(plain), dtype=bool) if plain.all() else stand_for_no_number(column.texts)
+    if column.is_mostly(plain, among=~signs):
+        dates = written.find_compact_dates(column)
+        few = plain.sum() <= MOST_CODES and are_whole(column.numbers)
+        return _date(dates) if dates else _Read(draft_category(column), None) if few else _number(column)
+    reading = written.find_reading(column, among=~signs)
+    if reading is None:
+        return _text(column, plain)
+    return _date(reading) if reading.options["kind"] == "date" else _formatted(column, reading)
+
+
+def _number(column: SeenColumn) -> _Read:
+    """Draft plain numbers as a number, as codes, or left out as an identifier."""
+    numbers, draft = column.numbers, draft_category(column)
+    if why := why_codes(column):
+        remark = f"{why} are kept as a category, unless you set kind: number"
+        return _Read(draft if draft.left_out else _with_remark(draft, remark), None)
+    limits = limits_of(column.name, _known(numbers))
+    if are_whole(numbers):
+        if why := why_number_identifies(column, numbers):
+            return _Read(left_out(column, {"kind": "number"}, why), numbers)
+        if is_named_like_code(column.name):
+            remark = (
+                f"its name says that whole numbers such as {column.examples(_first(numbers))} are codes; they are "
+                f"kept as a category, unless you set kind: number"
+            )
+            return _Read(ColumnDraft({"kind": "category"}, "", (remark,), draft.note), None)
+    remarks = ()
+    if (codes := few_codes(column)).any():
+        remarks = (f"{column.examples(codes)} may be codes; they are read as numbers, unless you set kind: category",)
+    return _Read(ColumnDraft({"kind": "number", **limits}, "", remarks, range_note(numbers)), numbers)
+
+
+def _formatted(column: SeenColumn, reading: written.Reading) -> _Read:
+    remark = f"{reading.seen}; they are read as such, unless you set kind: category"
+    limits = limits_of(column.name, _known(reading.numbers), reading.options.get("format") == "percent")
+    draft = ColumnDraft({**reading.options, **limits}, "", (remark,), range_note(reading.numbers))
+    return _Read(draft, reading.numbers)
+
+
+def _date(reading: written.Reading) -> _Read:
+    low, high = (pd.Timestamp(each, unit="s") for each in (np.nanmin(reading.numbers), np.nanmax(reading.numbers)))
+    remark = f"{reading.seen} and give month, weekday and elapsed time as features, unless you set another kind"
+    note = f"{low:%Y-%m-%d} to {high:%Y-%m-%d} in the file"
+    return _Read(ColumnDraft(reading.options, "", (remark,), note), reading.numbers)
+
+
+def _text(column: SeenColumn, numbers: np.ndarray) -> _Read:
+    draft = draft_category(column)
+    if draft.left_out:
+        return _Read(draft, None)
+    if written.are_times_of_day(column):
+        remark = (
+            f"{column.examples(_first(column.texts))} and others look like times of day; they are kept as a "
+            f"category, so write them as hours or minutes in the file if they are numbers"
         )
-    if distinct < 2:
-        return ColumnDraft({"kind": "category"}, "it never changes" if distinct else "it is empty")
-    if numbers is not None and not (distinct <= MOST_CODES and are_whole(numbers)):
-        counted = distinct == len(raw_rows) and are_whole(numbers) and bool((numbers.diff().dropna() == 1).all())
-        return ColumnDraft(range_of(numbers), "it numbers the rows" if counted else "")
-    if distinct == len(raw_rows) and distinct > MOST_LEVELS:
-        return ColumnDraft({"kind": "category"}, "every row has another value")
-    return ColumnDraft(levels_of(values))
+        return _Read(_with_remark(draft, remark), None)
+    if column.n_rows_of(numbers) > len(column.present) / 2:
+        remark = (
+            f"{column.n_rows_of(numbers)} of {len(column.present)} values are numbers, but not {column.examples(~numbers)};"
+            f" all are kept as a category, so set kind: number if the others may be rejected"
+        )
+        return _Read(_with_remark(draft, remark), None)
+    return _Read(draft, None)
+
+
+def _remarks_on_bad(column: SeenColumn, numbers: np.ndarray, kind: str) -> list[str]:
+    """Give remarks on the values of a number or date that are none: they are missing, or their rows are rejected."""
+    bad = np.isnan(numbers)
+    missing = bad & stand_for_no_number(column.texts)
+    remarks = []
+    if missing.any():
+        remarks.append(f"{column.examples(missing)} is read as missing; correct the file if it is not")
+    if (bad & ~missing).any():
+        remarks.append(
+            f"{column.examples(bad & ~missing)} is no {kind}; {count(column.n_rows_of(bad & ~missing), 'row')} will be "
+            f"rejected, unless you correct the file, add it to data.missing_values or set kind: category"
+        )
+    return remarks
+
+
+def _remarks_on_constant(column: SeenColumn) -> list[str]:
+    """Give a remark if nearly all rows have the same value, or none."""
+    n_rows, n_missing = len(column.codes), len(column.codes) - len(column.present)
+    most = max(int(column.counts.max()), n_missing)
+    if n_rows < FEWEST_ROWS or most < NEARLY_CONSTANT * n_rows:
+        return []
+    what = "missing" if most == n_missing else quoted(column.texts[np.argmax(column.counts)])
+    return [f"it is {what} in {most} of {n_rows} rows and kept; delete its line if the other rows mean nothing"]
+
+
+def _without_leaks(
+    drafts: dict[str, ColumnDraft], kept: dict[str, tuple[SeenColumn, np.ndarray | None]], column: SeenColumn
+) -> dict[str, ColumnDraft]:
+    """Leave out the columns that copy the target, unless no other is left, and give a remark on those that nearly do."""
+    target = leaks.target_of(column, _by_kind(column).numbers)
+    found = {name: leaks.find_leak(each, numbers, target) for name, (each, numbers) in kept.items()}
+    found = {name: leak for name, leak in found.items() if leak}
+    changed = {}
+    for name, leak in found.items():
+        draft, seen = drafts[name], f"it gives away the target '{column.name}': {leak.how}"
+        if not leak.is_copy:
+            draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if it is not known beforehand")
+        elif len(found) == len(kept):
+            draft = _with_remark(draft, f"{seen}; it is kept, since all columns do")
+        else:
+            draft = _with_remark(draft, f"{seen}; it is left out, unless you remove the # before its line")
+            draft = replace(draft, left_out="it gives away the target")
+        changed[name] = draft
+    return changed
+
+
+def _with_remark(draft: ColumnDraft, remark: str) -> ColumnDraft:
+    return replace(draft, remarks=(*draft.remarks, remark))
+
+
+def _first(values: np.ndarray) -> np.ndarray:
+    """Mark the first of some values."""
+    return np.arange(len(values)) == 0
+
+
+def _known(numbers: np.ndarray) -> np.ndarray:
+    return numbers[~np.isnan(numbers)]

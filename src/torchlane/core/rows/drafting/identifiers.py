@@ -1,0 +1,64 @@
+"""Columns that identify rows, which says nothing of the rows to come."""
+
+import re
+
+import numpy as np
+
+from torchlane.core.rows.drafting.column import MOST_LEVELS
+from torchlane.core.rows.drafting.seen import SeenColumn
+
+IDS = "(?:row|record|cust|customer|user|item|patient|subject|player|order|product|passenger)?_?id|pid|uid|uuid|guid"
+NAMES = rf"(?:^|.*[\W_])(?:{IDS}|key|index|idx|rownames?|row_?(?:no|nr|num|number)|unnamed.*)$"
+CAMEL = r".*[a-z](?:Id|ID|Key|Uid|Uuid|Guid)"
+CODES = rf"(?:^|.*[\W_])(?:{IDS}|code|zip|zip_?code|postal_?code|postcode|plz|fips)$"
+TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix)(?:$|[\W_].*)"
+UNIQUE = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"
+NEARLY = 0.95  # the fraction of distinct values from which a column identifies nearly every row
+BEYOND_CHANCE = 10.0  # that whole numbers never repeat by chance has a probability below exp(-10)
+LARGEST_STEP = 100  # the mean step of numbers that count the rows with gaps
+SURE_ROWS = 20  # from which values that all differ are hardly coincidence
+WORDS_OF_TEXT = 3
+
+
+def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
+    """Say why a column of whole numbers, one for each text, identifies its rows; "" if it does not."""
+    unique = column.n_distinct == len(column.codes)
+    read = numbers[~np.isnan(numbers)]
+    if unique and len(read) == len(numbers) and (np.diff(read) == 1).all() and read[0] in (0, 1):
+        return "it numbers the rows"
+    if is_named_like_one(column.name):
+        nearly = len(column.present) > 4 and column.n_distinct >= NEARLY * len(column.present)
+        return f"it is named as an identifier, and has {column.n_distinct} values in {len(column.codes)} rows" * nearly
+    if re.fullmatch(TIMES, column.name.lower()) or not unique or len(read) < max(len(numbers), SURE_ROWS):
+        return ""
+    steps, reach = np.diff(read), read.max() - read.min() + 1
+    if ((steps > 0).all() or (steps < 0).all()) and reach <= LARGEST_STEP * len(read):
+        return "it counts the rows" + (", with gaps" if (np.abs(steps) != 1).any() else "")
+    if len(read) ** 2 / (2 * reach) > BEYOND_CHANCE:
+        return "its whole numbers never repeat"
+    return ""
+
+
+def why_text_identifies(column: SeenColumn) -> str:
+    """Say why a column of text identifies its rows or is free text; "" if it does neither."""
+    n_present = len(column.present)
+    if all(re.fullmatch(UNIQUE, text) for text in column.texts) and column.n_distinct > n_present / 2:
+        return "it holds identifiers such as UUIDs"
+    n_words = float(np.mean([len(text.split()) for text in column.texts[:1000]]))
+    if n_words > WORDS_OF_TEXT and column.n_distinct > max(MOST_LEVELS, n_present / 3):
+        return f"it is free text, with {column.n_distinct} values in {n_present} rows"
+    if column.n_distinct == n_present and (n_present > MOST_LEVELS or (is_named_like_one(column.name) and n_present > 4)):
+        return "every row has another value"
+    if column.n_distinct >= NEARLY * n_present and column.n_distinct > MOST_LEVELS:
+        return f"nearly every row has another value, {column.n_distinct} in {n_present} rows"
+    return ""
+
+
+def is_named_like_one(name: str) -> bool:
+    """Whether the name is that of an identifier, such as `id`, `PID`, `rownames` or none at all."""
+    return name == "" or bool(re.fullmatch(NAMES, name.lower()) or re.fullmatch(CAMEL, name))
+
+
+def is_named_like_code(name: str) -> bool:
+    """Whether the name is that of a code, whose numbers are not amounts, such as `store_id` or `zip`."""
+    return bool(re.fullmatch(CODES, name.lower()) or re.fullmatch(CAMEL, name))

@@ -1,0 +1,73 @@
+"""Limits of numbers that follow from their meaning, and codes that only look like numbers."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from torchlane.core.rows.drafting.seen import SeenColumn
+
+SHARES = r"(?:^|.*[\W_])(?:share|fraction|proportion|prob|probability)s?(?:$|[\W_].*)"
+PER_CENTS = r"(?:^|.*[\W_])(?:pct|percent|percentage|per_?cent)(?:$|[\W_].*)|.*%.*"
+SIGNED = (  # names of what may fall below 0 though it does not in the file
+    r"temp|celsius|fahrenheit|degree|latitude|longitude|(?:^|[\W_])(?:lat|lon|lng)(?:$|[\W_])|delta|diff|chang|growth"
+    r"|balance|profit|loss|return|margin|offset|deviation|anomal|elevation|altitude|z_?score|net(?:$|[\W_])|yield|inflation"
+)
+EXACT = 2**53  # the largest whole number up to which float64 keeps all whole numbers apart
+LEADING_ZERO = r"0[0-9]+"
+POWER = r"[0-9]+[eE][0-9]+"  # programs write a sign or a point too: 1e+05, 1.0E5
+CODE = rf"[0-9]+|{POWER}"
+
+
+def limits_of(name: str, numbers: np.ndarray, is_percent: bool = False) -> dict[str, Any]:
+    """Draft the limits that follow from the meaning of numbers, and never from their range in the file.
+
+    Counts, which are whole and none of which is below 0, have the minimum 0. Shares have 0 and 1, and per cents
+    0 and 100, if their name or format says what they are. What may fall below 0, such as a temperature, has none.
+    """
+    name = name.lower()
+    low, high = numbers.min(), numbers.max()
+    if low < 0 or re.search(SIGNED, name):
+        return {}
+    if (is_percent or re.fullmatch(PER_CENTS, name)) and high <= 100 and not re.fullmatch(SHARES, name):
+        return {"minimum": 0, "maximum": 100}
+    if re.fullmatch(SHARES, name) and high <= 1:
+        return {"minimum": 0, "maximum": 1}
+    return {"minimum": 0} if are_whole(numbers) else {}
+
+
+def are_whole(numbers: np.ndarray) -> bool:
+    """Whether no number has a fraction; NaN has none."""
+    return bool((np.isnan(numbers) | (numbers == np.round(numbers))).all())
+
+
+def range_note(numbers: np.ndarray) -> str:
+    """Describe the range of numbers in the file."""
+    low, high = (int(each) if each == round(each) and abs(each) < EXACT else float(each)
+                 for each in (np.nanmin(numbers), np.nanmax(numbers)))  # fmt: skip
+    return f"{low} to {high} in the file"
+
+
+def why_codes(column: SeenColumn) -> str:
+    """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are."""
+    for rule, why in ((LEADING_ZERO, "leading zeros"), (POWER, "a letter E")):
+        those = _matching(column.texts, rule)
+        if those.any():
+            alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
+            if alike or column.is_mostly(~those) is False:
+                return f"{column.examples(those)} and other codes with {why}"
+    beyond = _matching(column.texts, r"[+-]?[0-9]{16,}")
+    beyond[beyond] = np.abs(column.numbers[beyond]) > EXACT
+    if beyond.any() and column.is_mostly(_matching(column.texts, r"[+-]?[0-9]+")):
+        return f"{column.examples(beyond)} and other whole numbers beyond 2^53, which float64 does not keep apart,"
+    return ""
+
+
+def few_codes(column: SeenColumn) -> np.ndarray:
+    """Mark texts that would be codes if more rows had them, such as 007 among numbers."""
+    return _matching(column.texts, f"{LEADING_ZERO}|{POWER}")
+
+
+def _matching(texts: np.ndarray, rule: str) -> np.ndarray:
+    pattern = re.compile(rule)
+    return np.array([bool(pattern.fullmatch(text)) for text in texts], dtype=bool)
