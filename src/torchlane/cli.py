@@ -4,6 +4,7 @@ import gc
 import json
 import re
 import shutil
+from copy import copy
 from datetime import datetime
 from difflib import get_close_matches
 from inspect import isabstract
@@ -13,7 +14,6 @@ from typing import Any
 import click
 from kedro import runner
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -26,6 +26,7 @@ from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
 from torchlane.datasets.paths import shown
 from torchlane.pipeline_registry import pipelines_with
 from torchlane.quiet import ignore_warnings, quieten
+from torchlane.yaml_text import read_params
 
 ignore_warnings()
 FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch creates many objects but no garbage: collecting costs 0.6 s
@@ -117,7 +118,21 @@ def _unknown_pipeline(names: list[str]) -> str:
     )
 
 
-cli.add_command(Command(name="run", params=list(kedro_run.params), callback=_run, help=kedro_run.help))
+def _read_params(ctx: click.Context, option: click.Parameter, given: Any) -> Any:
+    """Read `--params` as the parameter files are read; Kedro would split lists at their commas, and read no as False."""
+    try:
+        return given if isinstance(given, dict) else read_params(given)
+    except ValueError as error:
+        raise click.UsageError(str(error), ctx) from error
+
+
+def _with_text(option: click.Parameter) -> click.Parameter:
+    option = copy(option)
+    option.callback = _read_params if option.name == "params" else option.callback
+    return option
+
+
+cli.add_command(Command(name="run", params=[*map(_with_text, kedro_run.params)], callback=_run, help=kedro_run.help))
 
 
 @cli.command(cls=Command)
@@ -171,7 +186,7 @@ def init(file: Path, target: str, name: str | None) -> None:
 @cli.command(cls=Command)
 @click.argument("use_case")
 @click.option("--env", "-e", default=None, help="The environment that scores; default: as for kedro run.")
-@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_split_params)
+@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_read_params)
 @click.option("--json", "as_json", is_flag=True, help="Print every entry of the ledger, for programs.")
 @click.option("--retry", is_flag=True, help="Let the next run try again the files that have failed.")
 def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool, retry: bool) -> None:

@@ -5,15 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
-from omegaconf._yaml import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError, YAMLError
 
+from torchlane.yaml_text import load_parameters
+
 SUFFIXES = (".yml", ".yaml", ".json")
-MOST_NODES = 10_000_000  # of a file, with its aliases written out; OmegaConf's own limit is 10,000
 REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # `${` that no backslash escapes
 
 Options = dict[str, Any]
@@ -81,11 +80,12 @@ class ParameterFilesLoader(OmegaConfigLoader):
         try:
             with self._fs.open(path.as_posix()) as stream:
                 text = stream.read().decode("utf-8")
-            content = yaml.load(text, Loader=get_yaml_loader(max_yaml_expanded_nodes=MOST_NODES))
+            content = load_parameters(text)
         except UnicodeDecodeError as error:
             raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
         except MarkedYAMLError as error:
-            raise ValueError(f"{shown} is not valid YAML: {_fault_in_yaml(error)}; correct or remove it") from error
+            fault = f"{_fault_in_yaml(error)} (a text with special characters needs quotes)"
+            raise ValueError(f"{shown} is not valid YAML: {fault}; correct or remove it") from error
         except (YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; correct or remove it") from error
         content = {} if content is None else {content: None} if isinstance(content, str) else content
@@ -151,7 +151,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
         """Say where the user has set a parameter, or can set it."""
         given: Any = self.runtime_params
         for key in keys:
-            given = given.get(key) if isinstance(given, Mapping) else None
+            given = given.get(key) if isinstance(given, Mapping) else given  # an element of a list is given with it
         if given is not None:
             return "--params"
         files = [shown_path(path) for path in self._parameter_files() if path.stem == keys[0]]
