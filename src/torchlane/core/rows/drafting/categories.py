@@ -1,7 +1,5 @@
 """The draft of a category."""
 
-import re
-
 import numpy as np
 
 from torchlane.core.rows.drafting.column import MOST_LEVELS, ColumnDraft
@@ -36,8 +34,8 @@ def draft_category(column: SeenColumn) -> ColumnDraft:
 
 def left_out(column: SeenColumn, options: dict[str, str], why: str) -> ColumnDraft:
     """Draft a column that is left out, with a remark that says so."""
-    example = f", such as {column.examples(np.arange(column.n_distinct) == 0)}" if column.n_distinct else ""
-    return ColumnDraft(options, why, (f"{why}{example}; it is left out, unless you remove the # before its line",))
+    example = f", beginning with {column.examples(np.arange(column.n_distinct) == 0)}" if column.n_distinct else ""
+    return ColumnDraft(options, why, (f"{why}{example}; it is left out, so remove the # before its line to use it",))
 
 
 def _remarks_on_spelling(column: SeenColumn) -> list[str]:

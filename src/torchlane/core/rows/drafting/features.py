@@ -12,9 +12,8 @@ from torchlane.core.rows.drafting.categories import draft_category, left_out
 from torchlane.core.rows.drafting.column import ColumnDraft
 from torchlane.core.rows.drafting.identifiers import is_named_like_code, why_number_identifies
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
-from torchlane.core.rows.drafting.numbers import are_whole, few_codes, limits_of, range_note, why_codes
+from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
-from torchlane.core.rows.raw_rows import columns_of
 
 MOST_CODES = 2  # distinct whole numbers up to which a feature is a category rather than a number
 NEARLY_CONSTANT = 0.99
@@ -42,7 +41,7 @@ def draft_features(raw_rows: pd.DataFrame, target: str) -> FeatureDrafts:
     Raises:
         ValueError: as for `as_levels`.
     """
-    before = {name: see(raw_rows, name) for name in columns_of(raw_rows)}
+    before = see(raw_rows)
     missing = find_missing(before.values())
     columns = {name: column.without(missing.values) for name, column in before.items()}
     seen_target = columns.pop(target)
@@ -72,8 +71,9 @@ def _by_kind(column: SeenColumn) -> _Read:
     if column.name == ROW:
         return _Read(left_out(column, {"kind": "category"}, "this name is taken by the row number; rename it"), None)
     if column.n_distinct < 2:
-        why = "it never changes" if column.n_distinct else "it is empty"
-        return _Read(left_out(column, {"kind": "category"}, why), None)
+        return _Read(
+            left_out(column, {"kind": "category"}, "it never changes" if column.n_distinct else "it is empty"), None
+        )
     plain = ~np.isnan(column.numbers)
     signs = np.zeros(len(plain), dtype=bool) if plain.all() else stand_for_no_number(column.texts)
     if column.is_mostly(plain, among=~signs):
@@ -81,15 +81,16 @@ def _by_kind(column: SeenColumn) -> _Read:
         few = plain.sum() <= MOST_CODES and are_whole(column.numbers)
         return _date(dates) if dates else _Read(draft_category(column), None) if few else _number(column)
     reading = written.find_reading(column, among=~signs)
-    if reading is None:
-        return _text(column, plain)
+    if reading is None or not reading.fits:
+        return _text(column, reading)
     return _date(reading) if reading.options["kind"] == "date" else _formatted(column, reading)
 
 
 def _number(column: SeenColumn) -> _Read:
     """Draft plain numbers as a number, as codes, or left out as an identifier."""
-    numbers, draft = column.numbers, draft_category(column)
+    numbers = column.numbers
     if why := why_codes(column):
+        draft = draft_category(column)
         remark = f"{why} are kept as a category, unless you set kind: number"
         return _Read(draft if draft.left_out else _with_remark(draft, remark), None)
     limits = limits_of(column.name, _known(numbers))
@@ -101,11 +102,12 @@ def _number(column: SeenColumn) -> _Read:
                 f"its name says that whole numbers such as {column.examples(_first(numbers))} are codes; they are "
                 f"kept as a category, unless you set kind: number"
             )
-            return _Read(ColumnDraft({"kind": "category"}, "", (remark,), draft.note), None)
-    remarks = ()
-    if (codes := few_codes(column)).any():
-        remarks = (f"{column.examples(codes)} may be codes; they are read as numbers, unless you set kind: category",)
-    return _Read(ColumnDraft({"kind": "number", **limits}, "", remarks, range_note(numbers)), numbers)
+            return _Read(_with_remark(draft_category(column), remark), None)
+    draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
+    if may_be_codes(column):
+        seen = f"{column.examples(code_like(column))} may be codes"
+        draft = _with_remark(draft, f"{seen}; they are read as numbers, unless you set kind: category")
+    return _Read(draft, numbers)
 
 
 def _formatted(column: SeenColumn, reading: written.Reading) -> _Read:
@@ -122,20 +124,20 @@ def _date(reading: written.Reading) -> _Read:
     return _Read(ColumnDraft(reading.options, "", (remark,), note), reading.numbers)
 
 
-def _text(column: SeenColumn, numbers: np.ndarray) -> _Read:
+def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
+    """Draft text as a category, with a remark if it could be something else; `partly` reads more than half of it."""
     draft = draft_category(column)
-    if draft.left_out:
-        return _Read(draft, None)
-    if written.are_times_of_day(column):
+    if partly is not None:
+        others, kind = np.isnan(partly.numbers), partly.options["kind"]
         remark = (
-            f"{column.examples(_first(column.texts))} and others look like times of day; they are kept as a "
-            f"category, so write them as hours or minutes in the file if they are numbers"
+            f"{partly.seen}, but {column.examples(others)} do not, in all {count(column.n_rows_of(others), 'row')}; "
+            f"all are taken as text, so correct those rows if you want kind: {kind}"
         )
         return _Read(_with_remark(draft, remark), None)
-    if column.n_rows_of(numbers) > len(column.present) / 2:
+    if written.are_times_of_day(column) and not draft.left_out:
         remark = (
-            f"{column.n_rows_of(numbers)} of {len(column.present)} values are numbers, but not {column.examples(~numbers)};"
-            f" all are kept as a category, so set kind: number if the others may be rejected"
+            f"{column.examples(_first(column.texts))} and others look like times of day; they are kept as a category, "
+            f"so write them as hours or minutes in the file if they are numbers"
         )
         return _Read(_with_remark(draft, remark), None)
     return _Read(draft, None)
@@ -169,10 +171,9 @@ def _remarks_on_constant(column: SeenColumn) -> list[str]:
 def _without_leaks(
     drafts: dict[str, ColumnDraft], kept: dict[str, tuple[SeenColumn, np.ndarray | None]], column: SeenColumn
 ) -> dict[str, ColumnDraft]:
-    """Leave out the columns that copy the target, unless no other is left, and give a remark on those that nearly do."""
+    """Leave out the columns that copy the target, unless no other is left, and say which nearly do."""
     target = leaks.target_of(column, _by_kind(column).numbers)
-    found = {name: leaks.find_leak(each, numbers, target) for name, (each, numbers) in kept.items()}
-    found = {name: leak for name, leak in found.items() if leak}
+    found = {name: leak for name, (each, numbers) in kept.items() if (leak := leaks.find_leak(each, numbers, target))}
     changed = {}
     for name, leak in found.items():
         draft, seen = drafts[name], f"it gives away the target '{column.name}': {leak.how}"
@@ -181,7 +182,7 @@ def _without_leaks(
         elif len(found) == len(kept):
             draft = _with_remark(draft, f"{seen}; it is kept, since all columns do")
         else:
-            draft = _with_remark(draft, f"{seen}; it is left out, unless you remove the # before its line")
+            draft = _with_remark(draft, f"{seen}; it is left out, so remove the # before its line to use it")
             draft = replace(draft, left_out="it gives away the target")
         changed[name] = draft
     return changed

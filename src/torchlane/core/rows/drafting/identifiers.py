@@ -16,8 +16,9 @@ UNIQUE = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|
 NEARLY = 0.95  # the fraction of distinct values from which a column identifies nearly every row
 BEYOND_CHANCE = 10.0  # that whole numbers never repeat by chance has a probability below exp(-10)
 LARGEST_STEP = 100  # the mean step of numbers that count the rows with gaps
+FEWEST_ROWS = 5  # from which a name that identifies is believed
 SURE_ROWS = 20  # from which values that all differ are hardly coincidence
-WORDS_OF_TEXT = 3
+WORDS_OF_TEXT = 5  # on average, from which values are free text rather than names
 
 
 def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
@@ -27,8 +28,8 @@ def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
     if unique and len(read) == len(numbers) and (np.diff(read) == 1).all() and read[0] in (0, 1):
         return "it numbers the rows"
     if is_named_like_one(column.name):
-        nearly = len(column.present) > 4 and column.n_distinct >= NEARLY * len(column.present)
-        return f"it is named as an identifier, and has {column.n_distinct} values in {len(column.codes)} rows" * nearly
+        nearly = len(column.present) >= FEWEST_ROWS and column.n_distinct >= NEARLY * len(column.present)
+        return f"it has the name of an identifier, and {column.n_distinct} values in {len(column.codes)} rows" * nearly
     if re.fullmatch(TIMES, column.name.lower()) or not unique or len(read) < max(len(numbers), SURE_ROWS):
         return ""
     steps, reach = np.diff(read), read.max() - read.min() + 1
@@ -45,9 +46,10 @@ def why_text_identifies(column: SeenColumn) -> str:
     if all(re.fullmatch(UNIQUE, text) for text in column.texts) and column.n_distinct > n_present / 2:
         return "it holds identifiers such as UUIDs"
     n_words = float(np.mean([len(text.split()) for text in column.texts[:1000]]))
-    if n_words > WORDS_OF_TEXT and column.n_distinct > max(MOST_LEVELS, n_present / 3):
+    if n_words >= WORDS_OF_TEXT and column.n_distinct > max(MOST_LEVELS, n_present / 3):
         return f"it is free text, with {column.n_distinct} values in {n_present} rows"
-    if column.n_distinct == n_present and (n_present > MOST_LEVELS or (is_named_like_one(column.name) and n_present > 4)):
+    fewest = FEWEST_ROWS if is_named_like_one(column.name) else MOST_LEVELS + 1
+    if column.n_distinct == n_present >= fewest:
         return "every row has another value"
     if column.n_distinct >= NEARLY * n_present and column.n_distinct > MOST_LEVELS:
         return f"nearly every row has another value, {column.n_distinct} in {n_present} rows"

@@ -33,8 +33,9 @@ class Target:
 
 def target_of(column: SeenColumn, numbers: np.ndarray | None) -> Target:
     """Take the target as labels, or as numbers if they have a fraction or many values. `numbers` are by text."""
-    is_number = numbers is not None and (column.n_distinct > MOST_LEVELS or not are_whole(numbers))
-    return Target(column.by_row(numbers) if is_number else None, column.codes)
+    if numbers is None or (column.n_distinct <= MOST_LEVELS and are_whole(numbers)):
+        return Target(None, column.codes)
+    return Target(column.by_row(numbers), column.codes)
 
 
 def find_leak(column: SeenColumn, numbers: np.ndarray | None, target: Target) -> Leak | None:

@@ -11,8 +11,20 @@ from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted
 from torchlane.core.rows.drafting.written import find_reading
 from torchlane.core.rows.values import MISSING_NUMBERS
 
-EVERYWHERE = {"na", "n/a", "n.a.", "#n/a", "<na>", "nan", "null", "?"}  # in any case, in every kind of column
-AMONG_NUMBERS = {"-", "--", "---", ".", "..", "...", "none", "nil", "missing", "unknown", "not available"}
+EVERYWHERE = {"NA", "na", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "?"}
+AMONG_NUMBERS = {
+    "-",
+    "--",
+    "---",
+    ".",
+    "..",
+    "...",
+    "none",
+    "nil",
+    "missing",
+    "unknown",
+    "not available",
+}  # in any case
 TWO_LETTERS = "[A-Z]{2}"
 
 
@@ -63,7 +75,7 @@ def remarks_on_codes(before: SeenColumn, after: SeenColumn) -> list[str]:
 def _stand_ins(column: SeenColumn) -> list[str]:
     """List the texts of a column that stand for a missing value and have to be declared."""
     among_numbers = _among(column.texts, AMONG_NUMBERS)
-    texts = list(column.texts[_among(column.texts, EVERYWHERE)])
+    texts = [text for text in column.texts if text in EVERYWHERE]
     if among_numbers.any() and _are_numbers(column.without([*texts, *column.texts[among_numbers]])):
         texts += [text for text in column.texts[among_numbers] if text.lower() not in MISSING_NUMBERS]
     return texts
@@ -76,8 +88,8 @@ def _are_numbers(column: SeenColumn) -> bool:
 
 def _levels_of_signs(column: SeenColumn) -> set[str]:
     """List the texts of a column such as +, - and ++, in which none stands for a missing value."""
-    others = column.texts[~_among(column.texts, EVERYWHERE | AMONG_NUMBERS)]
-    return set(column.texts) if len(others) and not any(each.isalnum() for each in "".join(others)) else set()
+    others = [text for text in column.texts[~_among(column.texts, AMONG_NUMBERS)] if text not in EVERYWHERE]
+    return set(column.texts) if others and not any(each.isalnum() for each in "".join(others)) else set()
 
 
 def _has_letters(column: SeenColumn) -> bool:
@@ -93,6 +105,6 @@ def _remark(text: str, columns: list[SeenColumn]) -> str:
     row = first.first_row(int(np.flatnonzero(first.texts == text)[0]))
     others = f" and {count(len(columns) - 1, 'more column')}" if len(columns) > 1 else ""
     return (
-        f"{quoted(text)}, first seen in row {row} of '{first.name}'{others}, is read as missing in every column; remove "
-        f"it here if it is a level, and add what else means missing"
+        f"{quoted(text)}, first seen in row {row} of '{first.name}'{others}, is read as missing in every column; "
+        f"remove it here if it is a level, and add what else means missing"
     )

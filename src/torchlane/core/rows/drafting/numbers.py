@@ -29,10 +29,10 @@ def limits_of(name: str, numbers: np.ndarray, is_percent: bool = False) -> dict[
     low, high = numbers.min(), numbers.max()
     if low < 0 or re.search(SIGNED, name):
         return {}
-    if (is_percent or re.fullmatch(PER_CENTS, name)) and high <= 100 and not re.fullmatch(SHARES, name):
-        return {"minimum": 0, "maximum": 100}
-    if re.fullmatch(SHARES, name) and high <= 1:
+    if re.fullmatch(SHARES, name) and high <= 1 and not is_percent:
         return {"minimum": 0, "maximum": 1}
+    if (is_percent or re.fullmatch(PER_CENTS, name)) and high <= 100:
+        return {"minimum": 0, "maximum": 100}
     return {"minimum": 0} if are_whole(numbers) else {}
 
 
@@ -42,29 +42,35 @@ def are_whole(numbers: np.ndarray) -> bool:
 
 
 def range_note(numbers: np.ndarray) -> str:
-    """Describe the range of numbers in the file."""
-    low, high = (int(each) if each == round(each) and abs(each) < EXACT else float(each)
+    """Describe the range of numbers in the file, with six digits."""
+    low, high = (int(each) if each == round(each) and abs(each) < EXACT else f"{each:.6g}"
                  for each in (np.nanmin(numbers), np.nanmax(numbers)))  # fmt: skip
     return f"{low} to {high} in the file"
 
 
 def why_codes(column: SeenColumn) -> str:
     """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are."""
-    for rule, why in ((LEADING_ZERO, "leading zeros"), (POWER, "a letter E")):
-        those = _matching(column.texts, rule)
-        if those.any():
+    if may_be_codes(column):
+        for rule, why in ((LEADING_ZERO, "leading zeros"), (POWER, "a letter E")):
+            those = _matching(column.texts, rule)
             alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
-            if alike or column.is_mostly(~those) is False:
+            if those.any() and (alike or not column.is_mostly(~those)):
                 return f"{column.examples(those)} and other codes with {why}"
-    beyond = _matching(column.texts, r"[+-]?[0-9]{16,}")
-    beyond[beyond] = np.abs(column.numbers[beyond]) > EXACT
-    if beyond.any() and column.is_mostly(_matching(column.texts, r"[+-]?[0-9]+")):
-        return f"{column.examples(beyond)} and other whole numbers beyond 2^53, which float64 does not keep apart,"
+    beyond = np.abs(column.numbers) > EXACT
+    if beyond.any():
+        beyond &= _matching(column.texts, "[+-]?[0-9]+")
+        if beyond.any() and are_whole(column.numbers):
+            return f"{column.examples(beyond)} and other whole numbers beyond 2^53, which float64 does not keep apart,"
     return ""
 
 
-def few_codes(column: SeenColumn) -> np.ndarray:
-    """Mark texts that would be codes if more rows had them, such as 007 among numbers."""
+def may_be_codes(column: SeenColumn) -> bool:
+    """Whether some text would be a code if more rows had such texts, like 007 among numbers."""
+    return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", "\n".join(column.texts), re.MULTILINE))
+
+
+def code_like(column: SeenColumn) -> np.ndarray:
+    """Mark those texts."""
     return _matching(column.texts, f"{LEADING_ZERO}|{POWER}")
 
 

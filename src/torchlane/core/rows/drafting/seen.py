@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from torchlane.core.rows.checking import LARGEST
 from torchlane.core.rows.drafting.column import MISSING
+from torchlane.core.rows.raw_rows import columns_of
 from torchlane.core.rows.values import as_levels, as_numbers
 
+BOOLEANS = ("False", "True")  # as `as_levels` writes them; they are numbers too
+STACKED = 1_000_000  # values of text that are read at once, since a call for each of many short columns is slow
 MOST_BAD = 0.05  # the largest fraction of values that are no numbers, in a column of numbers
 FEWEST_ROWS = 10  # from which one such value is no reason to take a column for text
 
@@ -48,8 +50,8 @@ class SeenColumn:
     def numbers(self) -> np.ndarray:
         """Each text as a number, float64 (n_distinct,), NaN if it is none or too large for a feature."""
         read = pd.to_numeric(self.texts, errors="coerce").astype(np.float64)
-        if len(others := np.flatnonzero(np.isnan(read))):
-            read[others], _ = as_numbers(pd.Series(self.texts[others], dtype="str"), MISSING)
+        if np.isnan(read).any() and len(words := [i for i, text in enumerate(self.texts) if text in BOOLEANS]):
+            read[words], _ = as_numbers(pd.Series(self.texts[words], dtype="str"), MISSING)
         return np.where(np.abs(read) <= LARGEST, read, np.nan)
 
     def by_row(self, numbers: np.ndarray) -> np.ndarray:
@@ -86,16 +88,25 @@ class SeenColumn:
         return replace(self, texts=self.texts[kept], codes=renumbered[self.codes])
 
 
-def see(raw_rows: pd.DataFrame, name: Any) -> SeenColumn:
-    """Look at a column of raw rows; empty values are missing.
+def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
+    """Look at all columns of raw rows; empty values are missing.
 
     Raises:
         ValueError: as for `as_levels`.
     """
-    codes, texts = pd.factorize(as_levels(raw_rows[name], MISSING))
     index = raw_rows.index
     rows = index.to_numpy() + 1 if pd.api.types.is_integer_dtype(index) else np.arange(1, len(raw_rows) + 1)
-    return SeenColumn(str(name), np.asarray(texts, dtype=object), codes, rows)
+    names = columns_of(raw_rows)
+    are_text = all(isinstance(dtype, pd.StringDtype) for dtype in raw_rows[names].dtypes)
+    step = max(1, STACKED // max(1, len(raw_rows))) if are_text else 1
+    seen = {}
+    for start in range(0, len(names), step):
+        some = names[start : start + step]
+        levels = as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING).to_numpy(object)
+        for name, values in zip(some, np.split(levels, len(some)), strict=True):
+            codes, texts = pd.factorize(values)
+            seen[name] = SeenColumn(name, texts, codes, rows)
+    return seen
 
 
 def quoted(text: str) -> str:

@@ -25,32 +25,37 @@ DATE_LIKE = re.compile(r"(?=.*[0-9])(?:[^\W_]+[-/. ,]+[^\W_]+.*|[0-9]{1,2}[A-Za-
 COMPACT = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 AMOUNT = r"[+-]?[0-9][0-9.,]*"
 WITH_UNIT = re.compile(rf"{AMOUNT}\s*([^\W\d_][^\d]*|°[^\d]*)")
+NO_MARK = r"[\s0-9.,'\u2019()+\-\u2212]"  # what an amount has besides its currency
 TIME_OF_DAY = r"[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?"
 
 
 class Reading(NamedTuple):
-    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen."""
+    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen.
+
+    `fits` says whether they read all values but a few.
+    """
 
     options: dict[str, Any]
     numbers: np.ndarray
     seen: str
+    fits: bool = True
 
 
 def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading | None:
-    """Find the options that read nearly all values of a column of text as numbers or dates; None if none do.
+    """Find the options that read most values of a column of text as numbers or dates; None if none do.
 
     `among` (n_distinct,) marks the values to go by; by default all of them.
     """
     with_digits = np.array([any(each.isdigit() for each in text) for text in column.texts], dtype=bool)
-    if not column.is_mostly(with_digits, among):
+    if column.n_rows_of(with_digits) <= len(column.present) / 2:
         return None
     few = _first(column)
-    best = max(_candidates(few), key=lambda options: few.n_rows_of(~np.isnan(read_as(few, options))), default=None)
-    if best is None:
-        return None
+    best = max(_candidates(few), key=lambda options: few.n_rows_of(~np.isnan(read_as(few, options))))
     numbers = read_as(column, best)
     read = ~np.isnan(numbers)
-    return Reading(best, numbers, _describe(column, best, read)) if column.is_mostly(read, among) else None
+    if column.n_rows_of(read) <= len(column.present) / 2:
+        return None
+    return Reading(best, numbers, _describe(column, best, read), column.is_mostly(read, among))
 
 
 def find_compact_dates(column: SeenColumn) -> Reading | None:
@@ -118,6 +123,9 @@ def _describe(column: SeenColumn, options: dict[str, Any], read: np.ndarray) -> 
         if other is None or np.isnan(read_as(column, {**options, "format": other})[read]).any():
             return f"{first} and others look like dates"
         return f"{first} and others look like dates, in which day and month may be either way round ({other}),"
+    marks = sorted({mark for text in column.texts[read] if (mark := re.sub(NO_MARK, "", text))})
+    if form == "money" and len(marks) > 1:
+        return f"{first} and others look like amounts of money in several currencies ({', '.join(marks[:3])})"
     what = {"money": "amounts of money", "percent": "per cents"}.get(form or "", "numbers")
     if "unit" in options:
         what += f" with the unit {options['unit']}"
