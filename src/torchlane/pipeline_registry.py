@@ -45,7 +45,7 @@ def pipelines_with(names: Collection[str]) -> list[str]:
             return []
         composed = {f"{use_case}{kind}": compose(use_case, kind) for kind in KINDS}
         makers = [each for each in composed if name in composed[each].all_outputs()]
-        others = [each for each, made in composed.items() if name in made.inputs() or name in (n.name for n in made.nodes)]
+        others = [each for each, made in composed.items() if name in {*made.inputs(), *(n.name for n in made.nodes)}]
         if not (makers or others):
             return []
         found.append((makers or others)[0])
