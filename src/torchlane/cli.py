@@ -2,8 +2,6 @@
 
 import gc
 import json
-import re
-import shutil
 from copy import copy
 from datetime import datetime
 from difflib import get_close_matches
@@ -21,9 +19,7 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project, load_obj
 
 from torchlane.core.machine import interruption
-from torchlane.core.machine.files import replacing
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
-from torchlane.datasets.paths import shown
 from torchlane.pipeline_registry import pipelines_with
 from torchlane.quiet import ignore_warnings, quieten
 from torchlane.yaml_text import read_params
@@ -149,38 +145,14 @@ def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
 
 @cli.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--target", required=True, help="The column to predict.")
+@click.option("--target", default=None, help="The column to predict.")
 @click.option("--name", default=None, help="Name of the use case; default: that of the file.")
-def init(file: Path, target: str, name: str | None) -> None:
-    """Draft the parameters of a new use case from the CSV file FILE, and copy FILE to where its pipeline reads it."""
-    from torchlane.core.rows.drafting import draft_parameters
-    from torchlane.datasets.rows import RawRowsDataset
+def init(file: Path, target: str | None, name: str | None) -> None:
+    """Draft the parameters of a new use case from FILE, a CSV file, and copy it to where its pipeline reads it."""
+    from torchlane.new_use_case import draft_use_case
 
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
-    use_case = re.sub(r"\W+", "_", file.stem.lower()).strip("_") if name is None else name
-    if not re.fullmatch(r"[a-z]\w*", use_case, flags=re.ASCII):
-        raise ValueError(
-            f"'{use_case}' cannot be the name of a use case: a name has lower-case letters, digits and _, and begins "
-            f"with a letter; set --name"
-        )
-    if file.suffix != ".csv":
-        raise ValueError(f"{file} does not end in .csv; unpack it or save it as CSV")
-    raw, parameters = project / f"data/01_raw/{use_case}.csv", project / f"conf/base/parameters/{use_case}.yml"
-    if parameters.exists():
-        raise ValueError(f"{shown(parameters)} already exists; remove it, or set another --name")
-    if raw.exists() and not (file.exists() and raw.samefile(file)):
-        raise ValueError(f"{shown(raw)} already exists and is another file; remove it, or set another --name")
-    draft = draft_parameters(RawRowsDataset(filepath=str(file.resolve())).load(), use_case, target)
-    if not raw.exists():
-        with replacing(raw) as partial:
-            shutil.copyfile(file, partial)
-    with replacing(parameters) as partial:
-        partial.write_text(draft.parameters, encoding="utf-8")
-    for remark in draft.remarks:
-        click.echo(remark)
-    click.echo(f"wrote {shown(parameters)}: check it, then kedro run --pipeline={use_case}")
+    for line in draft_use_case(_project(), file, target, name):
+        click.echo(line)
 
 
 @cli.command(cls=Command)
@@ -193,9 +165,7 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
     """Show the state of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
     from torchlane.core.scoring.status import describe
 
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
+    project = _project()
     bootstrap_project(project)
     with KedroSession.create(project, env=env, runtime_params=params) as session:
         assert isinstance(session, KedroSession)
@@ -276,6 +246,13 @@ def import_command(
     )
     done.model.save(output)
     click.echo(f"wrote {output}: members {done.model.n_members}, {done.summary()}")
+
+
+def _project() -> Path:
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
+    return project
 
 
 def _now() -> datetime:

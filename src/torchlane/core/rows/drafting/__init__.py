@@ -11,6 +11,7 @@ from torchlane.core.options import DataOptions
 from torchlane.core.rows.checking import place_of
 from torchlane.core.rows.drafting.column import ColumnDraft
 from torchlane.core.rows.drafting.features import draft_features
+from torchlane.core.rows.drafting.seen import count
 from torchlane.core.rows.drafting.target import draft_target
 from torchlane.core.rows.drafting.writing import as_comment, as_key, as_value
 from torchlane.core.rows.raw_rows import columns_of, find_torn
@@ -79,7 +80,7 @@ def _summary(
     shown = ", ".join(f"{kind} {n_columns}" for kind, n_columns in kinds.most_common())
     n_left_out = len(drafts) - len(features) - 1
     left_out = f"; {n_left_out} left out" if n_left_out else ""
-    return f"{len(raw_rows)} rows; {task} of '{target}' from {len(features)} features ({shown}){left_out}"
+    return f"{len(raw_rows)} rows; {task} of '{target}' from {count(len(features), 'feature')} ({shown}){left_out}"
 
 
 def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
