@@ -59,7 +59,8 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
     assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
     for line in done.stderr.splitlines():
         assert " INFO " in line, f"noise: {line}"
-    assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; kedro viz run shows them")
+    command = f"kedro viz run --env=test --params=output_root={tmp_path} shows them"
+    assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; {command}")
 
     saved = pd.read_csv(tmp_path / "07_model_output/salaries/test_predictions.csv")
     raw = pd.read_csv(SALARIES, keep_default_na=False).iloc[saved["row"] - 1]
