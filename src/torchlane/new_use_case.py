@@ -17,7 +17,9 @@ from torchlane.parameter_files import SUFFIXES
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 OTHERS = {  # other endings, and how to write such a file as CSV
     ".parquet": "python -c \"import pandas; pandas.read_parquet('{file}').to_csv('{csv}', index=False)\"",
-    ".jsonl": "python -c \"import pandas; pandas.read_json('{file}', lines=True, dtype=False).to_csv('{csv}', index=False)\"",
+    ".jsonl": (
+        "python -c \"import pandas; pandas.read_json('{file}', lines=True, dtype=False).to_csv('{csv}', index=False)\""
+    ),
     ".json": "a script, since JSON may be nested",
     ".xlsx": "your spreadsheet program (Save as, CSV UTF-8)",
     ".zip": "unpacking it",
