@@ -176,9 +176,9 @@ def test_labels_come_back_as_they_were_with_probabilities_that_sum_to_one(classi
 
 @pytest.mark.parametrize(
     ("cheap", "dear", "expected"),
-    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1, 2})],
+    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1.0, 2.0})],
 )
-def test_integers_and_booleans_come_back_as_such_also_from_the_file(
+def test_integers_booleans_and_floats_come_back_as_such_also_from_the_file(
     toy_rows, toy_data, tmp_path, cheap, dear, expected
 ):
     rows = toy_rows.assign(kind=toy_rows["kind"].map({"cheap": cheap, "dear": dear}))

@@ -13,6 +13,7 @@ from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+from torchlane.core.rows.checking import SPELLINGS
 
 ColumnEncoder = CategoryEncoder | NumberEncoder | DateEncoder | ImageEncoder
 
@@ -76,6 +77,7 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
             kind = DateEncoder if column.kind == "date" else NumberEncoder
             columns.append(kind.fit(values, encodings.get(name, options.numbers)))
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
     return Encoder(columns=tuple(columns), target=target)
 
 

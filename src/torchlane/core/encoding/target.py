@@ -1,11 +1,13 @@
 """Targets to the numbers that the loss compares with, and back."""
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.scales import apply_scale, require_finite, scale_of, to_float32
@@ -22,6 +24,7 @@ class TargetEncoder(Fitted):
     offset: float = 0.0
     labels: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()  # rows of train per label
+    written: dict[str, str] = Field(default={}, exclude_if=operator.not_)  # labels that the file spells otherwise
 
     @classmethod
     def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
@@ -69,8 +72,13 @@ class TargetEncoder(Fitted):
         return index
 
     def restore(self, labels: Iterable[str]) -> np.ndarray:
-        """Convert labels to the type that they had in the raw file; see `restore_labels`."""
-        return restore_labels(labels, self.labels)
+        """Convert labels to the type and the spelling that they had in the raw file; see `restore_labels`."""
+        return restore_labels(labels, self.labels, self.written)
+
+    def spelt(self, written: Mapping[str, str]) -> Self:
+        """Remember how the file spells labels; see `torchlane.core.rows.checking.spellings_of`."""
+        known = {label: written[label] for label in self.labels if label in written}
+        return self.model_copy(update={"written": known}) if known else self
 
     def decode(self, scaled: torch.Tensor) -> torch.Tensor:
         """Undo the scaling of a regression target, in float64 and any shape."""

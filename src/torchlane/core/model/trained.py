@@ -179,7 +179,7 @@ class TrainedModel:
             return table.assign(**{name: np.clip(end, *column.limits) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
-        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}
+        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(labels)}
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:

@@ -15,6 +15,7 @@ from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 logger = logging.getLogger(__name__)
 
 LARGEST = float(np.finfo(np.float32).max)  # the largest number that a feature can hold
+SPELLINGS = "spellings"  # key in the attrs of clean rows
 ROW = "row"  # column with the number of a row in its file; the first row under the header is 1
 
 
@@ -48,7 +49,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     """Separate the rows that keep all declared rules from those that break one, and log their numbers.
 
     The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
-    clean rows holds the result of `describe_source`.
+    clean rows holds the result of `describe_source`, and `attrs["spellings"]` that of `spellings_of`, if any.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -70,7 +71,21 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if clean.empty:
         raise ValueError(_nothing_left(raw_rows, rejected))
     clean.attrs["source"] = describe_source(raw_rows, options)
+    if options.task != "regression" and (spellings := spellings_of(raw_rows[options.target], options.missing_values)):
+        clean.attrs[SPELLINGS] = spellings
     return clean, rejected
+
+
+def spellings_of(labels: pd.Series, missing_values: tuple[str, ...]) -> dict[str, str]:
+    """Map labels to their text in the file, where it differs from the level that they are compared as, such as 1.0.
+
+    There are none if the file spells one label in several ways, or if labels are True and False.
+    """
+    levels, texts = as_levels(labels, missing_values), as_texts(labels).str.strip()
+    pairs = pd.DataFrame({"level": levels.array, "text": texts.array}).dropna().drop_duplicates()
+    if pairs["level"].duplicated().any() or set(pairs["level"]) <= {"False", "True"}:
+        return {}
+    return {level: text for level, text in zip(pairs["level"], pairs["text"], strict=True) if level != text}
 
 
 def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, options: DataOptions) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from torchlane.core.judging import evaluation
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options.levels import plain_level
 from torchlane.core.rows.checking import ROW
 from torchlane.core.scoring.contracts import Inbox, InboxFile, PredictionStore
 from torchlane.core.scoring.outcomes import read_keys, read_truth
@@ -20,7 +21,8 @@ from torchlane.core.scoring.outcomes import read_keys, read_truth
 logger = logging.getLogger(__name__)
 
 FILE = "file"
-NEEDED = ("prediction", "model", "scored_at", "probability_")  # the columns of predictions begin with one of these
+PROBABILITY = "probability_"
+NEEDED = ("prediction", "model", "scored_at", PROBABILITY)  # the columns of predictions begin with one of these
 LEFT_OUT = ("torn", "without_key", "without_truth", "unreadable_truth", "replaced", "without_prediction")
 
 
@@ -114,7 +116,12 @@ def _read_predictions(
             predicted["prediction"] = predicted["prediction"].astype("float64")
         elif not any(each.startswith("probability_") for each in predicted):
             raise ValueError("there are no probabilities, so a model for another task made them")
-        yield pd.concat([read_keys(table, by, name), predicted], axis=1)
+        yield pd.concat([read_keys(table, by, name), predicted.rename(columns=_plain_name)], axis=1)
+
+
+def _plain_name(column: str) -> str:
+    """Spell the label in the name of a column as labels are compared."""
+    return PROBABILITY + plain_level(column.removeprefix(PROBABILITY)) if column.startswith(PROBABILITY) else column
 
 
 def _log(counts: dict[str, dict[str, int]]) -> None:

@@ -14,6 +14,7 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors, fingerprint
 from torchlane.core.judging.evaluation import Scores, score, shown_score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
+from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions
@@ -60,9 +61,11 @@ def compare(
         for number, each in enumerate(dealt[1:], start=1):
             own = options.model_copy(update={"seed": options.seed + SEEDS_APART * number})
             lessons.append(make_lesson(parent, clean_rows, each, data, recipe.encoding, recipe.training, own))
-        tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
+        with naming("comparison, fine-tuned again"):
+            tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
     lessons = [_scratch_lesson(clean_rows, each, adapted, recipe, number) for number, each in enumerate(dealt)]
-    scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
+    with naming("comparison, from scratch"):
+        scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
     lines = []
     for repeat, each in enumerate(dealt):
         test = rows_of("test", clean_rows, each)

@@ -12,6 +12,7 @@ from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
+from torchlane.core.rows.checking import SPELLINGS
 from torchlane.core.rows.levels import natural_order
 from torchlane.core.transfer.layers import Layer, shown
 
@@ -67,7 +68,8 @@ def _grow_target(
             f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
         )
     counts = values.value_counts().reindex(list(labels), fill_value=0)
-    return TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+    grown = TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+    return grown.spelt({**train_rows.attrs.get(SPELLINGS, {}), **parent.written})
 
 
 def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
