@@ -57,7 +57,8 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """Fit the encoders of all columns to the rows of train.
 
     Raises:
-        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
+        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have; or the target
+            cannot be encoded, see `TargetEncoder.fit`.
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
@@ -71,7 +72,7 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
             columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
             columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
-    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive)
     return Encoder(columns=tuple(columns), target=target)
 
 

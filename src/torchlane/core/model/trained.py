@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
@@ -223,6 +224,18 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         fingerprint=fingerprint,
     )
     return model if _digest(path) == fingerprint else load(path, trust=trust)  # the file was replaced meanwhile
+
+
+def labels_in(path: str | Path) -> tuple[str, ...] | None:
+    """Read the labels that the outputs of a model file are for, in order; None if it is none, or for numbers."""
+    if Path(path).suffix != ".safetensors" or not Path(path).is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            target = json.loads((file.metadata() or {})["torchlane"])["encoder"]["target"]
+        return TargetEncoder.model_validate(target).labels or None
+    except (SafetensorError, KeyError, TypeError, ValueError):  # another program's file
+        return None
 
 
 def _digest(path: str | Path) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from torchlane.core.options.base import Level, Options
+from torchlane.core.options.shown import shown_limit
 
 
 class ColumnOptions(Options):
@@ -28,5 +29,5 @@ class ColumnOptions(Options):
         if self.kind == "category" and (self.minimum, self.maximum) != (None, None):
             raise ValueError("a category has levels, but no minimum or maximum; leave them out, or set kind: number")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum:g} is above maximum {self.maximum:g}")
+            raise ValueError(f"minimum {shown_limit(self.minimum)} is above maximum {shown_limit(self.maximum)}")
         return self

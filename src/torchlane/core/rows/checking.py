@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.options import ColumnOptions, DataOptions, shown_limit
 from torchlane.core.rows import images
 from torchlane.core.rows.raw_rows import columns_of, find_torn
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
@@ -172,10 +172,10 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
         yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
     if column.minimum is not None:
         minimum = column.minimum
-        yield f"at least {minimum:g}", lambda values: values >= minimum
+        yield f"at least {shown_limit(minimum)}", lambda values: values >= minimum
     if column.maximum is not None:
         maximum = column.maximum
-        yield f"at most {maximum:g}", lambda values: values <= maximum
+        yield f"at most {shown_limit(maximum)}", lambda values: values <= maximum
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:

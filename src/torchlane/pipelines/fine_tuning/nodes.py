@@ -136,4 +136,4 @@ def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) ->
 
 def plot_fine_tuned_predictions(fine_tuned_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw truth against prediction on the held-out new rows."""
-    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"])
+    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"], metrics["target"])

@@ -113,6 +113,7 @@ def _evaluate() -> list[Node]:
             inputs={
                 "clean_rows": "clean_rows",
                 "recipe": "recipe",
+                "encoder": "encoder",
                 "fold_checkpoints": "fold_checkpoints",
                 "data": "params:data",
                 "split": "params:split",
