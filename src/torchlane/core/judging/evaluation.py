@@ -56,7 +56,7 @@ def evaluate(
             metrics[part] = {**score(model.task, prediction, truths[part]), "loss": sum(losses) / len(losses)}
     metrics["baseline"] = _score_constant(model.task, truths, len(target.labels))
     metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
-    metrics |= {"data": model.details["source"], "target": target.name}
+    metrics["data"] = model.details["source"]
     predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
     metrics["calibration"] = _judge_calibration(model, predictions, coverage)
     if target.labels:
@@ -98,7 +98,7 @@ def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> 
 def _judge_classes(target: TargetEncoder, predictions: pd.DataFrame, truth: Tensor, quiet: bool) -> dict[str, Any]:
     """Name the positive label, score each label on test, and list those that no row of test has."""
     columns = [f"probability_{label}" for label in target.labels]
-    classes = score_classes(torch.from_numpy(predictions[columns].to_numpy("float64")), truth, target.labels)
+    classes = score_classes(torch.from_numpy(predictions[columns].to_numpy("float64", copy=True)), truth, target.labels)
     absent = [label for label, own in classes.items() if not own["rows"]]
     if len(truth) and not quiet:
         warn_of_absent(absent)

@@ -27,7 +27,9 @@ from torchlane.core.options import (
     ModelOptions,
     TrainingOptions,
     require_coverage,
+    shown_number,
 )
+from torchlane.core.options.searchable import LAYERED
 from torchlane.core.rows.checking import ROW, apply_rules
 from torchlane.core.stacks.choice import stacked_forward
 from torchlane.core.stacks.layout import NotStackableError
@@ -64,6 +66,25 @@ class TrainedModel:
     @property
     def n_members(self) -> int:
         return len(next(iter(self.weights.values())))
+
+    def __repr__(self) -> str:
+        """Describe the model in one line, without its weights."""
+        target = self.encoder.target
+        about = [f"{target.task} of '{target.name}'"]
+        if target.positive is not None:
+            about.append(f"positive label '{target.positive}'")
+        n_features = len(self.data.feature_columns)
+        about.append(f"{n_features} {'feature' if n_features == 1 else 'features'}")
+        kind = self.model.kind or "network"
+        widths = f" {list(self.model.widths)}" if self.model.kind in LAYERED else ""
+        about.append(f"{self.n_members} {'member' if self.n_members == 1 else 'members'} of {kind}{widths}")
+        if rows := self.details.get("profile", {}).get("rows"):
+            about.append(f"trained on {rows:,} rows")
+        metric, metrics = self.task.primary_metric, self.details.get("metrics", {})
+        part = next((part for part in ("valid", "train") if f"{part}_{metric}" in metrics), None)
+        if part is not None:
+            about.append(f"{part} {metric} {shown_number(metrics[f'{part}_{metric}'])} of a member")
+        return f"<TrainedModel: {'; '.join(about)}>"
 
     def network(self, member: int = 0) -> nn.Module:
         """Rebuild one member, in eval mode on the CPU."""

@@ -27,11 +27,11 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
     """Compute the SHA-256 of column names and values as text. It does not depend on the line ends of the file."""
     names = columns_of(raw_rows)
     digest = hashlib.sha256("\x1f".join(names).encode())
-    for name in names:
-        if images.holds_images(raw_rows[name]):
-            digest.update(images.digest(raw_rows[name]))
+    for values in (column for name, column in raw_rows.items() if str(name) in names):  # a name may stand twice
+        if images.holds_images(values):
+            digest.update(images.digest(values))
         else:
-            digest.update("\x1e".join(as_texts(raw_rows[name]).fillna("")).encode())
+            digest.update("\x1e".join(as_texts(values).fillna("")).encode())
     return digest.hexdigest()
 
 

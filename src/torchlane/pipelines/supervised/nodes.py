@@ -156,6 +156,6 @@ def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
     return layers.plot_layers(diagnosis, metrics["data"])
 
 
-def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
     """Draw truth against prediction on test."""
-    return predictions.plot_predictions(test_predictions, metrics["data"], metrics["target"])
+    return predictions.plot_predictions(test_predictions, metrics["data"], data.target)

@@ -169,7 +169,7 @@ def _report() -> list[Node]:
         ),
         Node(
             nodes.plot_predictions,
-            inputs=["test_predictions", "metrics"],
+            inputs=["test_predictions", "metrics", "params:data"],
             outputs="predictions_figure",
             name="plot_predictions",
             tags="report",
