@@ -268,3 +268,18 @@ def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(ca
     with caplog.at_level(logging.INFO):
         split_rows(rows, data, SplitOptions(part_column="part"))
     assert "features: without part, which the split uses" in caplog.text
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.booleans(), min_size=30, max_size=80), st.permutations(["a", "b", "10", "9"]))
+def test_split_does_not_depend_on_what_the_labels_of_a_binary_task_are_called(positive, names):
+    if len(set(positive)) < 2 or 2 * sum(positive) == len(positive):
+        return
+    options = SplitOptions(seed=1)
+    parts = [
+        split_rows(
+            table(list(range(len(positive))), [one if each else other for each in positive]), data("binary"), options
+        )
+        for one, other in (names[:2], names[2:], ("1", "0"))
+    ]
+    assert parts[0].equals(parts[1]) and parts[0].equals(parts[2])

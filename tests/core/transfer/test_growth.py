@@ -16,7 +16,7 @@ from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.checking import check_rows
-from torchlane.core.transfer.growth import grow_encoder
+from torchlane.core.transfer.growth import grow_encoder, head_map
 
 
 def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
@@ -142,3 +142,27 @@ def member_ratio(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
     labels = model.encoder.target.labels
     each = model.member_predictions(features)[0].numpy()
     return each[:, labels.index("z")] / each[:, labels.index("x")]
+
+
+def test_positive_label_of_the_parent_stays_though_new_rows_have_more_of_it():
+    data = DataOptions.model_validate({**CLASSES, "task": "binary"})
+    parent = fit_encoder(check_rows(make_rows(kinds="xyy"), data)[0], data, EncodingOptions())
+    assert parent.target.positive == "x"
+    new = check_rows(make_rows(kinds="xxy"), data)[0]
+    options = FineTuningOptions()
+    assert grow_encoder(parent, new, data, EncodingOptions(), options).target.labels == ("y", "x")
+    asked = data.model_copy(update={"positive": "y"})
+    assert grow_encoder(parent, new, asked, EncodingOptions(), options).target.labels == ("x", "y")
+    assert fit_encoder(new, parent.target.keep_positive(data), EncodingOptions()).target.positive == "x"
+
+
+@pytest.mark.parametrize("asked", [None, "y"])
+def test_head_still_means_the_same_labels_when_their_order_changes(asked):
+    data = {**CLASSES, "task": "binary"}
+    raw = make_rows(kinds="xyy")
+    parent = train_parent(raw, data)
+    clean, _ = check_rows(raw, parent.data)
+    own = DataOptions.model_validate({**data, "positive": asked})
+    grown = grow_encoder(parent.encoder, clean, own, EncodingOptions(), FineTuningOptions())
+    mapped, new = head_map(parent.encoder.target, grown.target, "grow")
+    assert (mapped.item(), new.item()) == (1.0 if asked is None else -1.0, False)

@@ -31,6 +31,7 @@ from torchlane.core.options import (
 )
 from torchlane.core.options.searchable import LAYERED
 from torchlane.core.rows.checking import ROW, apply_rules
+from torchlane.core.rows.levels import natural_order
 from torchlane.core.stacks.choice import stacked_forward
 from torchlane.core.stacks.layout import NotStackableError
 from torchlane.core.tasks.tasks import TASKS, Task
@@ -195,7 +196,8 @@ class TrainedModel:
             return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
-        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}
+        in_order = {label: target.labels.index(label) for label in natural_order(target.labels)}
+        probabilities = {f"probability_{label}": joint[:, index] for label, index in in_order.items()}
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:

@@ -75,7 +75,7 @@ class Observer:
         self.training = member.options
         self.constant_loss = constant_loss(train.tensors[1], objective)
         if train.tensors[0].numel() <= MOST_COMPARED:
-            self.lowest_loss = lowest_loss(*train.tensors[:2], objective)
+            self.lowest_loss = lowest_loss(train.tensors[0], train.tensors[1], objective)
         self.blank = not bool(self._features.any())
         self.largest_feature = float(self._features.abs().max()) if self._features.is_floating_point() else 0.0
         self.probe_kinds = len(distinct_rows(self._features))
