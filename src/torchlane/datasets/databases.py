@@ -1,4 +1,6 @@
-"""The databases that can hold a ledger."""
+"""The databases that can hold a ledger, and the files of SQLite."""
+
+from pathlib import Path
 
 import sqlalchemy as sql
 
@@ -23,3 +25,12 @@ def require_database(url: sql.URL) -> str:
             f"(for one machine) or a url such as postgresql+psycopg://user@host/name"
         )
     return name
+
+
+def make_empty(path: Path) -> None:
+    """Make an empty file, which is an empty SQLite database, unless there is one.
+
+    SQLite itself makes files of mode 0644, so that no group could write to them whatever the umask.
+    """
+    if not path.exists():
+        path.touch()

@@ -19,6 +19,7 @@ from torchlane.core.search.chosen import read_chosen
 from torchlane.core.search.fingerprints import fingerprint
 from torchlane.core.search.leaderboard import empty_leaderboard
 from torchlane.core.search.store import Found
+from torchlane.datasets.databases import make_empty
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -197,6 +198,7 @@ def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open a file that survives a crash of the process, but does not wait for the disk at each trial."""
+    make_empty(path)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = OFF")
     return connection

@@ -10,7 +10,7 @@ import torch
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.scales import apply_scale, require_finite, scale_of, to_float32
 from torchlane.core.options import TaskName
-from torchlane.core.rows.levels import natural_order, restore_labels
+from torchlane.core.rows.levels import declared_order, natural_order, restore_labels
 
 
 class TargetEncoder(Fitted):
@@ -24,8 +24,14 @@ class TargetEncoder(Fitted):
     counts: tuple[int, ...] = ()  # rows of train per label
 
     @classmethod
-    def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
-        """Learn the scale or the labels.
+    def fit(
+        cls,
+        values: pd.Series,
+        task: TaskName,
+        scaling: Literal["none", "min_max", "z_score"],
+        order: tuple[str, ...] = (),
+    ) -> Self:
+        """Learn the scale or the labels; those of a multiclass task follow the declared `order`.
 
         Raises:
             ValueError: train has too few or too many labels for the task, or its numbers are so large that
@@ -36,7 +42,7 @@ class TargetEncoder(Fitted):
             factor, offset = scale_of(values.to_numpy(np.float64), scaling)
             require_finite([offset, 1 / factor if factor else np.inf], name)
             return cls(name=name, task=task, factor=factor, offset=offset)
-        labels = natural_order(values.unique())
+        labels = declared_order(values.unique(), order if task == "multiclass" else ())
         if len(labels) < 2 or (task == "binary" and len(labels) > 2):
             needed = "exactly 2" if task == "binary" else "at least 2"
             raise ValueError(

@@ -20,7 +20,10 @@ PREPARATION = (
     "2025-03-01, true and false as True and False. As numbers, true and false are 1 and 0. A cell that is empty or one "
     f"of missing_values is missing; a number also where it is {', '.join(MISSING_NUMBERS)}, in any case."
 )
-INTERVAL = "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum"
+INTERVAL = (
+    "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum, "
+    "but not past prediction"
+)
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
 QUANTILE = (
     "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "

@@ -1,7 +1,7 @@
 """The order of levels, and the original types of labels."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -20,6 +20,17 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
     if not np.isfinite(values).all():
         return tuple(alphabetical)
     return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
+
+
+def declared_order(levels: Iterable[str], declared: Sequence[str]) -> tuple[str, ...]:
+    """Order levels as they are declared, and behind them the others, in natural order.
+
+    >>> declared_order(["high", "low", "x"], ["low", "medium", "high"]), declared_order(["100", "50"], [])
+    (('low', 'high', 'x'), ('50', '100'))
+    """
+    known = set(levels)
+    first = tuple(level for level in declared if level in known)
+    return (*first, *natural_order(known.difference(first)))
 
 
 def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
