@@ -1,11 +1,10 @@
 """Raw images, one row each: uint8 arrays with their labels."""
 
-import base64
 import hashlib
-import io
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,12 +15,12 @@ from kedro_datasets._typing import ImagePreview
 
 from torchlane.datasets.image_files import read_image
 from torchlane.datasets.paths import shown
+from torchlane.datasets.previews import preview_images
 from torchlane.datasets.torchvision_sources import files_of, read_part, source_of
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
-PREVIEW_SIDE = 64  # pixels of one image
 NAMED = 5  # files, in a warning
 
 
@@ -66,17 +65,21 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     def save(self, data: NoReturn) -> None:
         raise DatasetError(f"raw images are never written, so {self.place} is unchanged")
 
-    def preview(self, nrows: int = 20) -> ImagePreview:
-        """Show the first images side by side."""
-        from PIL import Image
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        """Read some images from the start, without the others where the source allows it, and download none."""
+        return self.read().head(n_rows)
 
-        cells = [cell for cell in self.read()["image"].head(nrows) if isinstance(cell, np.ndarray)]
-        sheet = Image.new("RGB", (PREVIEW_SIDE * max(1, len(cells)), PREVIEW_SIDE))
-        for number, cell in enumerate(cells):
-            sheet.paste(Image.fromarray(cell).resize((PREVIEW_SIDE, PREVIEW_SIDE)), (number * PREVIEW_SIDE, 0))
-        written = io.BytesIO()
-        sheet.save(written, format="PNG")
-        return ImagePreview(base64.b64encode(written.getvalue()).decode("utf-8"))
+    def preview(self, nrows: int = 20) -> ImagePreview:
+        """Show the first images, each over its label.
+
+        Raises:
+            DatasetError: there are none yet.
+        """
+        if not self.exists():
+            raise DatasetError(f"{self.place} has no images yet")
+        rows = self.read_first(nrows)
+        shown_rows = [row for row in zip(rows["image"], rows["label"], strict=True) if isinstance(row[0], np.ndarray)]
+        return preview_images([image for image, _ in shown_rows], [str(label) for _, label in shown_rows])
 
     def _describe(self) -> dict[str, Any]:
         return {"place": self.place}
@@ -137,6 +140,10 @@ class TorchvisionImagesDataset(RawImagesDataset):
             parts.append(_table(images, labels).assign(part=part))
         return pd.concat(parts, ignore_index=True)
 
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        images, labels = read_part(self._name, self._split, self._root, train=True, download=False)
+        return _table(images[:n_rows], labels[:n_rows])
+
     def _read_part(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
         try:
             return read_part(self._name, self._split, self._root, train, download=False)
@@ -186,6 +193,11 @@ class ImageFolderDataset(RawImagesDataset):
         for path, *_ in self._files():
             self._read_bytes(path, whole)
         return whole.hexdigest()
+
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        files = list(islice(self._files(), n_rows))
+        cells = [self._read_cell(path, hashlib.sha256())[0] for path, *_ in files]
+        return pd.DataFrame({"image": pd.Series(cells, dtype=object), "label": [label for _, label, _ in files]})
 
     def read(self) -> pd.DataFrame:
         files = list(self._files())

@@ -48,7 +48,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     """Separate the rows that keep all declared rules from those that break one, and log their numbers.
 
     The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
-    clean rows holds the result of `describe_source`.
+    clean rows holds the result of `describe_source`, and `attrs["sizes"]` the sizes of images, if there are any, by
+    column.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -68,6 +69,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if clean.empty:
         raise ValueError(_nothing_left(raw_rows, rejected))
     clean.attrs["source"] = describe_source(raw_rows, options)
+    sizes = {name: list(column.size) for name, column in columns.items() if column.size is not None}
+    clean.attrs |= {"sizes": sizes} if sizes else {}
     return clean, rejected
 
 
