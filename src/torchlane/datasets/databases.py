@@ -27,10 +27,10 @@ def require_database(url: sql.URL) -> str:
     return name
 
 
-def make_empty(path: Path) -> None:
-    """Make an empty file, which is an empty SQLite database, unless there is one.
+def make_empty(database: str | None) -> None:
+    """Make an empty file, which is an empty SQLite database, unless there is one or it is kept in memory.
 
     SQLite itself makes files of mode 0644, so that no group could write to them whatever the umask.
     """
-    if not path.exists():
-        path.touch()
+    if database and database != ":memory:" and not database.startswith("file:") and not Path(database).exists():
+        Path(database).touch()

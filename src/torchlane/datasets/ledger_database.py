@@ -29,8 +29,7 @@ class LedgerDatabase:
         self._is_sqlite = require_database(parsed) == "sqlite"
         if self._is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            if not parsed.database.startswith((":", "file:")):  # :memory:, and URIs
-                make_empty(Path(parsed.database))
+            make_empty(parsed.database)
         self._engine = sql.create_engine(
             parsed, connect_args={"timeout": BUSY_SECONDS} if self._is_sqlite else {}, pool_pre_ping=not self._is_sqlite
         )

@@ -19,7 +19,7 @@ COLUMNS = 50  # of a table
 CHARACTERS = 200  # of a value
 ENTRIES = 100  # of a list or a mapping in JSON
 EXACT = 2**53  # whole numbers up to here are exact in a browser
-SIDE, CAPTION, IN_A_LINE = 80, 14, 5  # pixels of an image and of the text under it; images
+SIDE, GAP, CAPTION, IN_A_LINE = 80, 3, 14, 5  # pixels of a place, between images, and of the text under one; images
 CAPTION_CHARACTERS = 14
 
 
@@ -103,7 +103,7 @@ def _fitted(pixels: np.ndarray) -> Any:
     from PIL import Image
 
     image = Image.fromarray(pixels)
-    factor = SIDE / max(image.size)
+    factor = (SIDE - GAP) / max(image.size)
     width, height = (max(1, round(each * factor)) for each in image.size)
     return image.resize((width, height), Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX)
 

@@ -189,6 +189,8 @@ def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
     except (SQLAlchemyError, ImportError) as error:
         raise ValueError(f"the storage cannot be opened: {_in_one_line(error)}; set tuning.storage") from error
     try:
+        if is_file:
+            make_empty(parsed.database)
         return shown, optuna.storages.RDBStorage(url, engine_kwargs=settings)
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, RuntimeError) as error:
         raise ValueError(
@@ -198,7 +200,6 @@ def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open a file that survives a crash of the process, but does not wait for the disk at each trial."""
-    make_empty(path)
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = OFF")
     return connection

@@ -1,4 +1,7 @@
+import json
+import os
 import pickle
+import stat
 from dataclasses import replace
 from typing import Any
 
@@ -71,6 +74,23 @@ def test_same_seed_writes_the_same_file(toy_rows, toy_data, tmp_path):
     for name in ("one", "other"):
         train_on(toy_rows, toy_data).save(tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_file_has_one_entry_of_metadata_since_several_are_written_in_any_order(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert list(header["__metadata__"]) == ["torchlane"]
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_file_can_be_read_by_whom_the_umask_allows(model, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        model.save(tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == 0o666 & ~mask
 
 
 def test_weights_have_a_leading_member_axis_also_for_one_member(toy_rows, toy_data):
