@@ -32,5 +32,8 @@ def make_empty(database: str | None) -> None:
 
     SQLite itself makes files of mode 0644, so that no group could write to them whatever the umask.
     """
-    if database and database != ":memory:" and not database.startswith("file:") and not Path(database).exists():
-        Path(database).touch()
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+    path = Path(database)
+    if path.parent.is_dir() and not path.exists():
+        path.touch()
