@@ -137,6 +137,12 @@ def test_sixteen_bits_are_refused_with_the_reason():
     assert pixels == "pixels of mode I;16, and not of 8 bits in grey or colour"
 
 
+def test_drawing_is_refused_and_no_other_program_is_started(monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("another program"))
+    pixels, _ = read_image(written(UPRIGHT, "EPS"))
+    assert pixels == "a drawing in EPS, which another program would have to turn into pixels"
+
+
 @pytest.mark.parametrize(
     ("most", "reason"), [(300, "16 x 24 pixels, more than the 300 of one image"), (10, "exceeds limit")]
 )

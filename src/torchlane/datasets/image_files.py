@@ -17,6 +17,7 @@ TURNS = {  # what brings an image upright, by its orientation; 1 is upright
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+DRAWINGS = ("EPS", "WMF")
 OF_ONE_PICTURE = ("MPO", "PSD")  # formats whose further frames are previews or layers of the first
 
 
@@ -33,6 +34,8 @@ def read_image(content: bytes) -> tuple[np.ndarray | str, bool]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it would not name the file
             image = Image.open(io.BytesIO(content))
         with image:
+            if image.format in DRAWINGS:
+                return f"a drawing in {image.format}, which another program would have to turn into pixels", False
             if image.mode not in MODES:
                 return f"pixels of mode {image.mode}, and not of 8 bits in grey or colour", False
             most = Image.MAX_IMAGE_PIXELS
