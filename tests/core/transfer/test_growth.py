@@ -34,6 +34,16 @@ def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
     assert CategoryEncoder.model_validate_json(again.model_dump_json()) == again
 
 
+def test_new_levels_follow_the_declared_order_and_no_declared_level_moves():
+    order = ("low", "medium", "high", "very high", "huge", "beyond")
+    old = pd.Series(["high", "low"], name="size", dtype="str")
+    parent = CategoryEncoder.fit(old, "codes", 2, order[:4])
+    new = pd.Series(["beyond", "huge", "medium"] * 2, name="size", dtype="str")
+    grown = parent.grow(new, 2, order)
+    assert grown.codes(pd.Series([*order, "?", None], dtype="str")).tolist() == [0, 1, 2, 3, 6, 7, 4, 5]
+    assert grown.counts == (0, 2, 0, 0, 0, 0, 2, 2)
+
+
 def test_new_levels_get_columns_behind_all_others():
     old = pd.Series(["b", "a", "b", "a", "rare"], name="place", dtype="str")
     grown = CategoryEncoder.fit(old, "one_hot", 2).grow(pd.Series(["c", "c", None], name="place", dtype="str"), 2)

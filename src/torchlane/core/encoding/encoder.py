@@ -71,13 +71,14 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         values = train_rows[name]
         if column.kind == "category":
             encoding = encodings.get(name, options.categories)
-            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count))
+            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count, column.level_order))
         elif column.size is not None:
             columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
             kind = DateEncoder if column.kind == "date" else NumberEncoder
             columns.append(kind.fit(values, encodings.get(name, options.numbers)))
-    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive)
+    order = data.target_column.level_order
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive, order)
     target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
     return Encoder(columns=tuple(columns), target=target)
 

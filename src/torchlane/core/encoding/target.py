@@ -12,7 +12,7 @@ from pydantic import Field
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.scales import apply_scale, require_finite, scale_of, to_float32
 from torchlane.core.options import DataOptions, TaskName
-from torchlane.core.rows.levels import natural_order, restore_labels
+from torchlane.core.rows.levels import declared_order, natural_order, restore_labels
 
 
 class TargetEncoder(Fitted):
@@ -36,8 +36,11 @@ class TargetEncoder(Fitted):
         task: TaskName,
         scaling: Literal["none", "min_max", "z_score"],
         positive: str | None = None,
+        order: tuple[str, ...] = (),
     ) -> Self:
         """Learn the scale or the labels; `positive` is `data.positive`.
+
+        The labels of a multiclass task follow the declared `order`.
 
         Raises:
             ValueError: train has too few or too many labels for the task, or its numbers are so large that
@@ -48,7 +51,7 @@ class TargetEncoder(Fitted):
             factor, offset = scale_of(values.to_numpy(np.float64), scaling)
             require_finite([offset, 1 / factor if factor else np.inf], name)
             return cls(name=name, task=task, factor=factor, offset=offset)
-        labels = natural_order(values.unique())
+        labels = declared_order(values.unique(), order if task == "multiclass" else ())
         if len(labels) < 2 or (task == "binary" and len(labels) > 2):
             needed = "exactly 2" if task == "binary" else "at least 2"
             raise ValueError(

@@ -161,7 +161,8 @@ class TrainedModel:
         The result has the index of `rows` and a column `prediction`. For regression, this is a value in the
         units of the raw file, followed by its `spread` (standard deviation over members) and the ends `low`
         and `high` of an interval. The interval covers the truth of a share `coverage` of new rows, and is cut
-        to the bounds declared for the target. For classification, it is a label in its original type (text,
+        to the bounds declared for the target, or to the prediction where that is out of bounds itself, so that it
+        always contains its prediction. For classification, it is a label in its original type (text,
         int64 or bool), followed by a column `probability_<label>` for each label.
 
         Raises:
@@ -196,13 +197,12 @@ class TrainedModel:
             half_width = self.calibration.half_width(coverage)
             if half_width is None:
                 return table
-            half_widths = half_width * (1 + self.calibration.spread_weight * spread)
-            column = self.data.target_column
-            ends = {"low": joint - half_widths, "high": joint + half_widths}
-            return table.assign(**{name: np.clip(end, *column.limits) for name, end in ends.items()})
+            low, high = intervals(joint, half_width * (1 + self.calibration.spread_weight * spread), self.data)
+            return table.assign(low=low, high=high)
         target = self.encoder.target
         labels = target.restore(target.labels)
-        in_order = [target.labels.index(label) for label in natural_order(target.labels)]
+        listed = natural_order(target.labels) if target.task == "binary" else target.labels
+        in_order = [target.labels.index(label) for label in listed]
         probabilities = {f"probability_{labels[index]}": joint[:, index] for index in in_order}
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
@@ -217,6 +217,16 @@ class TrainedModel:
         with replacing(Path(path)) as partial:
             # One key only, since safetensors does not write several in a fixed order.
             save_file(weights, partial, metadata={"torchlane": header})
+
+
+def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the ends of intervals, float64 (n_rows,) each.
+
+    They are cut to the bounds declared for the target, since no truth lies beyond, but never past the prediction.
+    """
+    bounds = data.target_column.minimum, data.target_column.maximum
+    low, high = (np.clip(end, *bounds) for end in (prediction - half_widths, prediction + half_widths))
+    return np.minimum(low, prediction), np.maximum(high, prediction)
 
 
 def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:

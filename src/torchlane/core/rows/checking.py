@@ -50,6 +50,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
 
     The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
     clean rows holds the result of `describe_source`, and `attrs["spellings"]` that of `spellings_of`, if any.
+    `attrs["sizes"]` holds the sizes of images by column, if there are any.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -73,6 +74,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     clean.attrs["source"] = describe_source(raw_rows, options)
     if options.task != "regression" and (spellings := spellings_of(raw_rows[options.target], options.missing_values)):
         clean.attrs[SPELLINGS] = spellings
+    sizes = {name: list(column.size) for name, column in columns.items() if column.size is not None}
+    clean.attrs |= {"sizes": sizes} if sizes else {}
     return clean, rejected
 
 

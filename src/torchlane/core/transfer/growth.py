@@ -13,7 +13,7 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.checking import SPELLINGS
-from torchlane.core.rows.levels import natural_order
+from torchlane.core.rows.levels import declared_order
 from torchlane.core.transfer.layers import Layer, shown
 
 NEW = -1  # source of weights that the parent does not have
@@ -40,7 +40,8 @@ def grow_encoder(
     for column in parent.columns:
         values = train_rows[column.name]
         if column.kind == "category":
-            columns.append(column.grow(values, encoding.min_level_count))
+            order = data.columns[column.name].level_order if column.name in data.columns else ()
+            columns.append(column.grow(values, encoding.min_level_count, order))
         elif isinstance(column, ImageEncoder):
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
         else:
@@ -61,7 +62,8 @@ def _grow_target(
             return TargetEncoder.fit(values, data.task, encoding.target)
         return TargetEncoder(name=data.target, task=data.task, factor=parent.factor, offset=parent.offset)
     kept = parent.labels if options.head == "grow" else ()
-    labels = natural_order({*kept, *values.unique()})
+    order = data.target_column.level_order if data.task == "multiclass" else ()
+    labels = declared_order({*kept, *values.unique()}, order)
     if data.task == "binary" and len(labels) != 2:
         raise ValueError(
             f"the head cannot be mapped: a binary task has 2 labels, but together with the parent's there are "

@@ -49,6 +49,11 @@ def split_rows(
     return splitting.split_rows(clean_rows, data, split)
 
 
+def check_folds(clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, options: EvaluationOptions) -> None:
+    """Check the folds of cross-validation; see `torchlane.core.judging.cross_validation.require_folds`."""
+    cross_validation.require_folds(clean_rows, data, split, options)
+
+
 def choose_options(
     clean_rows: pd.DataFrame,
     splits: pd.DataFrame,

@@ -11,7 +11,7 @@ def create_pipeline(use_case: str) -> Pipeline:
 
 
 def _prepare() -> list[Node]:
-    """Check the raw rows and split them."""
+    """Check the raw rows, split them, and check that they make folds."""
     return [
         Node(
             nodes.check_rows,
@@ -26,6 +26,13 @@ def _prepare() -> list[Node]:
             outputs="splits",
             name="split_rows",
             tags="prepare",
+        ),
+        Node(
+            nodes.check_folds,
+            inputs=["clean_rows", "params:data", "params:split", "params:evaluation"],
+            outputs=None,
+            name="check_folds",
+            tags=["prepare", "tune", "train"],  # before anything is trained, whichever stage comes first
         ),
     ]
 
