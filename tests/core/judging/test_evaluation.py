@@ -16,6 +16,7 @@ from torchlane.core.options import ColumnOptions, SplitOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import rows_of, split_rows
 from torchlane.core.tasks.tasks import TASKS
+from torchlane.figures.predictions import plot_predictions
 
 
 @pytest.mark.parametrize("n_members", [1, 3])
@@ -219,3 +220,13 @@ def test_label_that_test_lacks_is_said(toy_rows, toy_data, caplog):
     assert metrics["absent_from_test"] == ["sea"]
     assert metrics["classes"]["sea"]["rows"] == 0 and metrics["classes"]["sea"]["recall"] is None
     assert "test has no row of sea" in caplog.text
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_classes_are_named_as_their_labels_stand_in_the_file(toy_rows, toy_data, task):
+    data = toy_data.model_copy(update={"task": task, "target": "kind"})
+    metrics, predictions = judged(named(toy_rows, {"yes": "1.0", "no": "2.0"}), data)
+    assert set(metrics["classes"]) == {"1.0", "2.0"}
+    assert metrics["positive"] == ("1.0" if task == "binary" else None)
+    (matrix,) = plot_predictions(predictions.astype({"truth": "str", "prediction": "str"}), "x").data
+    assert matrix.x == matrix.y == ("1.0", "2.0")

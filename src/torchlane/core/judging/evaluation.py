@@ -72,7 +72,7 @@ def evaluate(
             shown_number(constant),
             metrics["rows"]["test"],
             metrics["data"],
-            "" if target.positive is None else f"; the positive label is '{target.positive}'",
+            "" if target.positive is None else f"; the positive label is '{metrics['positive']}'",
         )
     return metrics, predictions
 
@@ -97,12 +97,14 @@ def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> 
 
 def _judge_classes(target: TargetEncoder, predictions: pd.DataFrame, truth: Tensor, quiet: bool) -> dict[str, Any]:
     """Name the positive label, score each label on test, and list those that no row of test has."""
-    columns = [f"probability_{label}" for label in target.labels]
-    classes = score_classes(torch.from_numpy(predictions[columns].to_numpy("float64", copy=True)), truth, target.labels)
+    labels = [f"{label}" for label in target.restore(target.labels)]  # as they stand in the file
+    probabilities = predictions[[f"probability_{label}" for label in labels]].to_numpy("float64", copy=True)
+    classes = score_classes(torch.from_numpy(probabilities), truth, labels)
     absent = [label for label, own in classes.items() if not own["rows"]]
     if len(truth) and not quiet:
         warn_of_absent(absent)
-    return {"positive": target.positive, "classes": classes, "absent_from_test": absent}
+    positive = labels[1] if target.positive is not None else None
+    return {"positive": positive, "classes": classes, "absent_from_test": absent}
 
 
 def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
