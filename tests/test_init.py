@@ -36,7 +36,7 @@ def test_draft_is_a_use_case_that_runs(project):
     ]
     drafted = yaml.safe_load((project / YAML).read_text())["my"]["data"]
     assert drafted["task"] == "regression"
-    assert drafted["columns"]["size"] == {"kind": "number", "minimum": 1, "maximum": 60}
+    assert drafted["columns"]["size"] == {"kind": "number", "minimum": 0}
     assert (project / CSV).read_bytes() == (project / "my.csv").read_bytes()
     quick = "--params=my.training.epochs=3"
     done = run_command("kedro", "run", "--pipeline=my", quick, folder=project)

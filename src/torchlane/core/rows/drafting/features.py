@@ -10,7 +10,7 @@ from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.drafting import leaks, written
 from torchlane.core.rows.drafting.categories import draft_category, left_out
 from torchlane.core.rows.drafting.column import ColumnDraft
-from torchlane.core.rows.drafting.identifiers import is_named_like_code, why_number_identifies
+from torchlane.core.rows.drafting.identifiers import is_named_like_code, may_identify, why_number_identifies
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
@@ -80,8 +80,8 @@ def _by_kind(column: SeenColumn) -> _Read:
         dates = written.find_compact_dates(column)
         few = plain.sum() <= MOST_CODES and are_whole(column.numbers)
         return _date(dates) if dates else _Read(draft_category(column), None) if few else _number(column)
-    reading = written.find_reading(column, among=~signs)
-    if reading is None or not reading.fits:
+    reading = written.find_best_reading(column)
+    if reading is None or not column.is_mostly(~np.isnan(reading.numbers), among=~signs):
         return _text(column, reading)
     return _date(reading) if reading.options["kind"] == "date" else _formatted(column, reading)
 
@@ -104,6 +104,9 @@ def _number(column: SeenColumn) -> _Read:
             )
             return _Read(_with_remark(draft_category(column), remark), None)
     draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
+    if are_whole(numbers) and may_identify(column, numbers):
+        seen = f"no value repeats, beginning with {column.examples(_first(numbers))}, so they may identify rows"
+        draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if they do")
     if may_be_codes(column):
         seen = f"{column.examples(code_like(column))} may be codes"
         draft = _with_remark(draft, f"{seen}; they are read as numbers, unless you set kind: category")
@@ -118,9 +121,11 @@ def _formatted(column: SeenColumn, reading: written.Reading) -> _Read:
 
 
 def _date(reading: written.Reading) -> _Read:
-    low, high = (pd.Timestamp(each, unit="s") for each in (np.nanmin(reading.numbers), np.nanmax(reading.numbers)))
+    low, high = (
+        str(np.datetime64(int(each), "s"))[:10] for each in (np.nanmin(reading.numbers), np.nanmax(reading.numbers))
+    )
     remark = f"{reading.seen} and give month, weekday and elapsed time as features, unless you set another kind"
-    note = f"{low:%Y-%m-%d} to {high:%Y-%m-%d} in the file"
+    note = f"{low} to {high} in the file"
     return _Read(ColumnDraft(reading.options, "", (remark,), note), reading.numbers)
 
 
@@ -151,9 +156,10 @@ def _remarks_on_bad(column: SeenColumn, numbers: np.ndarray, kind: str) -> list[
     if missing.any():
         remarks.append(f"{column.examples(missing)} is read as missing; correct the file if it is not")
     if (bad & ~missing).any():
+        n_rows = count(column.n_rows_of(bad & ~missing), "row")
         remarks.append(
-            f"{column.examples(bad & ~missing)} is no {kind}; {count(column.n_rows_of(bad & ~missing), 'row')} will be "
-            f"rejected, unless you correct the file, add it to data.missing_values or set kind: category"
+            f"{column.examples(bad & ~missing)} cannot be read as a {kind}; {n_rows} will be rejected, unless you "
+            f"correct the file, add it to data.missing_values or set kind: category"
         )
     return remarks
 

@@ -11,10 +11,13 @@ IDS = "(?:row|record|cust|customer|user|item|patient|subject|player|order|produc
 NAMES = rf"(?:^|.*[\W_])(?:{IDS}|key|index|idx|rownames?|row_?(?:no|nr|num|number)|unnamed.*)$"
 CAMEL = r".*[a-z](?:Id|ID|Key|Uid|Uuid|Guid)"
 CODES = rf"(?:^|.*[\W_])(?:{IDS}|code|zip|zip_?code|postal_?code|postcode|plz|fips)$"
-TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix)(?:$|[\W_].*)"
+TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix|ages?)(?:$|[\W_].*)"
+YEARS = (1500, 2100)
 UNIQUE = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"
 NEARLY = 0.95  # the fraction of distinct values from which a column identifies nearly every row
-BEYOND_CHANCE = 10.0  # that whole numbers never repeat by chance has a probability below exp(-10)
+LONG = 7  # digits of identifiers that all have as many, and of few amounts
+MANY_ROWS = 100  # from which numbers that never repeat are worth a remark
+CHANCE = 1e-4  # the probability that values of that range, drawn at random, all differ, below which they identify
 LARGEST_STEP = 100  # the mean step of numbers that count the rows with gaps
 FEWEST_ROWS = 5  # from which a name that identifies is believed
 SURE_ROWS = 20  # from which values that all differ are hardly coincidence
@@ -23,21 +26,27 @@ WORDS_OF_TEXT = 5  # on average, from which values are free text rather than nam
 
 def why_number_identifies(column: SeenColumn, numbers: np.ndarray) -> str:
     """Say why a column of whole numbers, one for each text, identifies its rows; "" if it does not."""
-    unique = column.n_distinct == len(column.codes)
-    read = numbers[~np.isnan(numbers)]
-    if unique and len(read) == len(numbers) and (np.diff(read) == 1).all() and read[0] in (0, 1):
-        return "it numbers the rows"
-    if is_named_like_one(column.name):
-        nearly = len(column.present) >= FEWEST_ROWS and column.n_distinct >= NEARLY * len(column.present)
-        return f"it has the name of an identifier, and {column.n_distinct} values in {len(column.codes)} rows" * nearly
-    if re.fullmatch(TIMES, column.name.lower()) or not unique or len(read) < max(len(numbers), SURE_ROWS):
+    read, n_rows = numbers[~np.isnan(numbers)], len(column.codes)
+    if _is_time(column.name, read) or min(column.n_distinct, len(read)) < max(2, NEARLY * n_rows):
         return ""
-    steps, reach = np.diff(read), read.max() - read.min() + 1
-    if ((steps > 0).all() or (steps < 0).all()) and reach <= LARGEST_STEP * len(read):
+    steps = np.diff(read)
+    if (steps == 1).all() and read[0] in (0, 1) and len(read) == n_rows:
+        return "it numbers the rows"
+    if is_named_like_one(column.name) and n_rows >= FEWEST_ROWS:
+        return f"it has the name of an identifier, and {column.n_distinct} values in {n_rows} rows"
+    if n_rows >= SURE_ROWS and ((steps > 0).all() or (steps < 0).all()) and np.ptp(read) <= LARGEST_STEP * n_rows:
         return "it counts the rows" + (", with gaps" if (np.abs(steps) != 1).any() else "")
-    if len(read) ** 2 / (2 * reach) > BEYOND_CHANCE:
-        return "its whole numbers never repeat"
     return ""
+
+
+def may_identify(column: SeenColumn, numbers: np.ndarray) -> bool:
+    """Whether unordered whole numbers may identify rows: that none repeats is no chance, or all are equally long."""
+    n_rows = len(column.codes)
+    if n_rows < MANY_ROWS or column.n_distinct < n_rows or np.isnan(numbers).any() or _is_time(column.name, numbers):
+        return False
+    lengths = {len(text) for text in column.texts}
+    by_chance = float(np.exp(-(n_rows**2) / (2 * (np.ptp(numbers) + 1))))
+    return by_chance < CHANCE or (len(lengths) == 1 and min(lengths) >= LONG)
 
 
 def why_text_identifies(column: SeenColumn) -> str:
@@ -64,3 +73,9 @@ def is_named_like_one(name: str) -> bool:
 def is_named_like_code(name: str) -> bool:
     """Whether the name is that of a code, whose numbers are not amounts, such as `store_id` or `zip`."""
     return bool(re.fullmatch(CODES, name.lower()) or re.fullmatch(CAMEL, name))
+
+
+def _is_time(name: str, numbers: np.ndarray) -> bool:
+    """Whether numbers are years, or what their name says: ages, days and other times, which count up by themselves."""
+    are_years = len(numbers) > 0 and numbers.min() >= YEARS[0] and numbers.max() <= YEARS[1]
+    return are_years or bool(re.fullmatch(TIMES, name.lower()))

@@ -13,6 +13,8 @@ from torchlane.core.rows.drafting.seen import SeenColumn
 FEWEST_ROWS = 20  # below which a relation to the target may be chance
 NEARLY_ALL = 0.999  # a correlation, or a fraction of the variance, that only a copy of the target has
 SAME_RATIO = 0.01  # as rounded amounts in two units have
+FEWEST_REPEATS = 4  # rows for each value of a column, on average, that can prove anything
+FEWEST_ERRORS = 5  # made without the column, below which that it makes none is chance
 MOST_ERRORS = 0.005  # of those made without the column, that one which gives away the labels leaves
 
 
@@ -74,7 +76,7 @@ def _explained(column: SeenColumn, target: np.ndarray) -> Leak | None:
     known = ~np.isnan(target)
     codes, y = column.codes[known] + 1, target[known]
     counts = np.bincount(codes, minlength=1)
-    if (counts > 0).sum() > len(y) / 2 or len(y) < FEWEST_ROWS:
+    if len(y) < max(FEWEST_ROWS, FEWEST_REPEATS * (counts > 0).sum()):
         return None
     y = y - y.mean()
     left = y - (np.bincount(codes, y) / np.maximum(counts, 1))[codes]
@@ -86,21 +88,30 @@ def _explained(column: SeenColumn, target: np.ndarray) -> Leak | None:
 
 def _of_labels(column: SeenColumn, numbers: np.ndarray | None, labels: np.ndarray) -> Leak | None:
     known = labels >= 0
-    codes, y = column.codes[known] + 1, labels[known]
-    if len(y) < FEWEST_ROWS or (codes > 0).sum() < len(y) / 2:
+    y = labels[known]
+    if len(y) < FEWEST_ROWS:
         return None
-    n_labels = int(y.max()) + 1
-    n_errors = len(y) - np.bincount(y).max()  # without the column
-    table = np.bincount(codes * n_labels + y, minlength=(codes.max() + 1) * n_labels).reshape(-1, n_labels)
-    n_right = np.where(table.sum(1) > 1, table.max(1), 0).sum()
-    if len(y) - n_right <= MOST_ERRORS * n_errors:
+    if _determined(column.codes[known] + 1, y):
         return Leak("each of its values comes with one label", True)
     x = np.array([]) if numbers is None else column.by_row(numbers)[known]
+    n_labels = len(np.unique(y))
     if numbers is None or np.isnan(x).any() or min(column.n_distinct, len(x)) < 2 * n_labels:
         return None
     n_bounds = int((np.diff(y[np.lexsort((y, x))]) != 0).sum())
-    separated = n_bounds == len(np.unique(y)) - 1
-    return Leak("bounds between its numbers separate the labels", False) if separated else None
+    return Leak("bounds between its numbers separate the labels", False) if n_bounds == n_labels - 1 else None
+
+
+def _determined(codes: np.ndarray, labels: np.ndarray) -> bool:
+    """Whether each value comes with one label, going by values that stand in several rows."""
+    repeated = np.bincount(codes)[codes] > 1
+    n_rows, (codes, labels) = len(codes), (codes[repeated], labels[repeated])
+    if len(codes) <= max(n_rows / 2, FEWEST_REPEATS * len(np.unique(codes))):
+        return False
+    pairs, counts = np.unique(codes * (labels.max() + 1) + labels, return_counts=True)
+    starts = np.flatnonzero(np.diff(pairs // (labels.max() + 1), prepend=-1))
+    n_errors = len(codes) - np.maximum.reduceat(counts, starts).sum()
+    n_errors_without = len(codes) - np.bincount(labels).max()
+    return bool(n_errors_without >= FEWEST_ERRORS and n_errors <= MOST_ERRORS * n_errors_without)
 
 
 def find_equal(columns: dict[str, tuple[SeenColumn, np.ndarray | None]]) -> dict[str, str]:

@@ -13,10 +13,11 @@ SIGNED = (  # names of what may fall below 0 though it does not in the file
     r"temp|celsius|fahrenheit|degree|latitude|longitude|(?:^|[\W_])(?:lat|lon|lng)(?:$|[\W_])|delta|diff|chang|growth"
     r"|balance|profit|loss|return|margin|offset|deviation|anomal|elevation|altitude|z_?score|net(?:$|[\W_])|yield|inflation"
 )
-EXACT = 2**53  # the largest whole number up to which float64 keeps all whole numbers apart
-LEADING_ZERO = r"0[0-9]+"
+EXACT = 2**53  # from here on, float64 does not keep all whole numbers apart
+LEADING_ZERO = r"0[0-9]+(?:\.[0-9]+)*"
 POWER = r"[0-9]+[eE][0-9]+"  # programs write a sign or a point too: 1e+05, 1.0E5
 CODE = rf"[0-9]+|{POWER}"
+WITH_LETTER = r"[0-9]+[A-Za-z]{1,2}"
 
 
 def limits_of(name: str, numbers: np.ndarray, is_percent: bool = False) -> dict[str, Any]:
@@ -56,7 +57,14 @@ def why_codes(column: SeenColumn) -> str:
             alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
             if those.any() and (alike or not column.is_mostly(~those)):
                 return f"{column.examples(those)} and other codes with {why}"
-    beyond = np.abs(column.numbers) > EXACT
+    others = np.isnan(column.numbers)
+    if (
+        column.n_rows_of(others) > 1
+        and are_whole(column.numbers)
+        and _matching(column.texts[others], WITH_LETTER).all()
+    ):
+        return f"{column.examples(others)} and other codes, some with letters,"
+    beyond = np.abs(column.numbers) >= EXACT
     if beyond.any():
         beyond &= _matching(column.texts, "[+-]?[0-9]+")
         if beyond.any() and are_whole(column.numbers):

@@ -14,6 +14,7 @@ from torchlane.core.rows.checking import read_column
 from torchlane.core.rows.drafting.column import MISSING
 from torchlane.core.rows.drafting.seen import SeenColumn
 
+FEWEST_NUMBERS = 3  # of fewer, a column is a category, such as 36 and 60 months
 TRIED = 50  # distinct values by which options are chosen, before all values are read
 DAYS = ("%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y",
         "%d-%b-%y", "%d%b%Y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%Y", "%m-%d-%Y")  # fmt: skip
@@ -30,22 +31,24 @@ TIME_OF_DAY = r"[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm
 
 
 class Reading(NamedTuple):
-    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen.
-
-    `fits` says whether they read all values but a few.
-    """
+    """Options that read a column, its numbers, float64 (n_distinct,) and NaN where they do not, and what was seen."""
 
     options: dict[str, Any]
     numbers: np.ndarray
     seen: str
-    fits: bool = True
 
 
 def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading | None:
-    """Find the options that read most values of a column of text as numbers or dates; None if none do.
+    """Find the options that read all values of a column of text but a few as numbers or dates; None if none do.
 
     `among` (n_distinct,) marks the values to go by; by default all of them.
     """
+    reading = find_best_reading(column)
+    return reading if reading is not None and column.is_mostly(~np.isnan(reading.numbers), among) else None
+
+
+def find_best_reading(column: SeenColumn) -> Reading | None:
+    """Find the options that read the most values of a column of text, and more than half; None if none do."""
     with_digits = np.array([any(each.isdigit() for each in text) for text in column.texts], dtype=bool)
     if column.n_rows_of(with_digits) <= len(column.present) / 2:
         return None
@@ -53,14 +56,14 @@ def find_reading(column: SeenColumn, among: np.ndarray | None = None) -> Reading
     best = max(_candidates(few), key=lambda options: few.n_rows_of(~np.isnan(read_as(few, options))))
     numbers = read_as(column, best)
     read = ~np.isnan(numbers)
-    if column.n_rows_of(read) <= len(column.present) / 2:
+    if column.n_rows_of(read) <= len(column.present) / 2 or len(np.unique(numbers[read])) < FEWEST_NUMBERS:
         return None
-    return Reading(best, numbers, _describe(column, best, read), column.is_mostly(read, among))
+    return Reading(best, numbers, _describe(column, best, read))
 
 
 def find_compact_dates(column: SeenColumn) -> Reading | None:
     """Find dates that are written as eight digits, such as 20250301."""
-    if column.n_distinct < 3 or not all(re.fullmatch(COMPACT, text) for text in column.texts):
+    if column.n_distinct < FEWEST_NUMBERS or not all(re.fullmatch(COMPACT, text) for text in column.texts):
         return None
     options = {"kind": "date", "format": "%Y%m%d"}
     numbers = read_as(column, options)
@@ -72,7 +75,8 @@ def read_as(column: SeenColumn, options: dict[str, Any]) -> np.ndarray:
     """Read each text by the options of a column: float64 (n_distinct,), dates in seconds, NaN where they do not."""
     values, rules = read_column(pd.Series(column.texts, dtype="str"), ColumnOptions(**options), MISSING)
     if options["kind"] == "date":
-        values = (values - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+        instants = values.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
+        values = pd.Series(np.where(np.isnat(instants), np.nan, instants.astype(np.int64) / 1e6))
     return np.where(rules == "", values.to_numpy(np.float64, na_value=np.nan), np.nan)
 
 
@@ -98,11 +102,12 @@ def _candidates(column: SeenColumn) -> Iterator[dict[str, Any]]:
     decimals: tuple[dict[str, Any], ...] = ({}, {"decimal": "comma"})
     for decimal in ({"decimal": "point"}, {"decimal": "comma"}):
         yield {"kind": "number", **decimal}
-    for form in ("percent", "money"):
+    is_marked = any("(" in text or re.sub(NO_MARK, "", text) for text in texts)
+    for form in ("percent", "money") if is_marked else ():
         for decimal in decimals:
             yield {"kind": "number", "format": form, **decimal}
     units = pd.Series([found[1].strip() for text in texts if (found := WITH_UNIT.fullmatch(text))], dtype="str")
-    for unit in units.mode()[:1]:
+    for unit in units.mode()[:1] if len(units) > len(texts) / 2 else ():
         for decimal in decimals:
             yield {"kind": "number", **decimal, "unit": unit}
     if sum(bool(DATE_LIKE.fullmatch(text)) for text in texts) > len(texts) / 2:
