@@ -190,7 +190,9 @@ def test_unknown_pipeline_is_named_with_those_there_are():
 
 @pytest.mark.parametrize("name", ["Typo", "ParalelRunner", "AbstractRunner", "run_node", "my.module.Runner", "."])
 def test_runner_that_is_none_is_named_with_those_there_are(name):
-    with pytest.raises(ValueError, match=rf"^--runner={re.escape(name)} is not a runner; .*SequentialRunner, ThreadRunner;"):
+    with pytest.raises(
+        ValueError, match=rf"^--runner={re.escape(name)} is not a runner; .*SequentialRunner, ThreadRunner;"
+    ):
         _require_runner(name)
     for known in ("ThreadRunner", "kedro.runner.ParallelRunner"):
         _require_runner(known)

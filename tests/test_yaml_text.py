@@ -13,7 +13,8 @@ from torchlane.cli import cli
 from torchlane.config import UseCaseConfigLoader
 from torchlane.core.options import DataOptions, TrainingOptions
 from torchlane.core.options.levels import plain_level
-from torchlane.yaml_text import load_parameters, read_params, values_instead_of_text
+from torchlane.option_shapes import PARAMETERS, values_instead_of_text
+from torchlane.yaml_text import load_parameters, read_params
 
 WORDS = ("no", "NO", "on", "y", "true", "010", "0o10", "0x1F", "1_000", "12:30:45", "1E5", ".5", "1.0", "2024-01-01",
          "~", "null", ".nan", ".inf", "-0", "+1", "=", "<<", "007", "1.50")  # fmt: skip
@@ -53,7 +54,11 @@ def test_plain_words_in_a_level_list_stay_text(conf):
     assert DataOptions.model_validate(data).columns["c"].levels == tuple(map(plain_level, WORDS))
 
 
-@given(st.text(MEANINGFUL, min_size=1, max_size=8) | st.sampled_from(WORDS) | st.from_regex(r"[0-9:._+-]{1,8}", fullmatch=True))
+@given(
+    st.text(MEANINGFUL, min_size=1, max_size=8)
+    | st.sampled_from(WORDS)
+    | st.from_regex(r"[0-9:._+-]{1,8}", fullmatch=True)
+)
 def test_a_plain_scalar_is_the_level_that_was_written_or_is_refused(word):
     document = f"shop:\n  data:\n    columns:\n      c:\n        levels:\n        - {word}\n"
     try:
@@ -64,7 +69,7 @@ def test_a_plain_scalar_is_the_level_that_was_written_or_is_refused(word):
         return
     data = {"task": "regression", "target": "y", **load_parameters(document)["shop"]["data"]}
     data["columns"] = {"c": {"kind": "category", "levels": list(data["columns"]["c"]["levels"])}}
-    faults = [fault for _, fault in values_instead_of_text(data, DataOptions)]
+    faults = [fault for _, fault in values_instead_of_text(data, PARAMETERS.under("shop").under("data"))]
     if faults:
         assert faults[0].endswith("quote it")
     elif events[-1].style is None and events[-1].anchor is None:

@@ -115,7 +115,7 @@ def _unknown_pipeline(names: list[str]) -> str:
 
 
 def _read_params(ctx: click.Context, option: click.Parameter, given: Any) -> Any:
-    """Read `--params` as the parameter files are read; Kedro would split lists at their commas, and read no as False."""
+    """Read `--params` as files are read; Kedro would split lists at their commas, and take no for False."""
     try:
         return given if isinstance(given, dict) else read_params(given)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
@@ -31,6 +33,8 @@ from torchlane.core.rows.checking import ROW, apply_rules
 from torchlane.core.stacks.choice import stacked_forward
 from torchlane.core.stacks.layout import NotStackableError
 from torchlane.core.tasks.tasks import TASKS, Task
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "torchlane-model-3"
 COVERAGE = 0.9  # default of intervals
@@ -153,8 +157,10 @@ class TrainedModel:
                 f"{rejected[ROW].nunique()} of {len(rows)} rows break a rule, first row {first[ROW]}: "
                 f"'{first['column']}' is '{first['value']}', which is not {first['rule']}; correct or drop these rows"
             )
-        features = torch.from_numpy(self.encoder.encode_features(clean))
-        return self.describe_predictions(features, coverage).set_axis(rows.index)
+        features = self.encoder.encode_features(clean)
+        for respelling in respelt_columns(self.encoder, clean, features):
+            logger.warning("%s", respelling)
+        return self.describe_predictions(torch.from_numpy(features), coverage).set_axis(rows.index)
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict encoded rows (n_rows, n_features); the result has the columns of `predict`."""
@@ -170,7 +176,7 @@ class TrainedModel:
             half_widths = half_width * (1 + self.calibration.spread_weight * spread)
             column = self.data.target_column
             ends = {"low": joint - half_widths, "high": joint + half_widths}
-            return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
+            return table.assign(**{name: np.clip(end, *column.limits) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
         probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(labels)}

@@ -50,7 +50,8 @@ class DataOptions(Options):
             )
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
-            raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
+            hint = "; predict a number such as the days from a fixed day to it" if kind == "date" else ""
+            raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict{hint}")
         return self
 
     @property

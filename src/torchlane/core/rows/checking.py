@@ -9,7 +9,7 @@ import pandas as pd
 
 from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.rows import dates, formats, images
-from torchlane.core.rows.raw_rows import columns_of, find_torn
+from torchlane.core.rows.raw_rows import columns_of, find_torn, hint_at_header
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if options.target not in raw_rows:
         raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
+    for name, column in columns.items():
+        formats.warn_of_currencies(raw_rows[name], column, name)
     ignored = [name for name in columns_of(raw_rows) if name not in columns]
     logger.info(
         "rows: %d kept, %d rejected, from %s%s",
@@ -206,7 +208,8 @@ def _shown(limit: float | str | None) -> str:
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
     present = ", ".join(columns_of(raw_rows))
-    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}; set {option}"
+    hint = hint_at_header(columns_of(raw_rows))
+    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}{hint}; set {option}"
 
 
 def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
@@ -217,8 +220,11 @@ def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
 
 
 def _commonest_rules(rejected: pd.DataFrame) -> str:
-    """Name the three rules broken most often."""
-    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3).reset_index(name="count").itertuples()
+    """Name the three rules broken most often, each with its first row."""
+    rejected = rejected.fillna({"column": ""})  # as read back from a file
+    found = rejected.groupby(["column", "rule"])[ROW].agg(["size", "min"]).nlargest(3, "size").reset_index()
     return "; ".join(
-        f"{repr(each.column) if each.column else 'a row'} must be {each.rule} ({each.count} rows)" for each in commonest
+        f"{repr(column) if column else 'a line'} must {'be' if column else 'have'} {rule} "
+        f"({size} rows, first row {first})"
+        for column, rule, size, first in found.itertuples(index=False)
     )

@@ -83,10 +83,11 @@ def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOpti
     name = str(options.part_column)
     if name not in clean_rows:
         raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
-    if pd.api.types.is_numeric_dtype(clean_rows[name]):
+    dates = pd.api.types.is_datetime64_any_dtype(clean_rows[name])
+    if dates or pd.api.types.is_numeric_dtype(clean_rows[name]):
         raise ValueError(
-            f"split.part_column '{name}' is declared as a number, which cannot say {', '.join(PARTS)}; "
-            f"set data.columns.{name}.kind to category, or name another column"
+            f"split.part_column '{name}' is declared as a {'date' if dates else 'number'}, which cannot say "
+            f"{', '.join(PARTS)}; set data.columns.{name}.kind to category, or name another column"
         )
     parts = clean_rows[name].str.lower()
     unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))

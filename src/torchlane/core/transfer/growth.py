@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
-from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import ColumnEncoder, Encoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
@@ -36,15 +36,15 @@ def grow_encoder(
     Raises:
         ValueError: the classes of the new rows cannot be combined with the parent's.
     """
-    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
+    columns: list[ColumnEncoder] = []
     for column in parent.columns:
         values = train_rows[column.name]
         if column.kind == "category":
             columns.append(column.grow(values, encoding.min_level_count))
-        elif column.kind == "number":
-            columns.append(column.grow(values, options.rescale))
-        else:
+        elif isinstance(column, ImageEncoder):
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
+        else:
+            columns.append(column.grow(values, options.rescale))
     return Encoder(columns=tuple(columns), target=_grow_target(parent.target, train_rows, data, encoding, options))
 
 
@@ -90,8 +90,8 @@ def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
     """Find the feature of the parent from which each feature takes its weights.
 
     A new level takes the weights of unseen levels, since that is how the parent treated it. If the parent has
-    no such feature, or if the column for missing values is new, the source is `NEW`: the weights start at
-    zero, because the parent ignored it.
+    no such feature, or if the column for missing values or a part of a date is new, the source is `NEW`: the
+    weights start at zero, because the parent ignored it.
     """
     sources: list[int] = []
     start = 0
@@ -102,7 +102,7 @@ def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
             n_codes = len(before.levels) + 2
             sources += [indices.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
         else:
-            sources += [start + index if index < len(names) else NEW for index in range(len(after.feature_names))]
+            sources += [start + names.index(name) if name in names else NEW for name in after.feature_names]
         start += len(names)
     return sources
 

@@ -40,9 +40,11 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     if target not in raw_rows:
         columns = ", ".join(columns_of(raw_rows))
         raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
+    torn = [f": row {row + 1}, '{value}', should have {rule}" for row, rule, value in find_torn(raw_rows).itertuples()]
     raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
-        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2")
+        cause = f", and {len(torn)} are torn{torn[0]}" if torn else ""
+        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2{cause}")
     drafts, missing_values, remarks_on_missing = draft_features(raw_rows, target)
     task, of_target, more = draft_target(raw_rows, target, missing_values)
     features = {name: draft.options for name, draft in drafts.items() if not draft.left_out}
