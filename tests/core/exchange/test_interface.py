@@ -109,7 +109,8 @@ def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside
     for name in ("model.onnx", "model.pt2"):
         export_model(model, tmp_path / name)
     interface = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert interface["output"]["labels"] == ["no", "yes"]
+    assert interface["output"]["labels"] == list(model.encoder.target.labels)
+    assert interface["output"]["positive"] == model.encoder.target.positive == interface["output"]["labels"][1]
     assert interface["output"]["shape"] == ["rows", 2]
     assert interface["interval"] is None
     program = onnx.load(tmp_path / "model.onnx")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlane.core.options import DataOptions
+from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.rows.checking import apply_rules, check_rejections, check_rows, rows_digest
+from torchlane.core.rows.drafting import draft_parameters
 from torchlane.core.rows.raw_rows import TORN, columns_of, find_torn, mark_torn, torn_rule
 
 
@@ -260,3 +261,22 @@ def test_each_row_is_judged_as_in_the_whole_table_wherever_it_is_put(drawn):
             pd.testing.assert_frame_equal(found, expected)
     assert len(part_clean) + part_rejected["row"].nunique() == len(chosen)
     assert len(find_torn(part)) == sum(place in find_torn(whole).index for place in chosen)
+
+
+def test_doubled_column_that_nobody_declares_is_ignored_and_a_declared_one_refused(toy_rows, toy_data):
+    extra = toy_rows.assign(note="x")
+    doubled = pd.concat([extra, extra[["note"]]], axis=1)
+    clean, _ = check_rows(doubled, toy_data.model_copy(update={"digest": "0" * 64}))
+    assert len(clean) == len(toy_rows)
+    assert rows_digest(doubled) != rows_digest(extra)
+    with pytest.raises(ValueError, match="'size' stands 2 times"):
+        check_rows(pd.concat([extra, extra[["size"]]], axis=1), toy_data)
+    with pytest.raises(ValueError, match="'note' stands more than once"):
+        draft_parameters(doubled, "toys", "price")
+
+
+def test_limits_are_said_as_they_are_set():
+    rows = pd.DataFrame({"x": ["1"]})
+    for limit, said in ((1234567, "1234567"), (20350000.5, "20350000.5"), (2035, "2035")):
+        _, rejected = apply_rules(rows, {"x": ColumnOptions(kind="number", minimum=limit)}, ("",))
+        assert rejected["rule"].tolist() == [f"at least {said}"]

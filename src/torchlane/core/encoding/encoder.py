@@ -61,7 +61,8 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """Fit the encoders of all columns to the rows of train.
 
     Raises:
-        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
+        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have; or the target
+            cannot be encoded, see `TargetEncoder.fit`.
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
@@ -76,7 +77,7 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         else:
             kind = DateEncoder if column.kind == "date" else NumberEncoder
             columns.append(kind.fit(values, encodings.get(name, options.numbers)))
-    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive)
     target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
     return Encoder(columns=tuple(columns), target=target)
 

@@ -65,6 +65,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             "shape": ["rows"] if numeric else ["rows", len(target.labels)],
             "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
             "labels": target.restore(target.labels).tolist(),
+            "positive": target.restore(target.labels).tolist()[1] if target.positive else None,
         },
         "spread": {"name": output_names(model)[1], "dtype": "float64", "shape": ["rows"]} if numeric else None,
         "interval": _interval(model) if numeric else None,

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from torchlane.core.options.base import Level, Options
 from torchlane.core.options.moments import UTC, check_form, check_zone, instant_of, last_instant_of
+from torchlane.core.options.shown import shown_limit
 
 NUMBER_FORMATS = ("money", "percent")
 OTHER_KINDS = {
@@ -120,13 +121,9 @@ class ColumnOptions(Options):
     def _faults_of_limits(self) -> Iterator[str]:
         for name, limit in (("minimum", self.minimum), ("maximum", self.maximum)):
             if self.kind == "date" and limit is not None and instant_of(str(limit), self.zone_name) is None:
-                yield f"{name} {_shown(limit)} of a date must be ISO text such as '2025-03-01'"
+                yield f"{name} {shown_limit(limit)} of a date must be ISO text such as '2025-03-01'"
             if self.kind == "number" and isinstance(limit, str):
                 yield f"{name} '{limit}' of a number must be a number"
         low, high = self.limits
         if low is not None and high is not None and low > high:
-            yield f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}"
-
-
-def _shown(limit: float | str | None) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+            yield f"minimum {shown_limit(self.minimum)} is above maximum {shown_limit(self.maximum)}"

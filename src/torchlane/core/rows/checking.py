@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.options import ColumnOptions, DataOptions, shown_limit
 from torchlane.core.rows import dates, formats, images
 from torchlane.core.rows.raw_rows import columns_of, find_torn, hint_at_header
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
@@ -28,11 +28,11 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
     """Compute the SHA-256 of column names and values as text. It does not depend on the line ends of the file."""
     names = columns_of(raw_rows)
     digest = hashlib.sha256("\x1f".join(names).encode())
-    for name in names:
-        if images.holds_images(raw_rows[name]):
-            digest.update(images.digest(raw_rows[name]))
+    for values in (column for name, column in raw_rows.items() if str(name) in names):  # a name may stand twice
+        if images.holds_images(values):
+            digest.update(images.digest(values))
         else:
-            digest.update("\x1e".join(as_texts(raw_rows[name]).fillna("")).encode())
+            digest.update("\x1e".join(as_texts(values).fillna("")).encode())
     return digest.hexdigest()
 
 
@@ -197,13 +197,9 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
         yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
     low, high = dates.limits_of(column) if column.kind == "date" else column.limits
     if low is not None:
-        yield f"at least {_shown(column.minimum)}", lambda values: values >= low
+        yield f"at least {shown_limit(column.minimum)}", lambda values: values >= low
     if high is not None:
-        yield f"at most {_shown(column.maximum)}", lambda values: values <= high
-
-
-def _shown(limit: float | str | None) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+        yield f"at most {shown_limit(column.maximum)}", lambda values: values <= high
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:

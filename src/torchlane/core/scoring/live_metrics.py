@@ -50,10 +50,10 @@ def measure(
     each. `done` has the ledger's entries of the files whose predictions are compared.
 
     The result has `all`, `weeks` (ISO 8601, of the time of scoring) and `models` (the start of their
-    fingerprints), each with the task's metrics and the number of `rows`. `outcomes` and `predictions` say how
-    many of them were counted, and how many were not and why. The rules of the target's column apply to rows of
-    train only: a truth outside its range is still the truth. A row whose truth is a label that the model does
-    not know counts as one to which the model gave the probability 0.
+    fingerprints), each with the task's metrics and the number of `rows`. `positive` is the positive label of a
+    binary task. `outcomes` and `predictions` say how many of them were counted, and how many were not and why. The
+    rules of the target's column apply to rows of train only: a truth outside its range is still the truth. A row
+    whose truth is a label that the model does not know counts as one to which the model gave the probability 0.
     """
     by = keys or (FILE, ROW)
     truth, read = read_truth(outcomes, by, model)
@@ -68,11 +68,13 @@ def measure(
     if not len(rows):
         return {"all": {"rows": 0}, "weeks": {}, "models": {}, **counts}
     _warn_of_unknown_labels(rows, model)
+    positive = model.encoder.target.positive
     week = pd.to_datetime(rows["scored_at"], utc=True).dt.strftime("%G-W%V")
     return {
         "all": _score(rows, model),
         "weeks": {str(name): _score(group, model) for name, group in rows.groupby(week)},
         "models": {str(name): _score(group, model) for name, group in rows.groupby("model")},
+        **({} if positive is None else {"positive": positive}),
         **counts,
     }
 

@@ -31,10 +31,10 @@ def grow_encoder(
     """Extend the parent's encoder by the levels that occur only in the new rows.
 
     Scales are kept unless `options.rescale` is set. A level with fewer than `encoding.min_level_count` rows
-    counts as unseen.
+    counts as unseen. The positive label is that of `data`, or else the parent's if it is still a label.
 
     Raises:
-        ValueError: the classes of the new rows cannot be combined with the parent's.
+        ValueError: the classes of the new rows cannot be combined with the parent's, or lack `data.positive`.
     """
     columns: list[ColumnEncoder] = []
     for column in parent.columns:
@@ -67,8 +67,8 @@ def _grow_target(
             f"the head cannot be mapped: a binary task has 2 labels, but together with the parent's there are "
             f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
         )
-    counts = values.value_counts().reindex(list(labels), fill_value=0)
-    grown = TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+    known = parent.positive if parent.positive in labels else None
+    grown = TargetEncoder.of_labels(data.target, data.task, labels, values, data.positive or known)
     return grown.spelt({**train_rows.attrs.get(SPELLINGS, {}), **parent.written})
 
 

@@ -35,11 +35,15 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     every row or never changes is written as a comment, with the reason. Remarks stand above their column.
 
     Raises:
-        ValueError: there are too few rows, the target is not a column, or it cannot be predicted.
+        ValueError: there are too few rows, a column stands there twice, the target is no column, or it cannot be
+            predicted.
     """
     if target not in raw_rows:
         columns = ", ".join(columns_of(raw_rows))
         raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
+    doubled = raw_rows.columns[raw_rows.columns.duplicated()]
+    if len(doubled):
+        raise ValueError(f"column '{doubled[0]}' stands more than once in {place_of(raw_rows)}; rename or drop one")
     torn = [f": row {row + 1}, '{value}', should have {rule}" for row, rule, value in find_torn(raw_rows).itertuples()]
     raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
