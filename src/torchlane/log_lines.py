@@ -32,6 +32,7 @@ def _say_whose(record: logging.LogRecord) -> bool:
     if record.name.startswith("torchlane") and not hasattr(record, "whose"):
         use_case = getattr(_node, "use_case", None)
         names = [use_case] if use_case and _Run.several else []
-        record.whose = "".join(f"{each}: " for each in (*names, *prefix()))
-        record.msg = (record.whose.replace("%", "%%") if record.args else record.whose) + str(record.msg)
+        whose = "".join(f"{each}: " for each in (*names, *prefix()))
+        record.__dict__["whose"] = whose
+        record.msg = (whose.replace("%", "%%") if record.args else whose) + str(record.msg)
     return True

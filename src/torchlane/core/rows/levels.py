@@ -50,7 +50,7 @@ def restore_labels(
     texts, known = list(labels), set(among)
     if known <= {"False", "True"}:
         return np.array([text == "True" for text in texts], dtype=bool)
-    if known.isdisjoint(written) and all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
+    if not known & set(written) and all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
         return np.array(texts, dtype=object).astype(np.int64)
     texts, known = [written.get(text, text) for text in texts], {written.get(label, label) for label in known}
     if all(re.fullmatch(r"-?[0-9]+\.[0-9]+", label) and str(float(label)) == label for label in known):
