@@ -7,6 +7,8 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
+from torchlane.core.options import DataOptions
+from torchlane.core.rows.checking import check_rows
 from torchlane.datasets.images import BundledDigitsDataset, ImageFolderDataset, TorchvisionImagesDataset
 
 
@@ -141,6 +143,63 @@ def test_file_that_cannot_be_read_stays_a_row_with_the_reason(tmp_path):
     assert isinstance(cells[0], np.ndarray)
     assert all(isinstance(cell, str) for cell in cells[1:])
     assert cells[2:] == ["no image", "no image"]
+
+
+def check_folder(root: Path, size: tuple[int, int, int]):
+    columns = {"image": {"kind": "image", "size": size}, "label": {"kind": "category"}}
+    data = DataOptions.model_validate({"task": "binary", "target": "label", "columns": columns})
+    return check_rows(ImageFolderDataset(filepath=str(root)).load(), data)
+
+
+def test_each_file_that_is_no_such_image_is_a_rejected_row_with_its_name(tmp_path, monkeypatch):
+    for name in ("cat/1.png", "cat/named_otherwise.txt", "dog/1.png"):
+        write_image(tmp_path / "as.png")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "as.png").rename(tmp_path / name)
+    write_image(tmp_path / "cat/large.png", side=65)
+    (tmp_path / "cat/notes.png").write_text("seen in the garden")
+    (tmp_path / "cat/empty.jpg").touch()
+    (tmp_path / "cat/cut.png").write_bytes((tmp_path / "cat/large.png").read_bytes()[:50])
+    (tmp_path / "dog/gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "dog/Thumbs.db").write_bytes(bytes(100))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64)  # Pillow raises from twice as many on
+    clean, rejected = check_folder(tmp_path, (1, 4, 4))
+    assert len(clean) == 3
+    assert set(rejected["rule"]) == {"an image of 1 x 4 x 4 pixels (channels, height, width), uint8"}
+    reasons = dict(each.split(": ", 1) for each in rejected["value"])
+    assert list(reasons) == [
+        "cat/cut.png", "cat/empty.jpg", "cat/large.png", "cat/notes.png", "dog/Thumbs.db", "dog/gone.png"
+    ]  # fmt: skip
+    assert reasons["cat/large.png"].startswith("Image size (4225 pixels) exceeds limit")
+    assert reasons["dog/gone.png"] == "cannot be read: No such file or directory"
+    assert reasons["cat/notes.png"] == reasons["cat/empty.jpg"] == "no image"
+
+
+def test_photos_of_either_orientation_give_the_same_rows(tmp_path):
+    upright = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    for name, stored, orientation in (("cat/a.png", upright, 1), ("dog/b.png", np.rot90(upright), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / name, exif=exif)
+    clean, rejected = check_folder(tmp_path, (3, 6, 8))
+    assert rejected.empty
+    assert clean["image"][0] == clean["image"][1] == upright.transpose(2, 0, 1).tobytes()
+
+
+def test_what_is_left_out_of_a_folder_is_said_with_its_name(tmp_path, caplog):
+    frames = [Image.new("L", (4, 4), value) for value in (1, 2)]
+    for label in ("cat", "dog"):
+        write_image(tmp_path / "train" / label / "1.png")
+        write_image(tmp_path / "test" / label / "1.png")
+    frames[0].save(tmp_path / "train/cat/waves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "labels.csv").touch()
+    (tmp_path / "train/stray.png").touch()
+    (tmp_path / ".hidden").touch()
+    assert len(ImageFolderDataset(filepath=str(tmp_path)).load()) == 5
+    assert "the first of several frames is used of train/cat/waves.gif" in caplog.text
+    assert "left out, since in no folder of a class: labels.csv, train/stray.png" in caplog.text
+    assert ".hidden" not in caplog.text and len(caplog.records) == 2
 
 
 def test_empty_class_folder_and_no_folder_are_refused(tmp_path):

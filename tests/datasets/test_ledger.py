@@ -1,4 +1,6 @@
+import os
 import sqlite3
+import stat
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,6 +52,26 @@ def test_database_that_was_not_proven_is_refused_before_its_driver_is_asked_for(
     assert scheme.split("+")[0] in str(caught.value)
     assert "set path" in str(caught.value) and "postgresql+psycopg://" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o077])
+def test_file_of_a_ledger_has_the_mode_that_the_umask_allows_and_keeps_it(tmp_path, mask):
+    path = tmp_path / "new/ledger.sqlite"
+    before = os.umask(mask)
+    try:
+        LedgerDataset(use_case="one", path=str(path)).load()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+        path.chmod(0o640)
+        LedgerDataset(use_case="one", path=str(path)).load().register(InboxFile("a.csv", 1, 0.0, "stamp"), "c" * 64)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_ledger_in_memory_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    LedgerDataset(use_case="one", url="sqlite:///:memory:").load()
+    assert not list(tmp_path.iterdir())
 
 
 def test_use_cases_share_a_database_and_do_not_see_each_other(tmp_path):

@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 
 import optuna
 import pytest
@@ -16,6 +18,18 @@ def test_a_study_is_found_again(tmp_path):
         study.tell(study.ask(), 1.0)
     assert len(study.trials) == 2
     assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_file_of_a_search_has_the_mode_that_the_umask_allows(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        for url in (None, f"sqlite:///{tmp_path}/shared.sqlite"):
+            SQLStudies("toy", tmp_path / "search.sqlite").open(url, IDENTITY)
+    finally:
+        os.umask(before)
+    for name in ("search.sqlite", "shared.sqlite"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o666 & ~mask
 
 
 def test_own_file_keeps_searches_on_other_data_apart(tmp_path, caplog):

@@ -63,30 +63,10 @@ def write_svhn(root: Path) -> None:
         savemat(root / f"{part}_32x32.mat", {"X": pixels(train, 32, 32, 3).transpose(1, 2, 3, 0), "y": labels})
 
 
-def write_cifar(root: Path, name: str = "CIFAR10") -> None:
-    of_class = getattr(datasets, name)
-    folder = root / of_class.base_folder
-    folder.mkdir()
-    key = "labels" if name == "CIFAR10" else "fine_labels"
-    for train, files in ((True, of_class.train_list), (False, of_class.test_list)):
-        flat = pixels(train, 32, 32, 3).transpose(0, 3, 1, 2).reshape(len(LABELS[train]), -1)
-        shares = np.array_split(np.arange(len(flat)), len(files))
-        for (file, _), share in zip(files, shares, strict=True):
-            content = {"data": flat[share], key: LABELS[train][share].tolist()}
-            (folder / file).write_bytes(pickle.dumps(content))
-    (folder / of_class.meta["filename"]).write_bytes(pickle.dumps({of_class.meta["key"]: ["a", "b", "c", "d"]}))
-
-
 def sign(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make what was written the published files, where torchvision compares them."""
     signed = {part: [url, file, md5(root / file)] for part, (url, file, _) in datasets.SVHN.split_list.items()}
     monkeypatch.setattr(datasets.SVHN, "split_list", signed)
-    for of_class in (datasets.CIFAR10, datasets.CIFAR100):
-        for name in ("train_list", "test_list"):
-            files = [file for file, _ in getattr(of_class, name)]
-            monkeypatch.setattr(of_class, name, [[file, md5(root / of_class.base_folder / file)] for file in files])
-        meta = {**of_class.meta, "md5": md5(root / of_class.base_folder / of_class.meta["filename"])}
-        monkeypatch.setattr(of_class, "meta", meta)
 
 
 def md5(path: Path) -> str:
@@ -101,8 +81,6 @@ WRITERS: dict[str, tuple[Callable[[Path], None], tuple[int, ...], str]] = {
     "QMNIST": (write_qmnist, (28, 28), "QMNIST"),
     "USPS": (write_usps, (16, 16), ""),
     "SVHN": (write_svhn, (32, 32, 3), ""),
-    "CIFAR10": (write_cifar, (32, 32, 3), "cifar-10-batches-py"),
-    "CIFAR100": (lambda root: write_cifar(root, "CIFAR100"), (32, 32, 3), "cifar-100-python"),
 }
 
 
@@ -168,11 +146,27 @@ def test_files_that_are_missing_are_named_with_the_way_out(tmp_path):
             source.load()
 
 
-def test_pickle_that_is_not_the_published_one_is_never_opened(tmp_path, monkeypatch):
-    write_cifar(tmp_path)
+@pytest.mark.parametrize(("name", "folder"), [("CIFAR10", "cifar-10-batches-py"), ("CIFAR100", "cifar-100-python")])
+def test_data_sets_in_pickles_are_refused_with_the_reason_and_no_pickle_is_opened(name, folder, tmp_path, monkeypatch):
+    for file, _ in (*getattr(datasets, name).train_list, *getattr(datasets, name).test_list):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / file).write_bytes(pickle.dumps({"data": np.zeros((1, 3072)), "labels": [0]}))
     monkeypatch.setattr("pickle.load", lambda *_, **__: pytest.fail("a pickle was opened"))
-    with pytest.raises(DatasetError, match="cifar-10-batches-py has files that cannot be read .*cannot be downloaded"):
-        dataset(tmp_path, "CIFAR10").load()
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)  # as for the published files
+    with pytest.raises(
+        DatasetError, match=f"'{name}' is not .* its files are pickles, which are never loaded; .*Image"
+    ):
+        TorchvisionImagesDataset(filepath=str(tmp_path), name=name).load()
+
+
+def test_pickle_that_an_old_torchvision_left_is_not_opened(tmp_path, monkeypatch):
+    write_mnist(tmp_path)
+    for file in (datasets.MNIST.training_file, datasets.MNIST.test_file):
+        (tmp_path / "MNIST/processed").mkdir(exist_ok=True)
+        (tmp_path / "MNIST/processed" / file).write_bytes(pickle.dumps(1))
+    monkeypatch.setattr("torch.load", lambda *_, **__: pytest.fail("a pickle was opened"))
+    rows = dataset(tmp_path, "MNIST").load()
+    np.testing.assert_array_equal(np.stack(rows["image"][:N_TRAIN]), pixels(True, 28, 28))
 
 
 @pytest.mark.parametrize("name", sorted({*datasets.__all__, "MINST"} - set(WRITERS)))

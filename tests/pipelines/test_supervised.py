@@ -5,6 +5,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines.supervised import create_pipeline
@@ -75,6 +76,13 @@ def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, tar
         assert "the table" in catalog[figure].load().layout.title.text
 
 
+def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(toy_rows, monkeypatch):
+    for place in ("search.search.choose_options", "model.learning.train_model", "model.learning.train_models"):
+        monkeypatch.setattr(f"torchlane.core.{place}", lambda *_, **__: pytest.fail("a training"))
+    with pytest.raises(ValueError, match="evaluation.folds 61 is more than the 60 rows that differ"):
+        run(toy_rows, "regression", "price", evaluation={"folds": 61})
+
+
 def test_folds_are_scored_into_the_metrics(toy_rows):
     metrics = run(toy_rows, "regression", "price", evaluation={"folds": 3, "coverage": 0.8})["toy.metrics"].load()
     found = metrics["cross_validation"]
@@ -131,8 +139,30 @@ def test_without_a_search_nothing_is_chosen(toy_rows):
     assert "no search" in catalog["toy.search_figure"].load().layout.annotations[0].text
 
 
-def test_node_names_are_function_names_and_every_node_has_one_stage():
+def test_node_names_are_function_names_and_every_node_that_makes_something_has_one_stage():
     for node in create_pipeline("toy").nodes:
         assert node.name == f"toy.{node.func.__name__}"
         assert node.tags <= {"prepare", "tune", "train", "evaluate", "report"}
-        assert len(node.tags) == 1
+        assert len(node.tags) == 1 or not node.outputs
+
+
+def test_folds_keep_the_positive_label_of_the_model(toy_rows, monkeypatch):
+    fitted = []
+    plain = TargetEncoder.of_labels.__func__
+
+    def noted(cls, *arguments):
+        fitted.append(plain(cls, *arguments))
+        return fitted[-1]
+
+    monkeypatch.setattr(TargetEncoder, "of_labels", classmethod(noted))
+    halves = toy_rows.assign(
+        kind=["a", "b"] * 29 + ["a", "a"]
+    )  # so even that the rarer label differs from part to part
+    training = {**OPTIONS["training"], "epochs": 1}
+    catalog = run(halves, "binary", "kind", evaluation={"folds": 5}, training=training, split={"stratify": False})
+    encoder = catalog["toy.encoder"].load()
+    assert len(fitted) == 6
+    assert (
+        {each.positive for each in fitted} == {encoder.target.positive} == {catalog["toy.metrics"].load()["positive"]}
+    )
+    assert len({each.counts[0] < each.counts[1] for each in fitted}) == 2

@@ -1,4 +1,6 @@
-"""The databases that can hold a ledger."""
+"""The databases that can hold a ledger, and the files of SQLite."""
+
+from pathlib import Path
 
 import sqlalchemy as sql
 
@@ -23,3 +25,15 @@ def require_database(url: sql.URL) -> str:
             f"(for one machine) or a url such as postgresql+psycopg://user@host/name"
         )
     return name
+
+
+def make_empty(database: str | None) -> None:
+    """Make an empty file, which is an empty SQLite database, unless there is one or it is kept in memory.
+
+    SQLite itself makes files of mode 0644, so that no group could write to them whatever the umask.
+    """
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+    path = Path(database)
+    if path.parent.is_dir() and not path.exists():
+        path.touch()

@@ -1,10 +1,10 @@
 """Raw images, one row each: uint8 arrays with their labels."""
 
-import base64
 import hashlib
-import io
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,12 +13,15 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
+from torchlane.datasets.image_files import read_image
 from torchlane.datasets.paths import shown
+from torchlane.datasets.previews import preview_images
 from torchlane.datasets.torchvision_sources import files_of, read_part, source_of
 
+logger = logging.getLogger(__name__)
+
 PARTS = ("train", "valid", "test")
-PREVIEW_SIDE = 64  # pixels of one image
-MODES = {"1": "L", "L": "L", "LA": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}
+NAMED = 5  # files, in a warning
 
 
 class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
@@ -62,17 +65,21 @@ class RawImagesDataset(AbstractDataset[NoReturn, pd.DataFrame]):
     def save(self, data: NoReturn) -> None:
         raise DatasetError(f"raw images are never written, so {self.place} is unchanged")
 
-    def preview(self, nrows: int = 20) -> ImagePreview:
-        """Show the first images side by side."""
-        from PIL import Image
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        """Read some images from the start, without the others where the source allows it, and download none."""
+        return self.read().head(n_rows)
 
-        cells = [cell for cell in self.read()["image"].head(nrows) if isinstance(cell, np.ndarray)]
-        sheet = Image.new("RGB", (PREVIEW_SIDE * max(1, len(cells)), PREVIEW_SIDE))
-        for number, cell in enumerate(cells):
-            sheet.paste(Image.fromarray(cell).resize((PREVIEW_SIDE, PREVIEW_SIDE)), (number * PREVIEW_SIDE, 0))
-        written = io.BytesIO()
-        sheet.save(written, format="PNG")
-        return ImagePreview(base64.b64encode(written.getvalue()).decode("utf-8"))
+    def preview(self, nrows: int = 20) -> ImagePreview:
+        """Show the first images, each over its label.
+
+        Raises:
+            DatasetError: there are none yet.
+        """
+        if not self.exists():
+            raise DatasetError(f"{self.place} has no images yet")
+        rows = self.read_first(nrows)
+        shown_rows = [row for row in zip(rows["image"], rows["label"], strict=True) if isinstance(row[0], np.ndarray)]
+        return preview_images([image for image, _ in shown_rows], [str(label) for _, label in shown_rows])
 
     def _describe(self) -> dict[str, Any]:
         return {"place": self.place}
@@ -133,6 +140,10 @@ class TorchvisionImagesDataset(RawImagesDataset):
             parts.append(_table(images, labels).assign(part=part))
         return pd.concat(parts, ignore_index=True)
 
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        images, labels = read_part(self._name, self._split, self._root, train=True, download=False)
+        return _table(images[:n_rows], labels[:n_rows])
+
     def _read_part(self, train: bool) -> tuple[np.ndarray, np.ndarray]:
         try:
             return read_part(self._name, self._split, self._root, train, download=False)
@@ -161,7 +172,8 @@ class ImageFolderDataset(RawImagesDataset):
     """A folder with one sub-folder per class; or with train, test (and valid), and the classes in each of them.
 
     A file that cannot be read as an image is a row too, with the reason in place of the image, so that it is
-    rejected. The index has the paths relative to the folder.
+    rejected. The index has the paths relative to the folder. `torchlane.datasets.image_files` says how a file
+    is read.
 
     Args:
         filepath: the folder.
@@ -182,26 +194,61 @@ class ImageFolderDataset(RawImagesDataset):
             self._read_bytes(path, whole)
         return whole.hexdigest()
 
+    def read_first(self, n_rows: int) -> pd.DataFrame:
+        files = list(islice(self._files(), n_rows))
+        cells = [self._read_cell(path, hashlib.sha256())[0] for path, *_ in files]
+        return pd.DataFrame({"image": pd.Series(cells, dtype=object), "label": [label for _, label, _ in files]})
+
     def read(self) -> pd.DataFrame:
         files = list(self._files())
         whole = hashlib.sha256()
-        cells = [_read_image(self._read_bytes(path, whole)) for path, *_ in files]
+        cells = [self._read_cell(path, whole) for path, *_ in files]
         self._fingerprint = whole.hexdigest()
         paths = [str(path.relative_to(self._folder)) for path, *_ in files]
+        self._warn(paths, [several for _, several in cells])
         rows = pd.DataFrame({"label": [label for _, label, _ in files]}, index=pd.Index(paths), dtype="str")
-        rows["image"] = pd.Series(cells, index=rows.index, dtype=object)
+        rows["image"] = pd.Series([cell for cell, _ in cells], index=rows.index, dtype=object)
         if any(part for *_, part in files):
             rows["part"] = [part for *_, part in files]
         return rows
 
-    def _read_bytes(self, path: Path, whole: Any) -> bytes:
-        content = path.read_bytes()
-        for each in (str(path.relative_to(self._folder)).encode(), content):
-            whole.update(each)
+    def _read_cell(self, path: Path, whole: Any) -> tuple[np.ndarray | str, bool]:
+        content = self._read_bytes(path, whole)
+        return read_image(content) if isinstance(content, bytes) else (content, False)
+
+    def _read_bytes(self, path: Path, whole: Any) -> bytes | str:
+        """Read a file into the digest too; if that fails, return the reason."""
+        whole.update(str(path.relative_to(self._folder)).encode())
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+        whole.update(content)
         return content
+
+    def _warn(self, paths: list[str], several: list[bool]) -> None:
+        """Name files of which only a part is used, and those that are in no class."""
+        frames = [path for path, each in zip(paths, several, strict=True) if each]
+        if frames:
+            logger.warning("%s: the first of several frames is used of %s", self.place, _named(frames))
+        outside = {self._folder, *(folder for folder, _ in self._parts())}
+        files = sorted(path for folder in outside for path in folder.iterdir() if path.is_file() and _is_seen(path))
+        if files:
+            beside = [str(path.relative_to(self._folder)) for path in files]
+            logger.warning("%s: left out, since in no folder of a class: %s", self.place, _named(beside))
 
     def _files(self) -> Iterator[tuple[Path, str, str]]:
         """Yield path, label and part (or "") of each image, in alphabetical order."""
+        for folder, part in self._parts():
+            for of_class in _folders_in(folder):
+                files = sorted(path for path in of_class.rglob("*") if _is_seen(path) and _may_be_read(path))
+                if not files:
+                    raise DatasetError(f"class folder {shown(of_class)} is empty; put images there or remove it")
+                for path in files:
+                    yield path, of_class.name, part
+
+    def _parts(self) -> list[tuple[Path, str]]:
+        """List the folders that hold one folder per class, with the name of their part, or ""."""
         folders = _folders_in(self._folder)
         if not folders:
             raise DatasetError(
@@ -209,13 +256,7 @@ class ImageFolderDataset(RawImagesDataset):
                 f"put one sub-folder per class there, with its images"
             )
         has_parts = {folder.name for folder in folders} <= set(PARTS) and len(folders) > 1
-        for part in folders if has_parts else [self._folder]:
-            for of_class in _folders_in(part):
-                files = sorted(path for path in of_class.rglob("*") if path.is_file() and not path.name.startswith("."))
-                if not files:
-                    raise DatasetError(f"class folder {shown(of_class)} is empty; put images there or remove it")
-                for path in files:
-                    yield path, of_class.name, part.name if has_parts else ""
+        return [(folder, folder.name) for folder in folders] if has_parts else [(self._folder, "")]
 
     def _exists(self) -> bool:
         return self._folder.is_dir()
@@ -226,23 +267,22 @@ def _table(images: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"image": cells, "label": pd.Series(labels).astype("str")})
 
 
-def _read_image(content: bytes) -> np.ndarray | str:
-    """Read an image as uint8 (height, width) or (height, width, 3); if it cannot be read, return the reason."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode not in MODES:
-                return f"pixels of mode {image.mode}"
-            return np.asarray(image.convert(MODES[image.mode]))
-    except UnidentifiedImageError:
-        return "no image"
-    except (OSError, SyntaxError, ValueError) as error:  # PIL raises these for a file that is cut off or damaged
-        return _first_line(error)
-
-
 def _folders_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.glob("*") if path.is_dir() and _is_seen(path))
+
+
+def _is_seen(path: Path) -> bool:
+    return not path.name.startswith(".")
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether a path is a file, or a link to one that is gone, which is a row too; no folder, and no pipe."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _named(names: list[str]) -> str:
+    shown_names = ", ".join(names[:NAMED])
+    return shown_names if len(names) <= NAMED else f"{shown_names} and {len(names) - NAMED} others"
 
 
 def _digest(contents: Iterator[bytes]) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.scoring.failures import CouldNotStartError
-from torchlane.datasets.databases import require_database
+from torchlane.datasets.databases import make_empty, require_database
 from torchlane.datasets.ledger_tables import create_missing
 
 BUSY_SECONDS = 60  # how long a job waits while another one writes
@@ -29,6 +29,7 @@ class LedgerDatabase:
         self._is_sqlite = require_database(parsed) == "sqlite"
         if self._is_sqlite and parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            make_empty(parsed.database)
         self._engine = sql.create_engine(
             parsed, connect_args={"timeout": BUSY_SECONDS} if self._is_sqlite else {}, pool_pre_ping=not self._is_sqlite
         )

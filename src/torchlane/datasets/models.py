@@ -11,6 +11,7 @@ from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import Recipe
 from torchlane.core.search.chosen import Chosen, read_chosen
 from torchlane.datasets.files import FileDataset
+from torchlane.datasets.previews import preview_json
 
 
 class EncoderDataset(FileDataset[Encoder]):
@@ -23,8 +24,8 @@ class EncoderDataset(FileDataset[Encoder]):
         path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """Show the whole encoder."""
-        return JSONPreview(self.load().model_dump_json())
+        """Show the encoder."""
+        return preview_json(self.load().model_dump(mode="json"))
 
 
 class ChosenDataset(FileDataset[Chosen]):
@@ -40,8 +41,8 @@ class ChosenDataset(FileDataset[Chosen]):
         path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """Show all options."""
-        return JSONPreview(json.dumps(self.load()))
+        """Show the options."""
+        return preview_json(self.load())
 
 
 class RecipeDataset(FileDataset[Recipe]):
@@ -54,8 +55,8 @@ class RecipeDataset(FileDataset[Recipe]):
         path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
-        """Show the whole recipe."""
-        return JSONPreview(self.load().model_dump_json())
+        """Show the recipe."""
+        return preview_json(self.load().model_dump(mode="json"))
 
 
 class ModelDataset(FileDataset[TrainedModel]):
@@ -72,4 +73,4 @@ class ModelDataset(FileDataset[TrainedModel]):
         model = self.load()
         shapes = {name: list(stacked.shape) for name, stacked in model.weights.items()}
         options = {name: getattr(model, name).model_dump(mode="json") for name in ("data", "model", "training")}
-        return JSONPreview(json.dumps({"weights": shapes, **model.details, **options}))
+        return preview_json({"weights": shapes, **model.details, **options})

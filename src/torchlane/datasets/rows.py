@@ -1,5 +1,6 @@
 """Raw rows: the text of the file unchanged, so that nothing is misread before it is checked."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from torchlane.core.machine.files import replacing
 from torchlane.core.rows.raw_rows import columns_of, mark_torn
 from torchlane.datasets.csv_tables import CSVTable
 from torchlane.datasets.paths import shown
+from torchlane.datasets.previews import preview_table
 
 
 class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
@@ -46,8 +48,8 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """Show the first rows."""
-        rows = self._read()
-        return TablePreview(rows[columns_of(rows)].head(nrows).to_dict(orient="split"))
+        rows = self._read(n_chunks=1)
+        return preview_table(rows[columns_of(rows)].head(nrows).to_dict(orient="split"))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the file."""
@@ -58,11 +60,11 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
         """The path as a user would write it: relative to the working folder if it is inside."""
         return str(shown(self._path))
 
-    def _read(self) -> pd.DataFrame:
+    def _read(self, n_chunks: int | None = None) -> pd.DataFrame:
         try:
             with self._path.open("rb") as file:
                 table = CSVTable(file, self.place, self._path.stat().st_size, _compression(self._path.name))
-                chunks = list(table.chunks((), table.names))
+                chunks = list(islice(table.chunks((), table.names), n_chunks))
         except OSError as error:
             raise DatasetError(f"{self.place} cannot be read: {error}") from error
         except ValueError as error:
@@ -71,7 +73,8 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             return pd.DataFrame({name: pd.Series(dtype="str") for name in table.names})
         rows = pa.concat_tables([chunk.table for chunk in chunks]).to_pandas()
         rows = rows.set_axis(np.concatenate([chunk.rows for chunk in chunks]))
-        return mark_torn(rows, {row: text for chunk in chunks for row, text, _ in chunk.broken})
+        broken = [each for chunk in chunks for each in chunk.broken]
+        return mark_torn(rows, {row: text for row, text, _ in broken}, {row: rule for row, _, rule in broken})
 
     def _download(self) -> None:
         if self._url is None:

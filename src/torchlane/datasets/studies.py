@@ -19,6 +19,7 @@ from torchlane.core.search.chosen import read_chosen
 from torchlane.core.search.fingerprints import fingerprint
 from torchlane.core.search.leaderboard import empty_leaderboard
 from torchlane.core.search.store import Found
+from torchlane.datasets.databases import make_empty
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -188,6 +189,8 @@ def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
     except (SQLAlchemyError, ImportError) as error:
         raise ValueError(f"the storage cannot be opened: {_in_one_line(error)}; set tuning.storage") from error
     try:
+        if is_file:
+            make_empty(parsed.database)
         return shown, optuna.storages.RDBStorage(url, engine_kwargs=settings)
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, OSError, RuntimeError) as error:
         raise ValueError(

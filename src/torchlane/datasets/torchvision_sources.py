@@ -32,10 +32,8 @@ SOURCES = {
     "EMNIST": Source(folder="EMNIST", splits=EMNIST_SPLITS),
     "USPS": Source(folder=".", files="usps*.bz2"),
     "SVHN": Source(folder=".", files="t*_32x32.mat", part_argument="split", labels="labels", channels_first=True),
-    # Their files are pickles. Torchvision opens only those with the MD5 of the published files.
-    "CIFAR10": Source(folder="cifar-10-batches-py"),
-    "CIFAR100": Source(folder="cifar-100-python"),
 }
+PICKLED = ("CIFAR10", "CIFAR100")  # whatever MD5 their files have
 
 
 def source_of(name: str, split: str | None) -> Source:
@@ -46,9 +44,11 @@ def source_of(name: str, split: str | None) -> Source:
     """
     source = SOURCES.get(name)
     if source is None:
+        reason = ", since its files are pickles, which are never loaded" if name in PICKLED else ""
         raise DatasetError(
-            f"'{name}' is not a torchvision data set that can be read here; there are {', '.join(SOURCES)}; save the "
-            f"images of another into one sub-folder per class, for torchlane.datasets.images.ImageFolderDataset"
+            f"'{name}' is not a torchvision data set that can be read here{reason}; there are {', '.join(SOURCES)}; "
+            f"save the images of another into one sub-folder per class, for "
+            f"torchlane.datasets.images.ImageFolderDataset"
         )
     if source.splits and split not in source.splits:
         raise DatasetError(f"{name} needs one of its splits, not {split!r}; set split: {', '.join(source.splits)}")
@@ -72,11 +72,18 @@ def read_part(name: str, split: str | None, root: Path, train: bool, download: b
     source = source_of(name, split)
     part: dict[str, Any] = {"train": train} if source.part_argument == "train" else {"split": _part(train)}
     chosen = {"split": split} if split is not None else {}
-    found = getattr(datasets, name)(root, **part, **chosen, download=download)
+    found = _without_pickle(getattr(datasets, name))(root, **part, **chosen, download=download)
     images, labels = np.asarray(found.data), np.asarray(getattr(found, source.labels))
     if source.channels_first:
         images = images.transpose(0, 2, 3, 1)
     return images, labels[:, 0] if labels.ndim == 2 else labels  # QMNIST: the class, then writer and more
+
+
+def _without_pickle(of_name: Any) -> Any:
+    """Keep MNIST and its relatives from a pickle that an old version of torchvision may have left beside the files."""
+    if not hasattr(of_name, "_check_legacy_exist"):
+        return of_name
+    return type(of_name.__name__, (of_name,), {"_check_legacy_exist": lambda _: False})
 
 
 def _part(train: bool) -> str:

@@ -1,9 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.options import ColumnOptions
 
 
 def text(*values: str | None) -> pd.Series:
@@ -17,6 +20,38 @@ def test_codes_follow_the_alphabet_and_unseen_and_missing_have_their_own():
 
 def test_codes_of_numbers_follow_their_values():
     assert CategoryEncoder.fit(text("100", "0", "50"), "codes", 1).levels == ("0", "50", "100")
+
+
+SIZES = ("low", "medium", "high", "very high")
+
+
+def test_codes_of_declared_levels_follow_their_order_and_never_depend_on_train():
+    whole = text(*SIZES, *SIZES)
+    for train in (whole, text("high", "high", "low"), text("very high", None), whole[::-1]):
+        encoder = CategoryEncoder.fit(train, "codes", 2, SIZES)
+        assert encoder.encode(text(*SIZES, "huge", None)).ravel().tolist() == [0, 1, 2, 3, 4, 5]
+    assert CategoryEncoder.fit(text("high", None, "low", "high"), "codes", 2, SIZES).counts == (1, 0, 2, 0, 0, 1)
+
+
+def test_indicators_of_declared_levels_are_those_that_train_has_in_natural_order():
+    train = text("medium", "medium", "low", "low", "high")
+    assert CategoryEncoder.fit(train, "one_hot", 2, SIZES) == CategoryEncoder.fit(train, "one_hot", 2)
+
+
+@given(st.permutations(SIZES), st.lists(st.sampled_from(SIZES), min_size=1))
+def test_code_of_a_level_is_its_place_in_the_list_whatever_the_list_and_the_rows(levels, rows):
+    column = ColumnOptions(kind="category", levels=levels)
+    encoder = CategoryEncoder.fit(text(*rows), "codes", 2, column.level_order)
+    assert encoder.codes(text(*levels)).tolist() == [0, 1, 2, 3]
+    assert CategoryEncoder.model_validate_json(encoder.model_dump_json()) == encoder
+
+
+def test_order_that_means_nothing_is_that_of_the_alphabet_and_a_level_named_twice_has_one_place():
+    assert ColumnOptions(kind="category", levels=SIZES, ordered=False).level_order == ()
+    assert ColumnOptions(kind="category").level_order == ()
+    assert ColumnOptions(kind="category", levels=["b", "a", "b"]).level_order == ("b", "a")
+    with pytest.raises(ValueError, match="ordered says whether the order of levels means something; list levels"):
+        ColumnOptions(kind="category", ordered=True)
 
 
 def test_rare_levels_share_the_code_of_unseen_ones():

@@ -36,3 +36,22 @@ def test_encoder_survives_json_to_the_same_bits():
     again = Encoder.model_validate_json(encoder.model_dump_json())
     assert again == encoder
     np.testing.assert_array_equal(again.encode_features(rows), encoder.encode_features(rows))
+
+
+def test_declared_order_reaches_codes_and_the_labels_of_a_multiclass_task():
+    levels = ["low", "medium", "high", "very high"]
+    column = {"kind": "category", "levels": levels}
+    rows = pd.DataFrame({"size": levels * 2, "y": levels * 2}, dtype="str")
+    for ordered, labels in ((None, levels), (True, levels), (False, sorted(levels))):
+        columns = {name: {**column, "ordered": ordered} for name in ("size", "y")}
+        data = DataOptions.model_validate({"task": "multiclass", "target": "y", "columns": columns})
+        encoder = fit_encoder(rows, data, EncodingOptions(categories="codes"))
+        assert encoder.encode_features(rows)[:, 0].tolist() == [labels.index(level) for level in rows["size"]]
+        assert encoder.target.labels == tuple(labels)
+
+
+def test_labels_of_a_binary_task_stay_in_natural_order():
+    columns = {"size": {"kind": "number"}, "y": {"kind": "category", "levels": ["no", "maybe"]}}
+    data = DataOptions.model_validate({"task": "binary", "target": "y", "columns": columns})
+    rows = pd.DataFrame({"size": [1.0, 2.0], "y": ["no", "maybe"]})
+    assert fit_encoder(rows, data, EncodingOptions()).target.labels == ("maybe", "no")

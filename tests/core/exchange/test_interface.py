@@ -82,8 +82,9 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     np.testing.assert_allclose(spread, table["spread"], atol=1, rtol=0)
     interval = interface["interval"]
     width = interval["half_width"] * (1 + interval["spread_weight"] * spread)
-    np.testing.assert_allclose(np.clip(found + width, interval["minimum"], None), table["high"], atol=1, rtol=0)
-    np.testing.assert_allclose(np.clip(found - width, interval["minimum"], None), table["low"], atol=1, rtol=0)
+    low, high = (np.clip(found + side, interval["minimum"], None) for side in (-width, width))
+    np.testing.assert_allclose(np.minimum(low, found), table["low"], atol=1, rtol=0)
+    np.testing.assert_allclose(np.maximum(high, found), table["high"], atol=1, rtol=0)
     assert 0 < (table["low"] == bound).mean() < 1 and (table["high"] - table["low"]).nunique() > 10
     assert interface["output"]["meaning"] == "price, in the units of the raw file"
 
@@ -109,7 +110,8 @@ def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside
     for name in ("model.onnx", "model.pt2"):
         export_model(model, tmp_path / name)
     interface = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert interface["output"]["labels"] == ["no", "yes"]
+    assert interface["output"]["labels"] == list(model.encoder.target.labels)
+    assert interface["output"]["positive"] == model.encoder.target.positive == interface["output"]["labels"][1]
     assert interface["output"]["shape"] == ["rows", 2]
     assert interface["interval"] is None
     program = onnx.load(tmp_path / "model.onnx")

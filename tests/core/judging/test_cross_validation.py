@@ -4,11 +4,12 @@ import pytest
 
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
-from torchlane.core.judging.cross_validation import cross_validate, deal_folds, summarise_folds
+from torchlane.core.judging.cross_validation import cross_validate, deal_folds, require_folds, summarise_folds
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import (
+    DataOptions,
     EncodingOptions,
     EvaluationOptions,
     ModelOptions,
@@ -49,6 +50,40 @@ def test_each_repeat_deals_the_rows_into_other_folds(toy_rows, toy_data):
     folds = deal_folds(clean, toy_data, SPLIT, EvaluationOptions(folds=3, repeats=4))
     tested = {frozenset(splits.loc[splits["part"] == "test", "row"]) for splits in folds}
     assert len(folds) == len(tested) == 12
+
+
+def classes(counts: dict[str, int]) -> tuple[pd.DataFrame, DataOptions]:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    rows = pd.DataFrame({"row": range(1, len(labels) + 1), "size": np.arange(len(labels)) / 7, "kind": labels})
+    columns = {"size": {"kind": "number"}, "kind": {"kind": "category"}}
+    return rows, DataOptions.model_validate({"task": "multiclass", "target": "kind", "columns": columns})
+
+
+@pytest.mark.parametrize(
+    ("counts", "folds", "valid", "message"),
+    [
+        ({"a": 2, "b": 1}, 4, 0.15, "evaluation.folds 4 is more than the 3 rows that differ"),
+        ({"a": 20, "b": 3}, 5, 0.15, "more than the 3 rows that differ of the smallest class, 'b'"),
+        (
+            {"a": 20, "b": 2, "c": 2},
+            2,
+            0.6,
+            "evaluation.folds 2: train lacks the label b, c of 'kind' in fold 1 of rep",
+        ),
+    ],
+)
+def test_folds_that_cannot_be_trained_are_refused(counts, folds, valid, message):
+    rows, data = classes(counts)
+    with pytest.raises(ValueError, match=message):
+        require_folds(rows, data, SplitOptions(valid_fraction=valid), EvaluationOptions(folds=folds, repeats=3))
+
+
+def test_folds_that_can_be_trained_pass_and_none_are_checked_without_cross_validation(caplog):
+    rows, data = classes({"a": 20, "b": 4})
+    for folds in (0, 4):
+        require_folds(rows, data, SPLIT, EvaluationOptions(folds=folds, repeats=2))
+    require_folds(rows, data.model_copy(update={"task": "regression"}), SPLIT, EvaluationOptions(folds=12))
+    assert not caplog.records
 
 
 def test_rows_that_repeat_each_other_share_a_fold(toy_rows, toy_data):

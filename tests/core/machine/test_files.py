@@ -1,4 +1,5 @@
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,45 @@ def test_file_takes_its_place_when_it_is_whole(tmp_path):
         assert not path.exists()
     assert path.read_text() == "one"
     assert os.listdir(path.parent) == ["a.csv"]
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def write_as_safetensors_does(path: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as made:  # mode 0600
+        made.write(b"new")
+    Path(made.name).replace(path)
+
+
+@pytest.mark.parametrize("write", [write_as_safetensors_does, lambda path: path.write_bytes(b"new")])
+@pytest.mark.parametrize("mask", [0o000, 0o002, 0o022, 0o027, 0o077])
+def test_new_file_has_the_mode_that_the_umask_allows_whoever_writes_it(tmp_path, mask, write):
+    with umask(mask), replacing(tmp_path / "a") as partial:
+        write(partial)
+    assert mode_of(tmp_path / "a") == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("write", [write_as_safetensors_does, lambda path: path.write_bytes(b"new")])
+@pytest.mark.parametrize("mode", [0o640, 0o664, 0o600, 0o444, 0o200])
+def test_file_that_takes_the_place_of_another_keeps_its_mode(tmp_path, mode, write):
+    path = tmp_path / "a"
+    path.touch()
+    path.chmod(mode)
+    with umask(0o022), replacing(path) as partial:
+        write(partial)
+    assert mode_of(path) == mode
+    assert path.stat().st_size == 3
 
 
 def test_error_leaves_the_file_as_it_was(tmp_path):

@@ -1,4 +1,8 @@
+import json
+import os
 import pickle
+import re
+import stat
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +20,7 @@ from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.learning import Lesson, train_model
-from torchlane.core.model.trained import TrainedModel
+from torchlane.core.model.trained import TrainedModel, intervals
 from torchlane.core.networks import build_network
 from torchlane.core.options import (
     ColumnOptions,
@@ -73,6 +77,23 @@ def test_same_seed_writes_the_same_file(toy_rows, toy_data, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+def test_file_has_one_entry_of_metadata_since_several_are_written_in_any_order(model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    content = (tmp_path / "model.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    assert list(header["__metadata__"]) == ["torchlane"]
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_file_can_be_read_by_whom_the_umask_allows(model, tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        model.save(tmp_path / "model.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "model.safetensors").stat().st_mode) == 0o666 & ~mask
+
+
 def test_weights_have_a_leading_member_axis_also_for_one_member(toy_rows, toy_data):
     alone = train_on(toy_rows, toy_data, members=1)
     assert {len(weights) for weights in alone.weights.values()} == {1}
@@ -121,9 +142,30 @@ def test_interval_stays_within_the_bounds_that_are_declared_for_the_target(model
     declared = {**model.data.columns, "price": ColumnOptions(kind="number", **bounds)}
     bound = replace(free, data=model.data.model_copy(update={"columns": declared}))
     before, after = free.predict(toy_rows), bound.predict(toy_rows)
-    for end in ("low", "high"):
-        assert after[end].tolist() == before[end].clip(bounds.get("minimum"), bounds.get("maximum")).tolist()
+    cut = {end: before[end].clip(bounds.get("minimum"), bounds.get("maximum")) for end in ("low", "high")}
+    assert after["low"].tolist() == cut["low"].clip(upper=after["prediction"]).tolist()
+    assert after["high"].tolist() == cut["high"].clip(lower=after["prediction"]).tolist()
     assert (after["prediction"] == before["prediction"]).all() and not after.equals(before)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 100) | st.just(np.inf)), min_size=1),
+    st.none() | st.floats(-20, 0),
+    st.none() | st.floats(0, 20),
+    st.floats(-60, 60),
+)
+def test_interval_contains_its_prediction_and_every_truth_within_bounds_that_it_covered(rows, minimum, maximum, truth):
+    predicted, half_widths = (np.array(each) for each in zip(*rows, strict=True))
+    columns = {"a": {"kind": "number"}, "y": {"kind": "number", "minimum": minimum, "maximum": maximum}}
+    data = DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns})
+    low, high = intervals(predicted, half_widths, data)
+    assert ((low <= predicted) & (predicted <= high)).all()
+    inside = np.clip(predicted, minimum, maximum) == predicted
+    assert (low == np.clip(predicted - half_widths, minimum, maximum))[inside].all()
+    assert (high == np.clip(predicted + half_widths, minimum, maximum))[inside].all()
+    truth = float(np.clip(truth, minimum, maximum))
+    covered = (predicted - half_widths <= truth) & (truth <= predicted + half_widths)
+    assert ((low <= truth) & (truth <= high))[covered].all()
 
 
 @pytest.mark.parametrize(
@@ -153,7 +195,7 @@ def test_joined_probabilities_are_the_mean_over_members_with_the_temperature_app
     assert abs(expected - mean).max() > 0.01
     np.testing.assert_allclose(model.join_members(each), expected, rtol=1e-9)
     np.testing.assert_allclose(model.joint_prediction(each), expected, rtol=1e-9)
-    columns = ["probability_cheap", "probability_dear"]
+    columns = [f"probability_{label}" for label in model.encoder.target.labels]
     np.testing.assert_allclose(model.predict(toy_rows)[columns], expected, rtol=1e-9)
     scored = ChunkScorer(model).score(Chunk(np.arange(60), pa.Table.from_pandas(toy_rows, preserve_index=False)))
     np.testing.assert_allclose(scored.predictions.to_pandas()[columns], expected, rtol=1e-9)
@@ -176,9 +218,9 @@ def test_labels_come_back_as_they_were_with_probabilities_that_sum_to_one(classi
 
 @pytest.mark.parametrize(
     ("cheap", "dear", "expected"),
-    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1, 2})],
+    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1.0, 2.0})],
 )
-def test_integers_and_booleans_come_back_as_such_also_from_the_file(
+def test_integers_booleans_and_floats_come_back_as_such_also_from_the_file(
     toy_rows, toy_data, tmp_path, cheap, dear, expected
 ):
     rows = toy_rows.assign(kind=toy_rows["kind"].map({"cheap": cheap, "dear": dear}))
@@ -261,3 +303,15 @@ def test_network_of_a_member_has_the_weights_of_that_member(model):
     assert torch.equal(network.state_dict()["head.bias"], model.weights["head.bias"][1])
     assert set(network.state_dict()) == set(build_network(model.model, model.encoder).state_dict())
     assert not network.training
+
+
+def test_model_describes_itself_in_a_line_without_its_weights(model, classifier):
+    text = repr(model)
+    assert re.fullmatch(
+        r"<TrainedModel: regression of 'price'; 2 features; 2 members of mlp \[16\]; trained on 60 rows; "
+        r"valid r2_score [\d.-]+ of a member>", text,
+    )  # fmt: skip
+    assert f"positive label '{classifier.encoder.target.positive}'" in repr(classifier)
+    assert (
+        repr(replace(model, details={})) == "<TrainedModel: regression of 'price'; 2 features; 2 members of mlp [16]>"
+    )

@@ -281,3 +281,18 @@ def test_date_groups_rows_and_is_no_name_of_a_part():
     assert splits["part"].nunique() == 3
     with pytest.raises(ValueError, match="'day' is declared as a date, which cannot say train, valid, test"):
         split_rows(clean, data, SplitOptions(part_column="day"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.booleans(), min_size=30, max_size=80), st.permutations(["a", "b", "10", "9"]))
+def test_split_does_not_depend_on_what_the_labels_of_a_binary_task_are_called(positive, names):
+    if len(set(positive)) < 2 or 2 * sum(positive) == len(positive):
+        return
+    options = SplitOptions(seed=1)
+    parts = [
+        split_rows(
+            table(list(range(len(positive))), [one if each else other for each in positive]), data("binary"), options
+        )
+        for one, other in (names[:2], names[2:], ("1", "0"))
+    ]
+    assert parts[0].equals(parts[1]) and parts[0].equals(parts[2])

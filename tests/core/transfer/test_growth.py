@@ -18,7 +18,7 @@ from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import ColumnOptions, DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.dates import read_dates
-from torchlane.core.transfer.growth import NEW, feature_sources, grow_encoder
+from torchlane.core.transfer.growth import NEW, feature_sources, grow_encoder, head_map
 
 
 def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
@@ -32,6 +32,16 @@ def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
     again = grown.grow(pd.Series(["m", "m"], name="place", dtype="str"), 2)
     assert again.codes(pd.Series(["z", "?", "m"], dtype="str")).tolist() == [6, 2, 7]
     assert CategoryEncoder.model_validate_json(again.model_dump_json()) == again
+
+
+def test_new_levels_follow_the_declared_order_and_no_declared_level_moves():
+    order = ("low", "medium", "high", "very high", "huge", "beyond")
+    old = pd.Series(["high", "low"], name="size", dtype="str")
+    parent = CategoryEncoder.fit(old, "codes", 2, order[:4])
+    new = pd.Series(["beyond", "huge", "medium"] * 2, name="size", dtype="str")
+    grown = parent.grow(new, 2, order)
+    assert grown.codes(pd.Series([*order, "?", None], dtype="str")).tolist() == [0, 1, 2, 3, 6, 7, 4, 5]
+    assert grown.counts == (0, 2, 0, 0, 0, 0, 2, 2)
 
 
 def test_new_levels_get_columns_behind_all_others():
@@ -184,3 +194,27 @@ def test_new_part_of_a_date_starts_at_zero_and_each_other_feature_keeps_its_weig
     tuned = tune(parent, raw, data, epochs=1)
     assert tuned.encoder.feature_names == grown.feature_names
     assert np.isfinite(tuned.predict(raw)["prediction"]).all()
+
+
+def test_positive_label_of_the_parent_stays_though_new_rows_have_more_of_it():
+    data = DataOptions.model_validate({**CLASSES, "task": "binary"})
+    parent = fit_encoder(check_rows(make_rows(kinds="xyy"), data)[0], data, EncodingOptions())
+    assert parent.target.positive == "x"
+    new = check_rows(make_rows(kinds="xxy"), data)[0]
+    options = FineTuningOptions()
+    assert grow_encoder(parent, new, data, EncodingOptions(), options).target.labels == ("y", "x")
+    asked = data.model_copy(update={"positive": "y"})
+    assert grow_encoder(parent, new, asked, EncodingOptions(), options).target.labels == ("x", "y")
+    assert fit_encoder(new, parent.target.keep_positive(data), EncodingOptions()).target.positive == "x"
+
+
+@pytest.mark.parametrize("asked", [None, "y"])
+def test_head_still_means_the_same_labels_when_their_order_changes(asked):
+    data = {**CLASSES, "task": "binary"}
+    raw = make_rows(kinds="xyy")
+    parent = train_parent(raw, data)
+    clean, _ = check_rows(raw, parent.data)
+    own = DataOptions.model_validate({**data, "positive": asked})
+    grown = grow_encoder(parent.encoder, clean, own, EncodingOptions(), FineTuningOptions())
+    mapped, new = head_map(parent.encoder.target, grown.target, "grow")
+    assert (mapped.item(), new.item()) == (1.0 if asked is None else -1.0, False)

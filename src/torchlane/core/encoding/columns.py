@@ -8,7 +8,7 @@ import pandas as pd
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.scales import apply_scale, normal_scores, require_finite, scale_of, to_float32
 from torchlane.core.options import CategoryEncoding, NumberEncoding
-from torchlane.core.rows.levels import natural_order
+from torchlane.core.rows.levels import declared_order, natural_order
 
 QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
 
@@ -16,11 +16,13 @@ QUANTILES = 1001  # stored per column at most; the normal scores between them ar
 class CategoryEncoder(Fitted):
     """A category, encoded as integer codes or as one-hot columns.
 
-    Levels are in natural order: numbers by value, text alphabetically. Level i has code i, an unseen
-    level `len(levels)`, and a missing value `len(levels) + 1`. Fine-tuning appends `grown` levels from
-    other rows after these two codes, so that no earlier code changes. One-hot columns for unseen and
-    missing exist only if train has such rows (or if an earlier train did: `flagged`), because their
-    weights could not be trained otherwise. Without the column, such a row has 0 in every column.
+    Levels are in natural order: numbers by value, text alphabetically. Codes of a column with declared levels
+    follow their order instead, and count all of them, whether or not train has them: the scale says where a
+    level stands. Level i has code i, an unseen level `len(levels)`, and a missing value `len(levels) + 1`.
+    Fine-tuning appends `grown` levels from other rows after these two codes, so that no earlier code changes.
+    One-hot columns for unseen and missing exist only if train has such rows (or if an earlier train did:
+    `flagged`), because their weights could not be trained otherwise. Without the column, such a row has 0 in
+    every column.
     """
 
     kind: Literal["category"] = "category"
@@ -32,11 +34,16 @@ class CategoryEncoder(Fitted):
     flagged: tuple[int, ...] = ()
 
     @classmethod
-    def fit(cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int) -> Self:
-        """Learn the levels from `values` (text, NaN where missing)."""
+    def fit(
+        cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int, order: tuple[str, ...] = ()
+    ) -> Self:
+        """Learn the levels from `values` (text, NaN where missing); `order` has the declared ones."""
         counts = values.value_counts()
-        kept = counts[counts >= min_level_count]
-        levels = natural_order(kept.index)
+        if encoding == "codes" and order:
+            levels, kept = order, counts.reindex(list(order), fill_value=0)
+        else:
+            kept = counts[counts >= min_level_count]
+            levels = natural_order(kept.index)
         rest = (int(counts.sum() - kept.sum()), int(values.isna().sum()))
         return cls(
             name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest)
@@ -70,10 +77,10 @@ class CategoryEncoder(Fitted):
         codes = np.where(found < self.unseen, found, found + 2)
         return np.where(found >= 0, codes, self.unseen + values.isna().to_numpy())
 
-    def grow(self, values: pd.Series, min_level_count: int) -> Self:
+    def grow(self, values: pd.Series, min_level_count: int, order: tuple[str, ...] = ()) -> Self:
         """Append codes for levels that occur only in `values`, and replace the counts by those of `values`."""
         counts = values.value_counts()
-        new = natural_order(counts[counts >= min_level_count].index.difference(list(self.levels)))
+        new = declared_order(counts[counts >= min_level_count].index.difference(list(self.levels)), order)
         grown = self.model_copy(
             update={
                 "levels": (*self.levels, *new),
@@ -83,6 +90,18 @@ class CategoryEncoder(Fitted):
         )
         of_codes = np.bincount(grown.codes(values), minlength=len(grown.levels) + 2)
         return grown.model_copy(update={"counts": tuple(map(int, of_codes))})
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return 1 if self.encoding == "codes" else len(self.indicator_codes)
+
+    def unseen_rows(self, encoded: np.ndarray) -> np.ndarray:
+        """Find the encoded rows (n_rows, width) with an unseen level, or a missing one if neither has a column."""
+        if self.encoding == "codes":
+            return np.asarray(encoded[:, 0] == self.unseen)
+        codes = self.indicator_codes
+        return np.asarray(encoded[:, codes.index(self.unseen)] == 1 if self.unseen in codes else ~encoded.any(axis=1))
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names))."""

@@ -13,6 +13,7 @@ from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+from torchlane.core.rows.checking import SPELLINGS
 
 ColumnEncoder = CategoryEncoder | NumberEncoder | DateEncoder | ImageEncoder
 
@@ -60,7 +61,8 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """Fit the encoders of all columns to the rows of train.
 
     Raises:
-        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
+        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have; or the target
+            cannot be encoded, see `TargetEncoder.fit`.
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
@@ -69,13 +71,15 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         values = train_rows[name]
         if column.kind == "category":
             encoding = encodings.get(name, options.categories)
-            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count))
+            columns.append(CategoryEncoder.fit(values, encoding, options.min_level_count, column.level_order))
         elif column.size is not None:
             columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
             kind = DateEncoder if column.kind == "date" else NumberEncoder
             columns.append(kind.fit(values, encodings.get(name, options.numbers)))
-    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+    order = data.target_column.level_order
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive, order)
+    target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
     return Encoder(columns=tuple(columns), target=target)
 
 

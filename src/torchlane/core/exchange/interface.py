@@ -24,7 +24,10 @@ PREPARATION = (
     "also where it is NaT. reading has the rules of each column: format, decimal and unit say what stands around the "
     "digits of a number that is given as text, and format how a date is written that is not ISO 8601."
 )
-INTERVAL = "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum"
+INTERVAL = (
+    "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum, "
+    "but not past prediction"
+)
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
 QUANTILE = (
     "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
@@ -65,6 +68,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             "shape": ["rows"] if numeric else ["rows", len(target.labels)],
             "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
             "labels": target.restore(target.labels).tolist(),
+            "positive": target.restore(target.labels).tolist()[1] if target.positive else None,
         },
         "spread": {"name": output_names(model)[1], "dtype": "float64", "shape": ["rows"]} if numeric else None,
         "interval": _interval(model) if numeric else None,

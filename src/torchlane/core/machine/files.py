@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import socket
+import stat
 import threading
 import uuid
 from collections.abc import Iterator
@@ -32,18 +33,23 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     as soon as its process is gone. Processes of another machine or container cannot be seen, so their files
     are removed once their time has not been updated for a week by the clock of the storage.
 
+    The new file has the mode that `open` would have left: that of the file that it replaces, otherwise what the
+    umask of the process, or the folder's default access list, allows.
+
     Raises:
         OSError: the file that was written to is gone; `path` has its previous content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".partial-{_writer()}-{uuid.uuid4().hex[:8]}-{path.name}")
     _remove_leftovers(partial)
+    mode = _mode_of(path, partial)
     try:
         with _beating(partial):
             yield partial
         try:
-            if durable:
-                with partial.open("rb") as written:
+            with partial.open("rb") as written:
+                partial.chmod(mode)  # safetensors makes a file that only its owner may read
+                if durable:
                     os.fsync(written.fileno())
             partial.replace(path)
         except FileNotFoundError as error:
@@ -97,9 +103,22 @@ def _remove_leftovers(partial: Path) -> None:
 
 def _storage_time(probe: Path) -> float:
     """Read the clock of the storage, which may be on another machine, from a temporary file."""
+    return _stat_of_new(probe).st_mtime
+
+
+def _mode_of(path: Path, probe: Path) -> int:
+    """Return the mode of `path`, or, if it does not exist, that of a new file in its folder."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return stat.S_IMODE(_stat_of_new(probe).st_mode)
+
+
+def _stat_of_new(probe: Path) -> os.stat_result:
+    """Make a file, and remove it."""
     probe.touch()
     try:
-        return probe.stat().st_mtime
+        return probe.stat()
     finally:
         probe.unlink()
 

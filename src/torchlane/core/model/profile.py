@@ -10,6 +10,7 @@ import pandas as pd
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.rows.values import as_levels
 
 if TYPE_CHECKING:
     from torchlane.core.model.trained import TrainedModel
@@ -31,7 +32,7 @@ def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...
         edges = np.unique(deciles)
         counts = np.bincount(np.searchsorted(edges, predictions), minlength=len(edges) + 1)
         return {"rows": rows, "edges": edges.tolist(), "counts": counts.tolist()}
-    predicted = predictions.astype("str").value_counts()
+    predicted = as_levels(predictions, ()).value_counts()
     return {"rows": rows, "labels": {label: int(predicted.get(label, 0)) for label in labels}}
 
 
@@ -92,7 +93,7 @@ class Profile:
         if self.predictions is None:
             return np.zeros(0, dtype=np.int64)
         if self.labels:
-            bins = pd.Index(self.labels).get_indexer(pd.Index(predictions.astype("str")))
+            bins = pd.Index(self.labels).get_indexer(pd.Index(as_levels(predictions, ())))
         else:
             bins = np.searchsorted(self.predictions.edges, predictions.to_numpy(np.float64))
         return np.bincount(bins if index is None else bins[index], minlength=len(self.predictions.shares))

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from torchlane.core.options.base import Level, Options
 from torchlane.core.options.moments import UTC, check_form, check_zone, instant_of, last_instant_of
+from torchlane.core.options.shown import shown_limit
 
 NUMBER_FORMATS = ("money", "percent")
 OTHER_KINDS = {
@@ -17,6 +18,7 @@ OTHER_KINDS = {
 }
 OF_KIND = {  # options that only some kinds have
     "levels": ("category",),
+    "ordered": ("category",),
     "minimum": ("number", "date"),
     "maximum": ("number", "date"),
     "size": ("image",),
@@ -35,11 +37,17 @@ class ColumnOptions(Options):
     beside `format: money`, `unit` is the only currency allowed. `minimum` and `maximum` of a date are ISO text,
     and a maximum without a time means the end of that day. Times without an offset are in `zone` (UTC by
     default), and the parts of all dates are those in this zone.
+
+    The order of `levels` is that of a scale, such as low, medium, high, unless `ordered` is false. If the column
+    is encoded as codes, each level then has the code of its place in the list, also where train has few rows of it
+    or none, so that codes never depend on train. If it is the target of a multiclass task, reports list labels in
+    this order. Otherwise levels are in natural order: numbers by value, text by the alphabet.
     """
 
     kind: Literal["category", "number", "date", "image"]
     nullable: bool = True
     levels: tuple[Level, ...] | None = None
+    ordered: bool | None = None
     minimum: float | str | None = None
     maximum: float | str | None = None
     format: str | None = None
@@ -78,6 +86,8 @@ class ColumnOptions(Options):
                     f"{name} is not an option of kind: {self.kind}, which has {', '.join(has)}; leave it out, "
                     f"or set kind: {' or '.join(kinds)}"
                 )
+        if self.ordered is not None and self.levels is None:
+            raise ValueError("ordered says whether the order of levels means something; list levels, or leave it out")
         if self.zone is not None:
             check_zone(self.zone)
         if self.kind == "date" and self.format is not None:
@@ -85,6 +95,11 @@ class ColumnOptions(Options):
         for fault in (*self._faults_of_number(), *self._faults_of_limits()):
             raise ValueError(fault)
         return self
+
+    @property
+    def level_order(self) -> tuple[str, ...]:
+        """The levels in the order of their scale; empty if none is declared."""
+        return () if self.ordered is False else tuple(dict.fromkeys(self.levels or ()))
 
     @property
     def is_written(self) -> bool:
@@ -120,13 +135,9 @@ class ColumnOptions(Options):
     def _faults_of_limits(self) -> Iterator[str]:
         for name, limit in (("minimum", self.minimum), ("maximum", self.maximum)):
             if self.kind == "date" and limit is not None and instant_of(str(limit), self.zone_name) is None:
-                yield f"{name} {_shown(limit)} of a date must be ISO text such as '2025-03-01'"
+                yield f"{name} {shown_limit(limit)} of a date must be ISO text such as '2025-03-01'"
             if self.kind == "number" and isinstance(limit, str):
                 yield f"{name} '{limit}' of a number must be a number"
         low, high = self.limits
         if low is not None and high is not None and low > high:
-            yield f"minimum {_shown(self.minimum)} is above maximum {_shown(self.maximum)}"
-
-
-def _shown(limit: float | str | None) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+            yield f"minimum {shown_limit(self.minimum)} is above maximum {shown_limit(self.maximum)}"

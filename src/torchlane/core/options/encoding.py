@@ -15,7 +15,8 @@ class EncodingOptions(Options):
     """How columns become float32 features, and how the target is scaled for the loss.
 
     `categories` encodes a category as an integer code (`codes`) or as one column for each level (`one_hot`).
-    A level that occurs fewer than `min_level_count` times in train shares the code of unseen levels.
+    A level that occurs fewer than `min_level_count` times in train shares the code of unseen levels, unless it is
+    one of declared levels in order that are encoded as codes.
     `numbers` and `target` name the scale of numbers; year, day of the month and elapsed time of a date are numbers
     too. `columns` overrides the encoding of single columns.
     Images stay uint8. The first layer of the network scales their pixels to 0 … 1 (`unit`), or then also to

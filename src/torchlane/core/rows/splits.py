@@ -119,9 +119,16 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
 
 
 def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
-    """Number the classes that all parts should have in equal shares: int64 (n_rows,)."""
+    """Number the classes that all parts should have in equal shares: int64 (n_rows,).
+
+    The commoner label of a binary task comes first, so that the split does not depend on what the labels are called.
+    """
     if options.stratify and data.task != "regression":
-        return pd.factorize(rows[data.target], sort=True)[0]
+        codes = pd.factorize(rows[data.target], sort=True)[0]
+        if data.task == "binary":
+            rank = np.argsort(np.argsort(-np.bincount(codes), kind="stable"))
+            return rank[codes]
+        return codes
     return np.zeros(len(rows), dtype=np.int64)
 
 

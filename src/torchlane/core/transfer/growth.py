@@ -12,7 +12,8 @@ from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
-from torchlane.core.rows.levels import natural_order
+from torchlane.core.rows.checking import SPELLINGS
+from torchlane.core.rows.levels import declared_order
 from torchlane.core.transfer.layers import Layer, shown
 
 NEW = -1  # source of weights that the parent does not have
@@ -30,16 +31,17 @@ def grow_encoder(
     """Extend the parent's encoder by the levels that occur only in the new rows.
 
     Scales are kept unless `options.rescale` is set. A level with fewer than `encoding.min_level_count` rows
-    counts as unseen.
+    counts as unseen. The positive label is that of `data`, or else the parent's if it is still a label.
 
     Raises:
-        ValueError: the classes of the new rows cannot be combined with the parent's.
+        ValueError: the classes of the new rows cannot be combined with the parent's, or lack `data.positive`.
     """
     columns: list[ColumnEncoder] = []
     for column in parent.columns:
         values = train_rows[column.name]
         if column.kind == "category":
-            columns.append(column.grow(values, encoding.min_level_count))
+            order = data.columns[column.name].level_order if column.name in data.columns else ()
+            columns.append(column.grow(values, encoding.min_level_count, order))
         elif isinstance(column, ImageEncoder):
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
         else:
@@ -60,14 +62,16 @@ def _grow_target(
             return TargetEncoder.fit(values, data.task, encoding.target)
         return TargetEncoder(name=data.target, task=data.task, factor=parent.factor, offset=parent.offset)
     kept = parent.labels if options.head == "grow" else ()
-    labels = natural_order({*kept, *values.unique()})
+    order = data.target_column.level_order if data.task == "multiclass" else ()
+    labels = declared_order({*kept, *values.unique()}, order)
     if data.task == "binary" and len(labels) != 2:
         raise ValueError(
             f"the head cannot be mapped: a binary task has 2 labels, but together with the parent's there are "
             f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
         )
-    counts = values.value_counts().reindex(list(labels), fill_value=0)
-    return TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+    known = parent.positive if parent.positive in labels else None
+    grown = TargetEncoder.of_labels(data.target, data.task, labels, values, data.positive or known)
+    return grown.spelt({**train_rows.attrs.get(SPELLINGS, {}), **parent.written})
 
 
 def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:

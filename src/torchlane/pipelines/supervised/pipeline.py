@@ -11,7 +11,7 @@ def create_pipeline(use_case: str) -> Pipeline:
 
 
 def _prepare() -> list[Node]:
-    """Check the raw rows and split them."""
+    """Check the raw rows, split them, and check that they make folds."""
     return [
         Node(
             nodes.check_rows,
@@ -26,6 +26,13 @@ def _prepare() -> list[Node]:
             outputs="splits",
             name="split_rows",
             tags="prepare",
+        ),
+        Node(
+            nodes.check_folds,
+            inputs=["clean_rows", "params:data", "params:split", "params:evaluation"],
+            outputs=None,
+            name="check_folds",
+            tags=["prepare", "tune", "train"],  # before anything is trained, whichever stage comes first
         ),
     ]
 
@@ -113,6 +120,7 @@ def _evaluate() -> list[Node]:
             inputs={
                 "clean_rows": "clean_rows",
                 "recipe": "recipe",
+                "encoder": "encoder",
                 "fold_checkpoints": "fold_checkpoints",
                 "data": "params:data",
                 "split": "params:split",
@@ -168,7 +176,7 @@ def _report() -> list[Node]:
         ),
         Node(
             nodes.plot_predictions,
-            inputs=["test_predictions", "metrics"],
+            inputs=["test_predictions", "metrics", "params:data"],
             outputs="predictions_figure",
             name="plot_predictions",
             tags="report",

@@ -1,0 +1,119 @@
+"""The values of a column as they were seen in a file: each distinct value once, with its rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.rows.checking import LARGEST
+from torchlane.core.rows.drafting.column import MISSING
+from torchlane.core.rows.raw_rows import columns_of
+from torchlane.core.rows.values import as_levels, as_numbers
+
+BOOLEANS = ("False", "True")  # as `as_levels` writes them; they are numbers too
+STACKED = 1_000_000  # values of text that are read at once, since a call for each of many short columns is slow
+MOST_BAD = 0.05  # the largest fraction of values that are no numbers, in a column of numbers
+FEWEST_ROWS = 10  # from which one such value is no reason to take a column for text
+
+
+@dataclass(frozen=True)
+class SeenColumn:
+    """The distinct values of a column in the order of the file.
+
+    `texts` (n_distinct,) are written as levels. `codes` (n_rows,) is the position of each row's text, or -1 if its
+    value is missing. `rows` (n_rows,) are the numbers of the rows in the file.
+    """
+
+    name: str
+    texts: np.ndarray
+    codes: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def n_distinct(self) -> int:
+        """How many distinct values there are, besides missing ones."""
+        return len(self.texts)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """The codes that are not missing."""
+        return self.codes[self.codes >= 0]
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How many rows have each text, int64 (n_distinct,)."""
+        return np.bincount(self.present, minlength=len(self.texts))
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """Each text as a number, float64 (n_distinct,), NaN if it is none or too large for a feature."""
+        read = pd.to_numeric(self.texts, errors="coerce").astype(np.float64)
+        if np.isnan(read).any() and len(words := [i for i, text in enumerate(self.texts) if text in BOOLEANS]):
+            read[words], _ = as_numbers(pd.Series(self.texts[words], dtype="str"), MISSING)
+        return np.where(np.abs(read) <= LARGEST, read, np.nan)
+
+    def by_row(self, numbers: np.ndarray) -> np.ndarray:
+        """Give the number of each row, float64 (n_rows,), from those of the texts; NaN where missing."""
+        return np.append(numbers, np.nan)[self.codes]
+
+    def n_rows_of(self, those: np.ndarray) -> int:
+        """Count the rows with texts that are marked in `those`, bool (n_distinct,)."""
+        return int(self.counts[those].sum())
+
+    def is_mostly(self, those: np.ndarray, among: np.ndarray | None = None) -> bool:
+        """Whether the texts that are marked in `those` stand in all rows but a few, of those marked in `among`."""
+        n_rows = len(self.present) if among is None else self.n_rows_of(among)
+        n_others = n_rows - self.n_rows_of(those if among is None else those & among)
+        few = n_others <= MOST_BAD * n_rows or (n_others == 1 and n_rows >= FEWEST_ROWS)
+        return bool(those.any()) and few
+
+    def examples(self, those: np.ndarray, most: int = 3) -> str:
+        """Quote texts that are marked in `those`, each with the number of its first row."""
+        where = np.flatnonzero(those)
+        shown = [f"{quoted(self.texts[each])} (row {self.first_row(each)})" for each in where[:most]]
+        return ", ".join(shown) + (f" and {len(where) - most} more" if len(where) > most else "")
+
+    def first_row(self, code: int) -> int:
+        """Give the number of the first row with a text."""
+        return int(self.rows[np.argmax(self.codes == code)])
+
+    def without(self, missing_values: Iterable[str]) -> "SeenColumn":
+        """Take `missing_values` as missing."""
+        kept = ~np.isin(self.texts, list(missing_values))
+        if kept.all():
+            return self
+        renumbered = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
+        return replace(self, texts=self.texts[kept], codes=renumbered[self.codes])
+
+
+def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
+    """Look at all columns of raw rows; empty values are missing.
+
+    Raises:
+        ValueError: as for `as_levels`.
+    """
+    index = raw_rows.index
+    rows = index.to_numpy() + 1 if pd.api.types.is_integer_dtype(index) else np.arange(1, len(raw_rows) + 1)
+    names = columns_of(raw_rows)
+    are_text = all(isinstance(dtype, pd.StringDtype) for dtype in raw_rows[names].dtypes)
+    step = max(1, STACKED // max(1, len(raw_rows))) if are_text else 1
+    seen = {}
+    for start in range(0, len(names), step):
+        some = names[start : start + step]
+        levels = as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING).to_numpy(object)
+        for name, values in zip(some, np.split(levels, len(some)), strict=True):
+            codes, texts = pd.factorize(values)
+            seen[name] = SeenColumn(name, texts, codes, rows)
+    return seen
+
+
+def quoted(text: str) -> str:
+    """Quote a text in a remark, cut if it is long."""
+    return f"'{text}'" if len(text) <= 40 else f"'{text[:39]}…'"
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural if it is not 1."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,51 @@
+import pandas as pd
+import pytest
+
+from torchlane.core.rows.drafting.features import draft_features
+
+AND_SO_ON = "is read as missing in every column; remove it here if it is a level, and add what else means missing"
+NUMBERS = [str((37 * i) % 101 / 10) for i in range(40)]
+LETTERS = ["a", "b", "c", "d"] * 10
+
+
+def draft(**columns):
+    return draft_features(pd.DataFrame({**columns, "y": NUMBERS[::-1]}, dtype="str"), "y")
+
+
+def test_na_and_question_marks_are_missing_in_every_column():
+    drafted = draft(x=["NA", *NUMBERS[1:]], z=[*LETTERS[:-2], "NA", "?"])
+    assert drafted.missing_values == ("", "NA", "?")
+    assert drafted.remarks == (
+        f"'NA', first seen in row 1 of 'x' and 1 more column, {AND_SO_ON}",
+        f"'?', first seen in row 40 of 'z', {AND_SO_ON}",
+    )
+    assert [each.options["kind"] for each in drafted.columns.values()] == ["number", "category"]
+    assert drafted.columns["z"].note == "levels: a, b, c, d"
+
+
+@pytest.mark.parametrize(
+    "others", [NUMBERS, [f"${each}" for each in NUMBERS], [f"{1 + i % 28}.3.2024" for i in range(40)]]
+)
+def test_signs_are_missing_among_numbers_however_many_there_are(others):
+    drafted = draft(x=["--", ".", "unknown", *others[3:24], *["--"] * 16])
+    assert drafted.missing_values == ("", "--", ".", "unknown")
+    assert drafted.columns["x"].options["kind"] != "category"
+
+
+@pytest.mark.parametrize("levels", [["+", "--", "++", "-"], ["+", "?", "-", "++"]])
+def test_signs_among_signs_are_levels(levels):
+    assert draft(x=["--", *NUMBERS[1:]], z=levels * 10).missing_values == (("", "--") if "?" in levels else ("",))
+
+
+def test_words_that_are_levels_of_a_category_stay_levels():
+    drafted = draft(x=["unknown", "gas", "oil", "none"] * 10)
+    assert drafted.missing_values == ("",)
+    assert drafted.columns["x"].note == "levels: gas, none, oil, unknown"
+
+
+def test_na_among_codes_of_two_letters_may_be_namibia():
+    (drafted,) = draft(x=["NA", "DE", "FR", "DE"] * 10).columns.values()
+    assert drafted.remarks == (
+        "'NA' (row 1) is read as missing; if it is a code like 'DE', such as Namibia or North America, remove it from "
+        "data.missing_values",
+    )  # fmt: skip
