@@ -195,11 +195,11 @@ def test_fault_in_params_is_said_with_its_place(read, runtime, message):
         ("{target: price, columns: {size: {kind: number}}}", "prices.data.task: field required"),
         (
             "{task: regression, target: y, columns: {a: {kind: number, levels: [1]}}}",
-            "a number has minimum and maximum, but no levels",
+            "levels is not an option of kind: number",
         ),
         (
             "{task: regression, target: y, columns: {a: {kind: category, minimum: 1}}}",
-            "a category has levels, but no minimum or maximum",
+            "minimum is not an option of kind: category",
         ),
         (
             "{task: regression, target: y, columns: {a: {kind: number, minimum: 2, maximum: 1}}}",

@@ -224,3 +224,11 @@ def test_any_value_becomes_strict_json(values):
     table = preview_table({"index": values, "columns": values, "data": [values]})
     json.dumps(table, allow_nan=False).encode()
     assert all(cell is None or isinstance(cell, (str, int, float)) for cell in table["data"][0])
+
+
+def test_dates_of_clean_rows_are_shown_as_text_and_missing_ones_as_nothing(tmp_path):
+    rows = pd.DataFrame({"row": [1, 2], "day": pd.to_datetime(["2024-01-05 12:00", None]).tz_localize("Europe/Rome")})
+    dataset = ParquetDataset(filepath=str(tmp_path / "rows.parquet"))
+    dataset.save(rows)
+    shown = dataset.preview(5)
+    assert json.loads(json.dumps(shown))["data"] == [[1, "2024-01-05 12:00:00+01:00"], [2, None]]

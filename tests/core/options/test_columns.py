@@ -24,7 +24,10 @@ def fault(**options: object) -> str:
         ({"kind": "datetime"}, "set kind: date, which may have a time too"),
         ({"kind": "number", "levels": ["a"]}, "levels is not an option of kind: number"),
         ({"kind": "number", "zone": "UTC"}, "zone is not an option of kind: number"),
-        ({"kind": "category", "minimum": 1}, "minimum is not an option of kind: category, which has levels; leave it"),
+        (
+            {"kind": "category", "minimum": 1},
+            "minimum is not an option of kind: category, which has levels, ordered; leave it",
+        ),
         ({"kind": "category", "decimal": "comma"}, "leave it out, or set kind: number"),
         ({"kind": "date", "unit": "kg"}, "unit is not an option of kind: date"),
         ({"kind": "image", "size": [1, 2, 3], "format": "money"}, "format is not an option of kind: image"),

@@ -224,7 +224,7 @@ def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions
 
     They are cut to the bounds declared for the target, since no truth lies beyond, but never past the prediction.
     """
-    bounds = data.target_column.minimum, data.target_column.maximum
+    bounds = data.target_column.limits
     low, high = (np.clip(end, *bounds) for end in (prediction - half_widths, prediction + half_widths))
     return np.minimum(low, prediction), np.maximum(high, prediction)
 
