@@ -174,7 +174,8 @@ def network(job: Job, options: dict[str, Options]) -> Predict:
         table = model.predict(test_rows)
         if data.task == "regression":
             return table["prediction"].to_numpy()
-        return job.probabilities(table.filter(like="probability_").to_numpy(), np.array(encoder.target.labels))
+        labels = encoder.target.labels
+        return job.probabilities(table[[f"probability_{label}" for label in labels]].to_numpy(), np.array(labels))
 
     return predict
 

@@ -26,7 +26,8 @@ Change the options there, not here.
 
 A use case has one block with these sections in `conf/base/parameters/<use_case>.yml`. Each section states only what
 differs from the defaults. An unknown name or an impossible value is refused in one line before anything runs.
-`--params=<use_case>.<section>.<option>=<value>` sets an option for a single run.
+`--params=<use_case>.<section>.<option>=<value>` sets an option for a single run; a list is written as `[1,2]`.
+Text is read as it is written: `no` and `010` are a text where an option is text.
 
 "required" means that there is no default. `null` is YAML's word for no value.
 """

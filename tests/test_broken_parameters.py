@@ -11,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from torchlane.config import UseCaseConfigLoader
+from torchlane.core.rows.drafting.writing import as_key, as_value
 from torchlane.pipeline_registry import Pipelines
 
 from .commands import PROJECT, run_command
@@ -29,7 +30,7 @@ FAULTS = {
     "cut off": (f"houses:\n  {DATA}\n  training:\n    epo", "'houses.training' in .* must hold options by name, not 'epo'"),
     "cut off within a name": ("hous", "'hous' in .*houses.yml: the file may hold only the block of its own use case, houses"),
     "a list": ("[houses]", "houses.yml must hold options by name"),
-    "a number": ("3", "houses.yml cannot be read"),
+    "a number": ("3", "houses.yml must hold options by name, not 3 alone"),
     "interpolation": (f"houses:\n  {DATA}\n  training: {{epochs: '${{none.epochs}}'}}\n", "'houses' in .* refers to something that does not exist: .*none"),
     "interpolation cut off": (f"houses:\n  {DATA}\n  training: {{epochs: '${{none'}}\n", "houses.yml"),
     "not UTF-8": ("houses: {data: {target: Größe}}".encode("latin-1"), "houses.yml is not UTF-8 at byte 26; save it as UTF-8"),
@@ -100,6 +101,57 @@ def test_whatever_stands_in_a_file_the_others_can_run(content, env):
         pipelines = Pipelines(loader.use_cases(), lambda: loader)
         assert "prices.predict" in pipelines
         assert ("houses" in loader["parameters"]) is ("houses" not in loader.broken_use_cases())
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "n_levels", "level"),
+    [(3000, 0, ""), (400, 20, "level {}"), (700, 3, "Dear ${{title}} {}"), (3, 3, "cut off ${{ {}")],
+    ids=["columns", "levels", "references", "references cut off"],
+)
+def test_drafted_columns_and_levels_of_any_number_and_text_are_read_back_beside_other_use_cases(
+    conf, n_columns, n_levels, level
+):
+    levels = [level.format(number) for number in range(n_levels)]
+    columns = {
+        f"${{c}} {number}": {"kind": "category", "levels": levels} if levels else {"kind": "number"}
+        for number in range(n_columns)
+    }
+    lines = [f"      {as_key(name)}: {as_value(options)}" for name, options in columns.items()]
+    text = "\n".join(["houses:", "  data:", "    task: regression", "    target: price", "    columns:", *lines])
+    (conf / "base/parameters/houses.yml").write_text(text)
+    (conf / "other/parameters/houses.yml").write_text("houses: {training: {epochs: 3}}")
+    loader = load(conf)
+    assert loader.broken_use_cases() == {}
+    assert list(loader["parameters"]) == ["houses", "prices"]
+    assert loader["parameters"]["houses"]["data"]["columns"] == columns
+    assert loader["parameters"]["houses"]["training"] == {"epochs": 3}
+
+
+def test_reference_is_resolved_through_other_blocks_and_a_broken_block_that_it_does_not_name_is_no_hindrance(conf):
+    (conf / "base/parameters/houses.yml").write_text(
+        f"houses:\n  {DATA}\n  training: {{epochs: '${{prices.training.epochs}}', patience_epochs: '${{.epochs}}'}}\n"
+    )
+    (conf / "base/parameters/prices.yml").write_text(
+        f"prices:\n  {DATA}\n  training: {{epochs: '${{shed.training.epochs}}'}}\n"
+    )
+    (conf / "base/parameters/shed.yml").write_text(f"shed:\n  {DATA}\n  training: {{epochs: 7}}\n")
+    (conf / "base/parameters/barn.yml").write_text(f"barn:\n  {DATA}\n  training: {{epochs: '${{shed'}}\n")
+    loader = load(conf)
+    assert set(loader.broken_use_cases()) == {"barn"}
+    assert loader["parameters"]["houses"]["training"] == {"epochs": 7, "patience_epochs": 7}
+
+
+def test_registry_describes_in_one_line_why_a_use_case_cannot_run(tmp_path):
+    for name in ("conf", "pyproject.toml", "src", ".telemetry"):
+        (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, tmp_path / name)
+    (tmp_path / "conf/base/parameters/houses.yml").write_text("houses: {")
+    for asked in ("houses.predict", "__default__"):
+        done = run_command("kedro", "registry", "describe", asked, folder=tmp_path)
+        assert done.returncode == 1
+        (error,) = done.stderr.splitlines()
+        assert error.startswith("Error: ") and "houses.yml is not valid YAML: line 2" in error
+    done = run_command("kedro", "registry", "describe", "zoo.predict", folder=tmp_path)
+    assert done.returncode == 0 and "- zoo.score_files (score_files)" in done.stdout
 
 
 def test_fault_in_an_environment_is_its_own_use_case_s_although_base_is_sound(conf):

@@ -1,6 +1,7 @@
 """Real runs, as a user types them."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -11,6 +12,8 @@ import pandas as pd
 import pytest
 
 import torchlane
+from torchlane.cli import _require_runner
+from torchlane.pipeline_registry import KINDS, compose, pipelines_with
 
 from .commands import PROJECT, Started, run_command
 
@@ -59,7 +62,8 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
     assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
     for line in done.stderr.splitlines():
         assert " INFO " in line, f"noise: {line}"
-    assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; kedro viz run shows them")
+    command = f"kedro viz run --env=test --params=output_root={tmp_path} shows them"
+    assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; {command}")
 
     saved = pd.read_csv(tmp_path / "07_model_output/salaries/test_predictions.csv")
     raw = pd.read_csv(SALARIES, keep_default_na=False).iloc[saved["row"] - 1]
@@ -182,6 +186,53 @@ def test_unknown_pipeline_is_named_with_those_there_are():
     assert done.stderr.startswith(
         "Error: 'salary' is not a pipeline; did you mean 'salaries'? there are digits, digits.fine_tune, "
     )
+
+
+@pytest.mark.parametrize("name", ["Typo", "ParalelRunner", "AbstractRunner", "run_node", "my.module.Runner", "."])
+def test_runner_that_is_none_is_named_with_those_there_are(name):
+    with pytest.raises(
+        ValueError, match=rf"^--runner={re.escape(name)} is not a runner; .*SequentialRunner, ThreadRunner;"
+    ):
+        _require_runner(name)
+    for known in ("ThreadRunner", "kedro.runner.ParallelRunner"):
+        _require_runner(known)
+
+
+@pytest.mark.parametrize(
+    ("names", "pipelines"),
+    [
+        (["salaries.comparison_figure"], ["salaries.fine_tune"]),
+        (["salaries.plot_comparison", "salaries.new_rows"], ["salaries.fine_tune"]),
+        (["salaries.history_figure", "zoo.clean_rows"], ["salaries", "zoo"]),
+        (["salaries.drift_by_file_figure"], ["salaries.predict"]),
+        (["salaries.model", "salaries.check_rows", "salaries.raw_rows"], ["salaries"]),
+        (["salaries.inbox"], ["salaries.predict"]),
+        (["salaries.comparison_figura"], []),
+        (["salaries.model", "nothing"], []),
+        ([], []),
+    ],
+)
+def test_nodes_and_datasets_lead_to_the_pipelines_that_have_them(names, pipelines):
+    assert pipelines_with(names) == pipelines
+
+
+def test_every_output_that_kedro_viz_offers_to_run_belongs_to_a_pipeline():
+    for kind in KINDS:
+        for name in compose("zoo", kind).all_outputs():
+            assert pipelines_with([name]) == [f"zoo{kind}"]
+
+
+def test_help_and_version():
+    assert run_command("torchlane", "-h").stdout == run_command("torchlane", "--help").stdout
+    assert run_command("torchlane", "init", "-h").stdout.startswith("Usage: torchlane init [OPTIONS] FILE")
+    assert re.fullmatch(r"torchlane [0-9.]+\n", run_command("torchlane", "--version").stdout)
+
+
+def test_output_of_another_pipeline_is_run_to_by_its_name_alone(tmp_path):
+    done = run_command(
+        "kedro", "run", "--to-outputs=zoo.drift_by_file_figure", "--env=test", f"--params=output_root={tmp_path}"
+    )
+    assert "zoo.model" in done.stderr and "does not contain" not in done.stderr  # there is no model yet
 
 
 def test_new_use_case_needs_a_file_and_its_parameters_only(tmp_path, toy_rows):

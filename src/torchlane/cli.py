@@ -2,30 +2,31 @@
 
 import gc
 import json
-import re
-import shutil
+from copy import copy
 from datetime import datetime
 from difflib import get_close_matches
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
 import click
+from kedro import runner
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
-from kedro.utils import find_kedro_project
+from kedro.utils import find_kedro_project, load_obj
 
 from torchlane.core.machine import interruption
-from torchlane.core.machine.files import replacing
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
-from torchlane.datasets.paths import shown
+from torchlane.pipeline_registry import pipelines_with
 from torchlane.quiet import ignore_warnings, quieten
+from torchlane.yaml_text import read_params
 
 ignore_warnings()
 FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch creates many objects but no garbage: collecting costs 0.6 s
+NAMING = ("to_outputs", "to_nodes", "node_names", "from_nodes", "from_inputs")  # options that name nodes or datasets
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
 
@@ -61,7 +62,8 @@ def explain(error: Exception) -> str:
     return f"{type(error).__name__}: {text} (--debug shows where)"
 
 
-@click.group(name="torchlane")
+@click.group(name="torchlane", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="torchlane", message="%(prog)s %(version)s")
 def cli() -> None:
     """Train, explain and serve PyTorch models on tables and images."""
 
@@ -70,7 +72,10 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     # Kedro deprecates --pipeline, but many tutorials use it, so it is translated here without a warning.
     if pipeline is not None and not pipelines:
         pipelines, pipeline = [pipeline], None
+    if options.get("runner"):
+        _require_runner(options["runner"])
     assert kedro_run.callback is not None
+    pipelines = pipelines or pipelines_with([name for each in NAMING for name in options.get(each) or ()])
     try:
         with interruption.handled():
             return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
@@ -84,6 +89,21 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
         raise ValueError(_unknown_pipeline(pipelines)) from error
 
 
+def _require_runner(name: str) -> None:
+    """Check that a runner is one of Kedro's, or a class given as package.module.Class."""
+    try:
+        found = load_obj(name, runner.__name__)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, runner.AbstractRunner)) or isabstract(found):
+        known = [each for each in runner.__all__ if each.endswith("Runner") and not isabstract(getattr(runner, each))]
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ValueError(
+            f"--runner={name} is not a runner; {hint}there are {', '.join(known)}; your own is package.module.Class"
+        )
+
+
 def _unknown_pipeline(names: list[str]) -> str:
     known = sorted(name for name in project_pipelines if name != "__default__")
     unknown = next(name for name in names if name not in known)
@@ -94,7 +114,21 @@ def _unknown_pipeline(names: list[str]) -> str:
     )
 
 
-cli.add_command(Command(name="run", params=list(kedro_run.params), callback=_run, help=kedro_run.help))
+def _read_params(ctx: click.Context, option: click.Parameter, given: Any) -> Any:
+    """Read `--params` as files are read; Kedro would split lists at their commas, and take no for False."""
+    try:
+        return given if isinstance(given, dict) else read_params(given)
+    except ValueError as error:
+        raise click.UsageError(str(error), ctx) from error
+
+
+def _with_text(option: click.Parameter) -> click.Parameter:
+    option = copy(option)
+    option.callback = _read_params if option.name == "params" else option.callback
+    return option
+
+
+cli.add_command(Command(name="run", params=[*map(_with_text, kedro_run.params)], callback=_run, help=kedro_run.help))
 
 
 @cli.command(cls=Command)
@@ -111,53 +145,27 @@ def sample(use_case: str, rows: int | None, seed: int, output: Path) -> None:
 
 @cli.command(cls=Command)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--target", required=True, help="The column to predict.")
+@click.option("--target", default=None, help="The column to predict.")
 @click.option("--name", default=None, help="Name of the use case; default: that of the file.")
-def init(file: Path, target: str, name: str | None) -> None:
-    """Draft the parameters of a new use case from the CSV file FILE, and copy FILE to where its pipeline reads it."""
-    from torchlane.core.rows.drafting import draft_parameters
-    from torchlane.datasets.rows import RawRowsDataset
+def init(file: Path, target: str | None, name: str | None) -> None:
+    """Draft the parameters of a new use case from FILE, a CSV file, and copy it to where its pipeline reads it."""
+    from torchlane.new_use_case import draft_use_case
 
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
-    use_case = re.sub(r"\W+", "_", file.stem.lower()).strip("_") if name is None else name
-    if not re.fullmatch(r"[a-z]\w*", use_case, flags=re.ASCII):
-        raise ValueError(
-            f"'{use_case}' cannot be the name of a use case: a name has lower-case letters, digits and _, and begins "
-            f"with a letter; set --name"
-        )
-    if file.suffix != ".csv":
-        raise ValueError(f"{file} does not end in .csv; unpack it or save it as CSV")
-    raw, parameters = project / f"data/01_raw/{use_case}.csv", project / f"conf/base/parameters/{use_case}.yml"
-    if parameters.exists():
-        raise ValueError(f"{shown(parameters)} already exists; remove it, or set another --name")
-    if raw.exists() and not (file.exists() and raw.samefile(file)):
-        raise ValueError(f"{shown(raw)} already exists and is another file; remove it, or set another --name")
-    draft = draft_parameters(RawRowsDataset(filepath=str(file.resolve())).load(), use_case, target)
-    if not raw.exists():
-        with replacing(raw) as partial:
-            shutil.copyfile(file, partial)
-    with replacing(parameters) as partial:
-        partial.write_text(draft.parameters, encoding="utf-8")
-    for remark in draft.remarks:
-        click.echo(remark)
-    click.echo(f"wrote {shown(parameters)}: check it, then kedro run --pipeline={use_case}")
+    for line in draft_use_case(_project(), file, target, name):
+        click.echo(line)
 
 
 @cli.command(cls=Command)
 @click.argument("use_case")
 @click.option("--env", "-e", default=None, help="The environment that scores; default: as for kedro run.")
-@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_split_params)
+@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_read_params)
 @click.option("--json", "as_json", is_flag=True, help="Print every entry of the ledger, for programs.")
 @click.option("--retry", is_flag=True, help="Let the next run try again the files that have failed.")
 def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool, retry: bool) -> None:
     """Show the state of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
     from torchlane.core.scoring.status import describe
 
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
+    project = _project()
     bootstrap_project(project)
     with KedroSession.create(project, env=env, runtime_params=params) as session:
         assert isinstance(session, KedroSession)
@@ -238,6 +246,13 @@ def import_command(
     )
     done.model.save(output)
     click.echo(f"wrote {output}: members {done.model.n_members}, {done.summary()}")
+
+
+def _project() -> Path:
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise ValueError(f"{Path.cwd()} is not in a Torchlane project; change to its folder first")
+    return project
 
 
 def _now() -> datetime:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
 from torchlane.core.options.base import broken_rule
 from torchlane.core.options.searchable import SEARCHED, is_option
+from torchlane.option_shapes import PARAMETERS, Shape, values_instead_of_text
 from torchlane.parameter_files import ParameterFilesLoader
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
 
     def _checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         settings = [name for name in self["globals"] if not name.startswith("_")]
+        self._require_text({name: parameters.get(name, self["globals"][name]) for name in settings})
         checked: dict[str, Any] = {}
         for name, block in parameters.items():
             if name in settings:
@@ -86,6 +88,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
         sections["tuning"] = self._with_fixed(sections["tuning"], use_case)
         sections["data"] = self._with_features(sections["data"], sections["split"], use_case)
         for section, options in sections.items():
+            self._require_text(options, PARAMETERS.under(use_case).under(section), use_case, section)
             try:
                 checked = SECTIONS[section].model_validate(options)
             except ValidationError as error:
@@ -95,6 +98,14 @@ class UseCaseConfigLoader(ParameterFilesLoader):
 
                 trust(checked.module_class)
         return sections
+
+    def _require_text(self, options: Mapping[str, Any], shape: Shape = PARAMETERS, *place: str) -> None:
+        """Check that every option that is text is given as text."""
+        for keys, fault in values_instead_of_text(options, shape, place):
+            where = (
+                self._where(*keys) if place or keys[0] in self.runtime_params else f"{self.conf_source}/*/globals.yml"
+            )
+            raise ValueError(f"{'.'.join(keys)}: {fault}, in {where}")
 
     def _with_features(self, data: Mapping[str, Any], split: Any, use_case: str) -> Mapping[str, Any]:
         """Set the features if the file does not: all columns except the target and those that the split uses."""

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import shlex
 import threading
 import weakref
 from collections.abc import Callable, Collection, Generator
@@ -17,6 +18,7 @@ from kedro.runner import AbstractRunner
 from torchlane.core.machine.files import replacing
 from torchlane.core.scoring import failures
 from torchlane.datasets.paths import shown
+from torchlane.log_lines import begin_node, begin_run
 from torchlane.stages import check_run
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class RunHooks:
 
     @hook_impl(trylast=True)  # the error of another hook must not leave the lock behind
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
+        begin_run(len({node.namespace for node in pipeline.nodes}))
         locks: list[FileLock] = []
         self._ends[id(catalog)] = weakref.finalize(catalog, _release, locks)  # at the latest with the catalog's end
         try:
@@ -61,8 +64,17 @@ class RunHooks:
             raise
 
     @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        begin_node(node.namespace)
+
+    @hook_impl
+    def on_node_error(self) -> None:
+        begin_node(None)
+
+    @hook_impl
     def after_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
         """Remember which use case this thread saves for next, and delete checkpoints that no training will read."""
+        begin_node(None)
         use_case = _use_case(node)
         self._thread.note = _note(use_case, catalog) if use_case else None
         for store in inputs.values():
@@ -75,7 +87,9 @@ class RunHooks:
             self._strike_off(self._thread.note, {dataset_name})
 
     @hook_impl(wrapper=True)  # release the lock before other hooks may fail, and raise the exit status after them
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> Generator[None, None, None]:
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> Generator[None, None, None]:
         try:
             for use_case in _use_cases(pipeline):  # a parallel runner saves in other processes
                 self._strike_off(_note(use_case, catalog), pipeline.all_outputs())
@@ -84,7 +98,8 @@ class RunHooks:
         for use_case in _use_cases(pipeline):
             if f"{use_case}.metrics" in pipeline.all_outputs():
                 folder = shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
-                logger.info("%s: metrics and figures are in %s; kedro viz run shows them", use_case, folder)
+                command = _viz_command(run_params)
+                logger.info("%s: metrics and figures are in %s; %s shows them", use_case, folder, command)
         yield
         scored = sorted(name for name in pipeline.all_outputs() if name.endswith(".scored") and name in catalog)
         failures.raise_worst(*(catalog[name].load() for name in scored if catalog[name].exists()))
@@ -104,6 +119,14 @@ class RunHooks:
             left = _read(note)
             if not left.isdisjoint(written):
                 _write(note, left.difference(written))
+
+
+def _viz_command(run_params: dict[str, Any]) -> str:
+    """Write the command that shows the results of a run: with its environment, and the folders that it was given."""
+    env, given = run_params.get("env"), run_params.get("runtime_params") or {}
+    folders = ",".join(f"{name}={given[name]}" for name in ("output_root", "raw_root") if name in given)
+    options = [*([f"--env={env}"] if env else []), *([f"--params={folders}"] if folders else [])]
+    return shlex.join(["kedro", "viz", "run", *options])
 
 
 def _ending(run: Callable[..., Any]) -> Callable[..., Any]:

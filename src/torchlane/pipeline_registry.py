@@ -1,9 +1,10 @@
 """The pipelines of each use case, all from the same modular ones."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 
+import click
 from kedro.framework.project import settings
 from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
@@ -22,13 +23,42 @@ def register_pipelines() -> Mapping[str, Pipeline]:
     return Pipelines(_config_loader().use_cases(), _config_loader)
 
 
+class CannotRunError(click.ClickException, ValueError):
+    """A use case cannot run; every command of Kedro prints the reason in one line, without a traceback."""
+
+
+def compose(use_case: str, kind: str) -> Pipeline:
+    """Compose a pipeline of a use case; `kind` is one of `KINDS`."""
+    composed: Pipeline = import_module(f"torchlane.pipelines.{KINDS[kind]}").create_pipeline(use_case)
+    return composed
+
+
+def pipelines_with(names: Collection[str]) -> list[str]:
+    """Name the pipelines that have these nodes, or write or read these datasets; none if some stand in no pipeline.
+
+    For a dataset it is the pipeline that writes it; otherwise, and for a node, the first in the order of `KINDS`.
+    """
+    found: list[str] = []
+    for name in names:
+        use_case = name.partition(".")[0]
+        if not use_case.isidentifier():
+            return []
+        composed = {f"{use_case}{kind}": compose(use_case, kind) for kind in KINDS}
+        makers = [each for each in composed if name in composed[each].all_outputs()]
+        others = [each for each, made in composed.items() if name in {*made.inputs(), *(n.name for n in made.nodes)}]
+        if not (makers or others):
+            return []
+        found.append((makers or others)[0])
+    return list(dict.fromkeys(found))
+
+
 class Pipelines(Mapping[str, Pipeline]):
     """Pipelines that are composed, and their imports done, when they are asked for.
 
     Those of a use case that cannot run, for what its parameters say, are not listed, nor is `__default__` then.
 
     Raises:
-        ValueError: one of them is asked for, with what is wrong.
+        CannotRunError: one of them is asked for, with what is wrong.
     """
 
     def __init__(self, use_cases: list[str], config_loader: Callable[[], UseCaseConfigLoader] | None = None):
@@ -41,14 +71,13 @@ class Pipelines(Mapping[str, Pipeline]):
         if name == "__default__":
             if broken:
                 way_out = "; or run the others by name with --pipelines=…"
-                raise ValueError(f"not all use cases can run: {'; '.join(dict.fromkeys(broken.values()))}{way_out}")
+                raise CannotRunError(f"not all use cases can run: {'; '.join(dict.fromkeys(broken.values()))}{way_out}")
             return Pipeline([self[use_case] for use_case in self._use_cases])
         use_case, kind = self._parts[name]
         if use_case in broken:
-            raise ValueError(f"{use_case} cannot run: {broken[use_case]}")
+            raise CannotRunError(f"{use_case} cannot run: {broken[use_case]}")
         self._warn()
-        composed: Pipeline = import_module(f"torchlane.pipelines.{KINDS[kind]}").create_pipeline(use_case)
-        return composed
+        return compose(use_case, kind)
 
     def __iter__(self) -> Iterator[str]:
         broken = self._broken()

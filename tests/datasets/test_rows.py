@@ -112,7 +112,8 @@ def test_rows_with_another_number_of_fields_are_named_and_missing(tmp_path, cont
     assert rows["a"].fillna("").tolist() == ["1", "", "4", ""]
     torn = find_torn(rows)
     assert torn["value"].to_dict() == {1: "3", 3: content.split("\n")[-2]}
-    assert set(torn["rule"]) == {"2 fields, as the header has"}
+    rule = "2 fields, as the header has, and not"
+    assert torn["rule"].to_dict() == {1: f"{rule} 1", 3: f"{rule} 3: a text that holds the separator needs quotes"}
     assert columns_of(rows) == ["a", "b"]
 
 

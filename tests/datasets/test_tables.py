@@ -41,7 +41,7 @@ def test_rows_and_numbers_are_those_of_the_raw_file_also_where_blocks_end(block,
     text = HEADER + "\n\n".join("\n".join(lines[start : start + 40]) for start in range(0, 199, 40)) + "\n"
     rows, broken = read(text)
     assert [row for row, _, _ in broken] == [3, 4, 50, 51, 52, 199]
-    assert broken[0][1:] == ("3,torn", "3 fields, as the header has")
+    assert broken[0][1:] == ("3,torn", "3 fields, as the header has, and not 2")
     assert rows["a"].tolist() == [str(row) for row in rows.index]
     path = tmp_path / "x.csv"
     path.write_text(text)
@@ -184,7 +184,7 @@ def test_json_lines_keep_all_digits_of_numbers_and_set_broken_lines_apart(name, 
 
 def test_json_without_an_object_or_with_a_line_without_end_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="x.jsonl does not have one JSON object per line"):
-        read("[1, 2]\n", "x.jsonl")
+        read("{no json\n", "x.jsonl")
     monkeypatch.setattr(tables, "LINE_BYTES", 1000)
     with pytest.raises(ValueError, match="line 2 of x.jsonl is longer than"):
         read('{"a": 1}\n' + "x" * 2000, "x.jsonl")

@@ -246,7 +246,8 @@ def test_json_lines_break_only_where_a_nested_value_is_needed():
     (chunk,) = open_table(io.BytesIO("\n".join(lines).encode()), "x.jsonl", 100).chunks(["v"], [])
     assert chunk.table["v"].to_pylist() == ["1", "3"]
     assert chunk.rows.tolist() == [1, 3]
-    assert chunk.broken == [(2, lines[1], "one JSON object with plain values, each name once")]
+    rule = "one JSON object with plain values, each name once; 'v' holds more than one value"
+    assert chunk.broken == [(2, lines[1], rule)]
 
 
 def test_what_pandas_infers_for_a_chunk_would_be_caught(typed_model, monkeypatch):

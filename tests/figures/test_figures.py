@@ -1,7 +1,11 @@
 import pandas as pd
 import pytest
+import yaml
 
+from tests.commands import PROJECT
+from torchlane.datasets.stock import CSVDataset
 from torchlane.figures import trials
+from torchlane.figures.comparisons import plot_comparison
 from torchlane.figures.curves import plot_history
 from torchlane.figures.predictions import plot_predictions
 
@@ -80,3 +84,37 @@ def test_search_figure_shows_every_trial_and_importance():
     assert [each.name for each in silent.data] == ["trained to the end", "given up"]
     assert "nothing can be told:<br>3 trials" in [each.text for each in silent.layout.annotations]
     assert "the table" in figure.layout.title.text
+
+
+def test_confusion_matrix_has_every_label_on_both_axes_in_its_order():
+    table = pd.DataFrame({"row": [1, 2, 3], "truth": ["007", "new", "b"], "prediction": ["b", "b", "b"]})
+    table = table.assign(**{f"probability_{label}": 0.2 for label in ("c", "b", "007", "NA")})
+    figure = plot_predictions(table, "x", "kind")
+    (matrix,) = figure.data
+    labels = ("c", "b", "007", "NA", "new")  # one was never predicted nor true, and one only the truth has
+    assert matrix.x == matrix.y == labels
+    counts = pd.DataFrame(matrix.z, index=labels, columns=labels)
+    assert counts.loc["007", "b"] == counts.loc["new", "b"] == counts.loc["b", "b"] == 1
+    assert counts.to_numpy().sum() == 3
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("prediction of kind", "truth of kind")
+
+
+@pytest.mark.parametrize("name", ["test_predictions", "fine_tuned_predictions"])
+def test_labels_of_stored_predictions_are_read_as_they_were_written(name, tmp_path):
+    options = yaml.safe_load((PROJECT / "conf/base/catalog.yml").read_text())["{use_case}." + name]
+    dataset = CSVDataset(filepath=str(tmp_path / "p.csv"), load_args=options["load_args"])
+    labels = ["007", "NA", "1.0", "None"]
+    dataset.save(pd.DataFrame({"row": [1, 2, 3, 4], "truth": labels, "prediction": labels, "probability_007": 0.25}))
+    stored = dataset.load()
+    assert stored["truth"].tolist() == stored["prediction"].tolist() == labels
+    dataset.save(pd.DataFrame({"row": [1], "truth": [0.1 + 0.2], "prediction": [1e-300]}))
+    _, points = plot_predictions(dataset.load(), "x").data
+    assert (points.x[0], points.y[0]) == (0.1 + 0.2, 1e-300)
+
+
+def test_model_without_a_score_keeps_its_place_in_a_comparison():
+    lines = [{"repeat": 0, "model": name, "r2_score": value} for name, value in (("scratch", 0.5), ("fine_tuned", 0.6))]
+    metrics = {"comparison": {"repeats": 1, "primary_metric": "r2_score"}, "forgetting": {}, "data": "x"}
+    axis = plot_comparison(pd.DataFrame(lines), metrics).layout.xaxis
+    assert list(axis.categoryarray) == ["parent as it is", "from scratch", "fine-tuned"]
+    assert list(axis.range) == [-0.5, 2.5]

@@ -1,6 +1,7 @@
 """Every metric of every task against scikit-learn, and where that rounds, against exact arithmetic."""
 
 import math
+import warnings
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from tests.oracles.agreement import compare
+from torchlane.core.judging.classes import score_classes
 from torchlane.core.judging.evaluation import score
 from torchlane.core.tasks import metrics
 from torchlane.core.tasks.tasks import TASKS
@@ -139,6 +141,8 @@ def test_binary_metrics_are_those_of_scikit_learn(seed, members, n_rows, ties):
     chosen = probabilities.argmax(-1)
     expected = of_each(lambda t, p: sklearn.f1_score(t, p, zero_division=np.nan), chosen, truth)
     compare("f1_score", found["f1_score"], expected, relative=1e-15)
+    expected = of_each(lambda t, p: sklearn.f1_score(t, p, average="macro"), chosen, truth)
+    compare("macro_f1_score", found["macro_f1_score"], expected, relative=1e-14)
     compare_shares(found, probabilities, truth)
 
 
@@ -156,10 +160,34 @@ def test_multiclass_metrics_are_those_of_scikit_learn(seed, members, n_rows, n_l
     compare_shares(found, probabilities, truth)
 
 
+def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about labels that are predicted and never true
+        return sklearn.balanced_accuracy_score(truth, predicted)
+
+
+@many
+@given(seeds, st.integers(1, 300), st.integers(2, 7), st.booleans())
+def test_scores_of_each_label_are_those_of_scikit_learn(seed, n_rows, n_labels, ties):
+    (probabilities,), (truth,) = labelled(seed, 1, n_rows, n_labels, ties)
+    labels = [f"label {number}" for number in range(n_labels)]
+    found = score_classes(torch.from_numpy(probabilities), torch.from_numpy(truth), labels)
+    scores = sklearn.precision_recall_fscore_support(
+        truth, probabilities.argmax(-1), labels=range(n_labels), zero_division=np.nan
+    )
+    assert list(found) == labels
+    for name, expected in zip(("precision", "recall", "f1"), scores[:3], strict=True):
+        values = [math.nan if own[name] is None else own[name] for own in found.values()]
+        compare(f"{name} by label", np.array(values), expected.tolist(), relative=1e-15)
+    assert [own["rows"] for own in found.values()] == scores[3].tolist()
+
+
 def compare_shares(found: dict[str, np.ndarray], probabilities: np.ndarray, truth: np.ndarray) -> None:
     """Accuracy and cross-entropy, which both tasks have."""
     expected = of_each(sklearn.accuracy_score, probabilities.argmax(-1), truth)
     compare("accuracy_score", found["accuracy_score"], expected, relative=1e-15)
+    balanced = of_each(balanced_accuracy, probabilities.argmax(-1), truth)
+    compare("balanced_accuracy_score", found["balanced_accuracy_score"], balanced, relative=1e-14)
     labels = range(probabilities.shape[-1])
     expected = of_each(lambda t, p: sklearn.log_loss(t, p, labels=labels), probabilities, truth)
     compare("cross_entropy_loss", found["cross_entropy_loss"], expected, relative=1e-9, absolute=3e-16)

@@ -5,6 +5,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines.supervised import create_pipeline
@@ -136,3 +137,25 @@ def test_node_names_are_function_names_and_every_node_has_one_stage():
         assert node.name == f"toy.{node.func.__name__}"
         assert node.tags <= {"prepare", "tune", "train", "evaluate", "report"}
         assert len(node.tags) == 1
+
+
+def test_folds_keep_the_positive_label_of_the_model(toy_rows, monkeypatch):
+    fitted = []
+    plain = TargetEncoder.of_labels.__func__
+
+    def noted(cls, *arguments):
+        fitted.append(plain(cls, *arguments))
+        return fitted[-1]
+
+    monkeypatch.setattr(TargetEncoder, "of_labels", classmethod(noted))
+    halves = toy_rows.assign(
+        kind=["a", "b"] * 29 + ["a", "a"]
+    )  # so even that the rarer label differs from part to part
+    training = {**OPTIONS["training"], "epochs": 1}
+    catalog = run(halves, "binary", "kind", evaluation={"folds": 5}, training=training, split={"stratify": False})
+    encoder = catalog["toy.encoder"].load()
+    assert len(fitted) == 6
+    assert (
+        {each.positive for each in fitted} == {encoder.target.positive} == {catalog["toy.metrics"].load()["positive"]}
+    )
+    assert len({each.counts[0] < each.counts[1] for each in fitted}) == 2

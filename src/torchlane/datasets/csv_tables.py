@@ -27,6 +27,8 @@ class CSVTable:
     `size` is the size of the file in bytes; `compression` is a codec of pyarrow.
     """
 
+    remark = ""
+
     def __init__(self, file: IO[bytes], name: str, size: int, compression: str | None = None):
         self._file, self._name, self._size, self._compression = file, name, size, compression
         self.names, self._separator, self._n_skipped = read_header(self._stream().read(HEADER_BYTES), name)
@@ -38,12 +40,14 @@ class CSVTable:
             ValueError: the text is not UTF-8, or rows are lost in an open quote. The latter may be found only at
                 the end.
         """
-        apart = _SetApart(self._n_skipped, last=secrets.token_hex(8) + len(self.names) * self._separator)
+        apart = _SetApart(
+            self._n_skipped, self._separator, last=secrets.token_hex(8) + len(self.names) * self._separator
+        )
         stream = self._stream(last_line=apart.last.encode())
         n_rows = 0
         try:
             for batch in self._batches(stream, features, keys, apart):
-                chunk = _numbered(batch, apart.rows, n_rows, torn_rule(len(self.names)))
+                chunk = _numbered(batch, apart.rows, n_rows)
                 n_rows += (size := len(chunk.rows) + len(chunk.broken))
                 if size:
                     yield chunk
@@ -125,9 +129,9 @@ class _SetApart:
     at the end.
     """
 
-    def __init__(self, n_skipped: int, last: str):
-        self._n_skipped, self.last = n_skipped, last
-        self.rows: dict[int, str] = {}
+    def __init__(self, n_skipped: int, separator: str, last: str):
+        self._n_skipped, self._separator, self.last = n_skipped, separator, last
+        self.rows: dict[int, tuple[str, str]] = {}  # text and rule
         self.swallowed: int | None = None  # the row in which lines have become part of a value
         self.ended = False
 
@@ -139,16 +143,17 @@ class _SetApart:
             self.swallowed = number
             return "error"
         else:
-            self.rows[number] = row.text[:SHOWN]
+            rule = torn_rule(row.expected_columns, row.text, row.actual_columns, self._separator)
+            self.rows[number] = row.text[:SHOWN], rule
         return "skip"
 
 
-def _numbered(batch: pa.RecordBatch, apart: dict[int, str], before: int, rule: str) -> Chunk:
+def _numbered(batch: pa.RecordBatch, apart: dict[int, tuple[str, str]], before: int) -> Chunk:
     """Number the rows of a batch from `before + 1` on, and move the broken rows among them out of `apart`."""
     n_rows = len(batch)
     broken = np.sort(np.fromiter(apart, np.int64, len(apart)))
     candidates = np.arange(before + 1, before + 1 + n_rows + len(broken))
     rows = np.setdiff1d(candidates, broken, assume_unique=True)[:n_rows]
     last = rows[-1] if n_rows else np.inf
-    passed = [(int(row), apart.pop(int(row)), rule) for row in broken if row < last]
+    passed = [(int(row), *apart.pop(int(row))) for row in broken if row < last]
     return Chunk(rows, pa.Table.from_batches([batch]), passed)

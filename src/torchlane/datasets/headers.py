@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
+from torchlane.datasets.contents import require_plain_text
+
 logger = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
 HEADER_BYTES = 1 << 17  # at most the length of the longest field that csv.reader accepts
-MAGIC = {b"\x1f\x8b": "gzip, but its name does not end in .gz", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class Header(NamedTuple):
@@ -27,9 +28,7 @@ def read_header(start: bytes, place: str) -> Header:
     Raises:
         ValueError: there is no header, it is not UTF-8, is too long, leaves a quote open or names a column twice.
     """
-    for magic, what in MAGIC.items():
-        if start.startswith(magic):
-            raise ValueError(f"{place} is {what}; save it as UTF-8 text, or name it after its compression")
+    require_plain_text(start, place)
     try:
         text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
     except UnicodeDecodeError as error:
@@ -42,6 +41,8 @@ def read_header(start: bytes, place: str) -> Header:
     header, n_lines = _first_line(text)
     if not header:
         raise ValueError(f"{place} is empty; it needs a header and rows")
+    if re.match(r'\s*(\[\s*)?\{\s*("|$)|\s*\[\s*("|$)', header):
+        raise ValueError(f"{place} is JSON, not a table with a header; name it .jsonl if it has one object a line")
     if len(start) >= HEADER_BYTES and text.endswith(header):
         raise ValueError(f"{place} is not a table: its header is longer than {HEADER_BYTES >> 10} KiB")
     separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([header], delimiter=each))))

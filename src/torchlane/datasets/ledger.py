@@ -163,7 +163,9 @@ class SQLLedger:
             ClaimLostError: another job has taken over the file.
         """
         with self._database.transaction() as connection:
-            facts = {**asdict(result), "note": storable(result.note), "error": None, "lease_until": None}
+            facts = {name: value for name, value in asdict(result).items() if name not in ("warnings", "reason")}
+            note = "; ".join(filter(None, [result.note, *result.warnings]))
+            facts |= {"note": storable(note), "error": None, "lease_until": None}
             ended = self._database.now(connection)
             if not self._claims.update(connection, claim, state="done", ended=ended, **facts):
                 raise ClaimLostError

@@ -71,7 +71,8 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             return pd.DataFrame({name: pd.Series(dtype="str") for name in table.names})
         rows = pa.concat_tables([chunk.table for chunk in chunks]).to_pandas()
         rows = rows.set_axis(np.concatenate([chunk.rows for chunk in chunks]))
-        return mark_torn(rows, {row: text for chunk in chunks for row, text, _ in chunk.broken})
+        broken = [each for chunk in chunks for each in chunk.broken]
+        return mark_torn(rows, {row: text for row, text, _ in broken}, {row: rule for row, _, rule in broken})
 
     def _download(self) -> None:
         if self._url is None:

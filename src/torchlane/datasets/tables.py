@@ -11,13 +11,16 @@ import pyarrow as pa
 
 from torchlane.core.options.levels import plain_number
 from torchlane.core.rows.raw_rows import Chunk
+from torchlane.datasets.contents import WAY_OUT, fault_in_json_lines, is_no_json_lines, require_plain_text
 from torchlane.datasets.csv_tables import BLOCK_BYTES, SHOWN, CSVTable
+from torchlane.datasets.headers import HEADER_BYTES
 from torchlane.datasets.streams import FREE_BYTES, MAX_EXPANSION, Counted
 
 CHUNK_ROWS = 100_000
 LINE_BYTES = 1 << 20  # of JSON
 
 MAX_DIGITS = 3  # of an exponent that is written out
+BLANK = b"\xef\xbb\xbf \t\r\n"
 OBJECT_RULE = "one JSON object with plain values, each name once"
 CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}  # not valid JSON, but Python writes them
 
@@ -30,6 +33,10 @@ class _Nested(NamedTuple):
     """A placeholder for a value that is an object or a list, with the start of its line."""
 
     line: str
+
+
+class _Number(str):
+    """The text of a number with a fraction or an exponent."""
 
 
 ENDINGS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".parquet")
@@ -57,6 +64,8 @@ def open_table(file: IO[bytes], name: str, size: int) -> "CSVTable | ParquetTabl
 
 class ParquetTable:
     """A Parquet file; columns keep their types."""
+
+    remark = ""
 
     def __init__(self, file: IO[bytes], name: str, size: int):
         from pyarrow import parquet
@@ -95,7 +104,8 @@ class ParquetTable:
 class JSONLinesTable:
     """A file with one JSON object per line; the columns are the names in the first chunk, and a row may lack some.
 
-    All values are text. A row is broken if a column that is read has an object or a list in it.
+    All values are text. A row is broken if a column that is read has an object or a list in it. `remark` says
+    where the rows may be if a file has only one object and columns are missing.
     """
 
     def __init__(self, file: IO[bytes], name: str, compressed_size: int | None):
@@ -103,10 +113,16 @@ class JSONLinesTable:
         stream: Any = file if compressed_size is None else gzip.GzipFile(fileobj=file)
         self._stream = Counted(_Lines(stream), name, compressed_size)
         self._n_lines = 0
+        self._start = b""
         self._first = self._read_objects()
         self.names = list(dict.fromkeys(key for _, each in self._first[0] for key in each))
-        if not self._first[0]:
-            raise ValueError(f"{name} does not have one JSON object per line")
+        objects, broken = self._first
+        require_plain_text(self._start, name)
+        if not objects or (broken and broken[0][0] < objects[0][0] and is_no_json_lines(self._start)):
+            raise ValueError(fault_in_json_lines(self._start, name))
+        inner = [each for _, values in objects[:2] for each in values if isinstance(values[each], _Nested)]
+        alone = len(objects) == 1 and not broken
+        self.remark = f"it is one JSON object with more values in '{inner[0]}'; {WAY_OUT}" if alone and inner else ""
 
     def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Chunks:
         columns = list(dict.fromkeys((*features, *keys)))
@@ -115,7 +131,8 @@ class JSONLinesTable:
             objects, broken = _without_nested(objects, broken, columns)
             values = {name: pa.array([each.get(name) for _, each in objects], pa.string()) for name in columns}
             rows = np.array([row for row, _ in objects], dtype=np.int64)
-            yield Chunk(rows, pa.table(values), broken)
+            numbers = {name: np.array([type(each.get(name)) is _Number for _, each in objects]) for name in columns}
+            yield Chunk(rows, pa.table(values), broken, {name: each for name, each in numbers.items() if each.any()})
             objects, broken = self._read_objects()
 
     def _read_objects(self) -> tuple[Objects, Broken]:
@@ -129,8 +146,10 @@ class JSONLinesTable:
             if not line:
                 break
             n_bytes += len(line)
+            self._start += line if len(self._start) < HEADER_BYTES else b""
             if len(line) == LINE_BYTES and not line.endswith(b"\n"):
-                raise ValueError(f"line {row} of {self._name} is longer than {LINE_BYTES >> 20} MiB")
+                array = f"; it is a JSON array; {WAY_OUT}" if self._start.lstrip(BLANK).startswith(b"[") else ""
+                raise ValueError(f"line {row} of {self._name} is longer than {LINE_BYTES >> 20} MiB{array}")
             if not line.strip():
                 continue
             try:
@@ -184,19 +203,19 @@ def _read_object(line: bytes) -> dict[str, Any]:
 def _decimal(text: str) -> str:
     """Write a JSON number as typed numbers are written; one outside the range of floats is left unchanged."""
     if text[-1] != "0" and "e" not in text and "E" not in text:
-        return text
+        return _Number(text)
     power = text.lower().partition("e")[2]
-    return text if len(power.lstrip("+-")) > MAX_DIGITS else plain_number(text)
+    return _Number(text if len(power.lstrip("+-")) > MAX_DIGITS else plain_number(text))
 
 
 def _without_nested(objects: Objects, broken: Broken, columns: list[str]) -> tuple[Objects, Broken]:
     """Move the rows in which one of these columns has an object or a list to the broken ones."""
     nested = {
-        row: value.line for row, each in objects for value in map(each.get, columns) if isinstance(value, _Nested)
+        row: (name, each[name].line) for row, each in objects for name in columns if isinstance(each.get(name), _Nested)
     }
     if not nested:
         return objects, broken
-    apart = [(row, line, OBJECT_RULE) for row, line in nested.items()]
+    apart = [(row, line, f"{OBJECT_RULE}; '{name}' holds more than one value") for row, (name, line) in nested.items()]
     return [each for each in objects if each[0] not in nested], sorted([*broken, *apart])
 
 

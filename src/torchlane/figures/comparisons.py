@@ -30,6 +30,8 @@ def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) ->
             bar = {"symbol": "line-ew-open", "size": 40, "line": {"width": 3}, "color": colour}
             mean = Scatter(x=[label], y=[values.mean()], mode="markers", marker=bar, showlegend=False)
             figure.add_trace(mean, row=1, col=column)
+    names = list(NAMES.values())  # a model without a score keeps its place
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, range=[-0.5, len(names) - 0.5])
     repeats = metrics["comparison"]["repeats"]
     title = f"Held-out new rows, {repeats} split{'s' if repeats > 1 else ''}{_forgotten(metrics)}"
     return finish(figure, title, metrics["data"])

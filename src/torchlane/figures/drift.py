@@ -29,7 +29,7 @@ def plot_drift(drift: dict[str, Any]) -> Figure:
         )
     )
     figure.update_xaxes(tickvals=list(range(len(files))), ticktext=[file["file"] for file in files], type="linear")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", type="category")  # 2019 may be a column's name
     return finish(figure, "Drift: population stability index beyond chance", f"the latest {len(files)} files scored")
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.options import DataOptions
 
 
 @pytest.mark.parametrize("scaling", ["none", "min_max", "z_score"])
@@ -24,10 +25,10 @@ def test_min_max_target_spans_zero_to_one():
 
 
 def test_labels_become_indices_in_the_shape_their_loss_takes():
-    values = pd.Series(["7", "3", "7"], dtype="str", name="y")
-    assert TargetEncoder.fit(values, "binary", "none").encode(values).tolist() == [[1.0], [0.0], [1.0]]
+    values = pd.Series(["7", "3", "7", "3"], dtype="str", name="y")
+    assert TargetEncoder.fit(values, "binary", "none").encode(values).tolist() == [[1.0], [0.0], [1.0], [0.0]]
     multiclass = TargetEncoder.fit(values, "multiclass", "none").encode(values)
-    assert (multiclass.tolist(), multiclass.dtype) == ([1, 0, 1], np.int64)
+    assert (multiclass.tolist(), multiclass.dtype) == ([1, 0, 1, 0], np.int64)
 
 
 def test_wrong_number_of_labels_is_refused():
@@ -41,3 +42,44 @@ def test_label_that_train_lacks_is_named():
     target = TargetEncoder.fit(pd.Series(["a", "b"], name="y"), "multiclass", "none")
     with pytest.raises(ValueError, match="label c of 'y' occurs in valid or test but not in train"):
         target.encode(pd.Series(["a", "c"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "positive"),
+    [
+        (["ok", "fraud", "ok"], None, "fraud"),
+        (["0", "1", "0"], None, "1"),
+        (["0", "1", "1"], None, "0"),
+        (["no", "yes", "yes", "no"], None, "yes"),  # a tie: the later one
+        (["10", "9", "9", "10"], None, "10"),
+        (["ok", "fraud", "ok"], "ok", "ok"),
+    ],
+)
+def test_positive_label_is_the_rarer_one_unless_it_is_set(values, asked, positive):
+    rows = pd.Series(values, dtype="str", name="y")
+    target = TargetEncoder.fit(rows, "binary", "none", asked)
+    assert target.positive == target.labels[1] == positive
+    assert target.encode(rows).ravel().tolist() == [float(value == positive) for value in values]
+    assert target.counts == tuple(values.count(label) for label in target.labels)
+
+
+def test_positive_label_that_train_lacks_is_refused_with_the_labels():
+    rows = pd.Series(["b", "a"], dtype="str", name="y")
+    with pytest.raises(ValueError, match=r"data.positive 'c' is not a label of 'y' in train; set it to one of a, b"):
+        TargetEncoder.fit(rows, "binary", "none", "c")
+
+
+def test_positive_label_is_one_of_a_binary_task_and_written_as_levels_are():
+    target = {"kind": "category", "levels": [True, False]}
+    options = {"task": "binary", "target": "y", "columns": {"x": {"kind": "number"}, "y": target}}
+    assert DataOptions.model_validate({**options, "positive": False}).positive == "False"
+    assert "positive" not in DataOptions.model_validate(options).model_dump()  # files of models stay as they were
+    with pytest.raises(ValueError, match="'1' is not a label of 'y'; its labels are True, False"):
+        DataOptions.model_validate({**options, "positive": 1})
+    with pytest.raises(ValueError, match="names a label of a binary task; leave it out for multiclass"):
+        DataOptions.model_validate({**options, "task": "multiclass", "positive": False})
+
+
+def test_encoders_written_before_keep_the_order_of_their_labels():
+    old = TargetEncoder.model_validate({"name": "y", "task": "binary", "labels": ["fraud", "ok"], "counts": [3, 97]})
+    assert (old.labels, old.positive) == (("fraud", "ok"), "ok")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,3 +154,17 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path):
     torch.save(state, tmp_path / "weights.pt")
     with pytest.raises(ValueError, match="weights that are not finite, in head.bias"):
         import_weights([tmp_path / "weights.pt"], base)
+
+
+def test_model_file_for_the_same_labels_in_another_order_is_not_taken_silently(tmp_path, caplog):
+    base = table_model("pair", widths=[4])
+    target = base.encoder.target
+    turned = target.model_copy(update={"labels": target.labels[::-1], "counts": target.counts[::-1]})
+    replace(base, encoder=base.encoder.model_copy(update={"target": turned})).save(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"are for the labels .*, those of the base for .*data.positive"):
+        import_weights([tmp_path / "other.safetensors"], base)
+    import_weights([tmp_path / "other.safetensors"], base, partial=True)
+    assert "a head that fits is taken all the same" in caplog.text
+    base.save(tmp_path / "base.safetensors")
+    summary = import_weights([tmp_path / "base.safetensors"], base).summary()
+    assert f"its output is the log-odds of the label {target.positive}" in summary

@@ -1,6 +1,9 @@
+import datetime as dt
 import json
+import math
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -9,14 +12,30 @@ import torch
 from scipy.stats import norm
 
 from tests.core.exchange.exchanged import (
+    drawn_model,
     encoded,
     rows_for,
     table_model,
+    table_rows,
 )
 from torchlane.core.exchange import export_model
 from torchlane.core.exchange.interface import describe_interface
 from torchlane.core.model.calibration import Calibration
-from torchlane.core.options import ColumnOptions
+from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options import ColumnOptions, DataOptions, EncodingOptions
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def scaled_by_hand(column: dict[str, Any], numbers: np.ndarray) -> np.ndarray:
+    """Scale numbers by what the JSON says of a column."""
+    if column["encoding"] == "quantile":
+        quantiles = np.array(column["quantiles"])
+        shares = np.linspace(0, 1, len(quantiles))
+        low = np.interp(numbers, quantiles, shares)
+        high = 1 - np.interp(-numbers, -quantiles[::-1], shares)
+        return norm.ppf(np.clip((low + high) / 2, 1e-7, 1 - 1e-7))
+    return numbers * column["factor"] + column["offset"]
 
 
 def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray:
@@ -37,14 +56,7 @@ def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray
             features += [where.get(each["indicates"], texts == each.get("level")) for each in own]
             continue
         numbers = np.where(missing, column["median"], pd.to_numeric(texts, errors="coerce"))
-        if column["encoding"] == "quantile":
-            quantiles = np.array(column["quantiles"])
-            shares = np.linspace(0, 1, len(quantiles))
-            low = np.interp(numbers, quantiles, shares)
-            high = 1 - np.interp(-numbers, -quantiles[::-1], shares)
-            features.append(norm.ppf(np.clip((low + high) / 2, 1e-7, 1 - 1e-7)))
-        else:
-            features.append(numbers * column["factor"] + column["offset"])
+        features.append(scaled_by_hand(column, numbers))
         if column["flagged"]:
             features.append(missing)
     return np.column_stack(features).astype(interface["input"]["dtype"])
@@ -97,7 +109,8 @@ def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside
     for name in ("model.onnx", "model.pt2"):
         export_model(model, tmp_path / name)
     interface = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert interface["output"]["labels"] == ["no", "yes"]
+    assert interface["output"]["labels"] == list(model.encoder.target.labels)
+    assert interface["output"]["positive"] == model.encoder.target.positive == interface["output"]["labels"][1]
     assert interface["output"]["shape"] == ["rows", 2]
     assert interface["interval"] is None
     program = onnx.load(tmp_path / "model.onnx")
@@ -107,3 +120,71 @@ def test_interface_of_a_classifier_says_which_probability_is_whose_and_is_inside
     extra = {"torchlane.json": ""}
     torch.export.load(tmp_path / "model.pt2", extra_files=extra)
     assert json.loads(extra["torchlane.json"]) == interface
+
+
+def dated_model() -> TrainedModel:
+    """A model of a date with times and gaps, one without, and an amount of money."""
+    rows = table_rows()
+    random = np.random.default_rng(1)
+    minutes = pd.to_timedelta(random.integers(0, 2_000_000, len(rows)), "min")
+    rows["seen"] = (pd.Timestamp("1968-12-30") + minutes).strftime("%Y-%m-%dT%H:%M").where(random.random(200) > 0.1, "")
+    rows["born"] = (pd.Timestamp("2024-02-01") + pd.to_timedelta(random.integers(0, 40, len(rows)), "D")).strftime(
+        "%d.%m.%y"
+    )
+    columns = {
+        "seen": {"kind": "date", "zone": "America/New_York"},
+        "born": {"kind": "date", "format": "%d.%m.%y"},
+        "size": {"kind": "number", "format": "money"},
+    }
+    data = DataOptions.model_validate({"task": "regression", "target": "price", "columns": columns})
+    encoding = EncodingOptions.model_validate({"columns": {"born": "quantile"}})
+    return drawn_model(data, encoding, rows, 1, {"widths": [4]})
+
+
+def dates_by_hand(interface: dict[str, Any], name: str, texts: pd.Series) -> np.ndarray:
+    """Encode a date by what the JSON says, with Python's own calendar."""
+    (column,) = (each for each in interface["columns"] if each["name"] == name)
+    own = [each for each in interface["features"] if each["column"] == name]
+    reading, zone = interface["reading"][name], ZoneInfo(column["zone"])
+    rows = []
+    for text in texts:
+        moment = EPOCH + dt.timedelta(microseconds=column["median"])
+        if text:
+            form = reading.get("format")
+            moment = dt.datetime.strptime(text, form) if form else dt.datetime.fromisoformat(text)
+            moment = moment.replace(tzinfo=ZoneInfo(reading.get("zone", "UTC"))).astimezone(dt.UTC)
+        local = moment.astimezone(zone)
+        seconds = (local.hour * 60 + local.minute) * 60 + local.second
+        elapsed = (moment - EPOCH - dt.timedelta(microseconds=column["origin"])) / dt.timedelta(days=1)
+        turns = {"month": (local.month - 1) / 12, "weekday": local.weekday() / 7, "hour": seconds / 86400}
+        values = {"year": local.year, "day": local.day, "elapsed": elapsed}
+        for part, turn in turns.items():
+            values |= {f"{part}_sin": math.sin(2 * math.pi * turn), f"{part}_cos": math.cos(2 * math.pi * turn)}
+        rows.append({**{part: values[part] for part in column["parts"]}, "missing": float(not text)})
+    table = pd.DataFrame(rows)
+    for scale in column["scales"]:
+        part = scale["name"].removeprefix(f"{name}=")
+        table[part] = scaled_by_hand(scale, table[part].to_numpy(np.float64))
+    return table[[each.get("part", "missing") for each in own]].to_numpy()
+
+
+def test_interface_says_how_the_features_of_dates_and_amounts_are_made(tmp_path):
+    model = dated_model()
+    interface = json.loads(export_model(model, tmp_path / "model.pt").interface.read_text())
+    assert interface["reading"] == {
+        "seen": {"kind": "date", "zone": "America/New_York"},
+        "born": {"kind": "date", "format": "%d.%m.%y"},
+        "size": {"kind": "number", "format": "money"},
+    }
+    assert [each["name"] for each in interface["features"]] == list(model.encoder.feature_names)
+    rows = pd.DataFrame(
+        {"seen": ["1969-04-27T01:30", "1970-02-28T23:59", ""], "born": ["29.02.24", "01.03.24", "31.12.68"]}
+    )
+    found = encoded(model, rows.assign(size=["$1", "(2.50)", ""]))
+    at = 0
+    for name in rows:
+        expected = dates_by_hand(interface, name, rows[name])
+        np.testing.assert_allclose(found[:, at : at + expected.shape[1]], expected, atol=1e-5)
+        at += expected.shape[1]
+    assert "in the zone America/New_York" in interface["features"][0]["value"]
+    assert "NaT" in interface["preparation"]

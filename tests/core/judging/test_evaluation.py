@@ -63,7 +63,9 @@ def test_binary_metrics_agree_with_scikit_learn():
         {
             "roc_auc_score": reference.roc_auc_score(truth, positive),
             "accuracy_score": reference.accuracy_score(truth, positive > 0.5),
+            "balanced_accuracy_score": reference.balanced_accuracy_score(truth, positive > 0.5),
             "f1_score": reference.f1_score(truth, positive > 0.5),
+            "macro_f1_score": reference.f1_score(truth, positive > 0.5, average="macro"),
             "cross_entropy_loss": reference.log_loss(truth, positive),
         }
     )
@@ -76,6 +78,7 @@ def test_multiclass_metrics_agree_with_scikit_learn():
     assert found == pytest.approx(
         {
             "accuracy_score": reference.accuracy_score(truth, probabilities.argmax(1)),
+            "balanced_accuracy_score": reference.balanced_accuracy_score(truth, probabilities.argmax(1)),
             "macro_f1_score": reference.f1_score(truth, probabilities.argmax(1), average="macro"),
             "cross_entropy_loss": reference.log_loss(truth, probabilities),
         }
@@ -98,7 +101,8 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
     splits = split_rows(clean, data, SplitOptions())
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     metrics, predictions = evaluate(model, tensors, clean, splits)
-    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data", "calibration"]
+    of_labels = [] if task == "regression" else ["positive", "classes", "absent_from_test"]
+    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data", "calibration", *of_labels]
     assert metrics["rows"] == {part: (splits["part"] == part).sum() for part in tensors}
     assert set(metrics["test"]) == {*TASKS[task].metrics, "loss"}
     assert set(metrics["baseline"]) == set(TASKS[task].metrics)
@@ -164,3 +168,54 @@ def test_log_says_what_is_not_defined(toy_rows, toy_data, caplog):
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     assert evaluate(model, tensors, clean, splits)[0]["baseline"]["r2_score"] is None
     assert re.search(r"test r2_score undefined, mean_absolute.* \(constant: r2_score undefined\)", caplog.text)
+
+
+def judged(rows, data, **split):
+    clean, _ = check_rows(rows, data)
+    splits = split_rows(clean, data, SplitOptions.model_validate(split))
+    model = train_on(rows, data, epochs=4)
+    tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
+    return evaluate(model, tensors, clean, splits)
+
+
+def named(toy_rows, names: dict[str, str]) -> pd.DataFrame:
+    """Rows of which a fifth are positive, by names of our own."""
+    rare = pd.Series(["yes" if number % 5 == 0 else "no" for number in range(60)])
+    return toy_rows.assign(kind=rare.map(names).astype("str"))
+
+
+def test_same_rows_with_other_names_of_labels_have_the_same_scores(toy_rows, toy_data, caplog):
+    caplog.set_level("INFO")
+    data = toy_data.model_copy(update={"task": "binary", "target": "kind"})
+    found = []
+    for names in ({"yes": "1", "no": "0"}, {"yes": "fraud", "no": "ok"}, {"yes": "a", "no": "b"}):
+        metrics, predictions = judged(named(toy_rows, names), data)
+        assert metrics["positive"] == names["yes"]
+        assert f"the positive label is '{names['yes']}'" in caplog.text
+        assert list(predictions)[-2:] == [f"probability_{label}" for label in sorted(names.values())]
+        parts = [metrics[part] for part in ("train", "valid", "test", "baseline")]
+        found.append((parts, predictions["row"].tolist(), predictions[f"probability_{names['yes']}"].tolist()))
+    assert found[0] == found[1] == found[2]
+
+
+def test_f1_is_of_the_label_that_is_set(toy_rows, toy_data):
+    rows = named(toy_rows, {"yes": "fraud", "no": "ok"})
+    data = toy_data.model_copy(update={"task": "binary", "target": "kind", "positive": "ok"})
+    metrics, predictions = judged(rows, data)
+    of_ok = reference.f1_score(predictions["truth"], predictions["prediction"], pos_label="ok")
+    assert (metrics["positive"], metrics["test"]["f1_score"]) == ("ok", pytest.approx(of_ok))
+    assert metrics["classes"]["ok"]["f1"] == metrics["test"]["f1_score"]
+
+
+def test_label_that_test_lacks_is_said(toy_rows, toy_data, caplog):
+    rows = toy_rows.assign(
+        part=["test" if place != "sea" and n > 40 else "train" for n, place in enumerate(toy_rows["place"])]
+    )
+    columns = {**toy_data.columns, "part": ColumnOptions(kind="category")}
+    data = toy_data.model_copy(
+        update={"task": "multiclass", "target": "place", "columns": columns, "features": ("size",)}
+    )
+    metrics, _ = judged(rows, data, part_column="part")
+    assert metrics["absent_from_test"] == ["sea"]
+    assert metrics["classes"]["sea"]["rows"] == 0 and metrics["classes"]["sea"]["recall"] is None
+    assert "test has no row of sea" in caplog.text

@@ -1,4 +1,5 @@
 import pickle
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -153,7 +154,7 @@ def test_joined_probabilities_are_the_mean_over_members_with_the_temperature_app
     assert abs(expected - mean).max() > 0.01
     np.testing.assert_allclose(model.join_members(each), expected, rtol=1e-9)
     np.testing.assert_allclose(model.joint_prediction(each), expected, rtol=1e-9)
-    columns = ["probability_cheap", "probability_dear"]
+    columns = [f"probability_{label}" for label in model.encoder.target.labels]
     np.testing.assert_allclose(model.predict(toy_rows)[columns], expected, rtol=1e-9)
     scored = ChunkScorer(model).score(Chunk(np.arange(60), pa.Table.from_pandas(toy_rows, preserve_index=False)))
     np.testing.assert_allclose(scored.predictions.to_pandas()[columns], expected, rtol=1e-9)
@@ -176,9 +177,9 @@ def test_labels_come_back_as_they_were_with_probabilities_that_sum_to_one(classi
 
 @pytest.mark.parametrize(
     ("cheap", "dear", "expected"),
-    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1, 2})],
+    [("7", "-1", {7, -1}), ("true", "FALSE", {True, False}), ("007", "1", {"007", "1"}), ("1.0", "2.0", {1.0, 2.0})],
 )
-def test_integers_and_booleans_come_back_as_such_also_from_the_file(
+def test_integers_booleans_and_floats_come_back_as_such_also_from_the_file(
     toy_rows, toy_data, tmp_path, cheap, dear, expected
 ):
     rows = toy_rows.assign(kind=toy_rows["kind"].map({"cheap": cheap, "dear": dear}))
@@ -261,3 +262,15 @@ def test_network_of_a_member_has_the_weights_of_that_member(model):
     assert torch.equal(network.state_dict()["head.bias"], model.weights["head.bias"][1])
     assert set(network.state_dict()) == set(build_network(model.model, model.encoder).state_dict())
     assert not network.training
+
+
+def test_model_describes_itself_in_a_line_without_its_weights(model, classifier):
+    text = repr(model)
+    assert re.fullmatch(
+        r"<TrainedModel: regression of 'price'; 2 features; 2 members of mlp \[16\]; trained on 60 rows; "
+        r"valid r2_score [\d.-]+ of a member>", text,
+    )  # fmt: skip
+    assert f"positive label '{classifier.encoder.target.positive}'" in repr(classifier)
+    assert (
+        repr(replace(model, details={})) == "<TrainedModel: regression of 'price'; 2 features; 2 members of mlp [16]>"
+    )

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlane.core.options import DataOptions
+from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.rows.checking import apply_rules, check_rejections, check_rows, rows_digest
-from torchlane.core.rows.raw_rows import TORN, columns_of, find_torn, mark_torn
+from torchlane.core.rows.drafting import draft_parameters
+from torchlane.core.rows.raw_rows import TORN, columns_of, find_torn, mark_torn, torn_rule
 
 
 def options(**changes: object) -> DataOptions:
@@ -100,7 +101,9 @@ def test_missing_column_is_named_with_place_columns_and_way_out():
 
 
 def test_no_row_left_names_the_commonest_rules():
-    with pytest.raises(ValueError, match=r"'age' must be a number \(2 rows\); 'age' must be at least 0 \(1 rows\)"):
+    with pytest.raises(
+        ValueError, match=r"'age' must be a number \(2 rows, first row 1\); 'age' must be at least 0 \(1 rows"
+    ):
         check_rows(rows(age=["x", "y", "-1"]), options())
 
 
@@ -158,6 +161,35 @@ def test_as_many_rejected_rows_as_are_allowed_do_not_stop_the_run():
     check_rejections(clean, rejected, options(max_rejected_fraction=0.25))
     with pytest.raises(ValueError, match="1 of 4 rows are rejected, more than data.max_rejected_fraction 0.24 allows"):
         check_rejections(clean, rejected, options(max_rejected_fraction=0.24))
+
+
+def test_torn_rows_read_back_from_a_file_still_have_a_reason(tmp_path):
+    clean, rejected = check_rows(TORN_ROWS, options())
+    rejected.to_csv(tmp_path / "rejected.csv", index=False)
+    with pytest.raises(
+        ValueError, match=r"allows: a line must have 4 fields, as the header has \(2 rows, first row 2\);"
+    ):
+        check_rejections(clean, pd.read_csv(tmp_path / "rejected.csv"), options())
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "separator", "cause"),
+    [
+        ("1,2,3,", 4, ",", ", without a separator at the end of the line"),
+        ("1;2;3; ", 4, ";", ", without a separator at the end of the line"),
+        ("Doe, Jane,2,3", 4, ",", ", and not 4: a text that holds the separator needs quotes"),
+        ("1,2,3,,", 5, ",", ", and not 5: a text that holds the separator needs quotes"),
+        ("1", 1, ",", ", and not 1"),
+    ],
+)
+def test_the_cause_of_a_torn_row_is_named(text, found, separator, cause):
+    assert torn_rule(3, text, found, separator) == f"3 fields, as the header has{cause}"
+
+
+@pytest.mark.parametrize("names", [["1.5", "town"], ["0,32", "-1", "x"]])
+def test_a_missing_header_is_suspected_where_a_column_is_missing(names):
+    with pytest.raises(ValueError, match="the first line looks like a row: put a header above it; set data.target"):
+        check_rows(pd.DataFrame({name: ["1"] for name in names}), options())
 
 
 TORN_ROWS = mark_torn(rows(age=["30", "-1", "40"], size=["S", "M", "XL"]).set_axis([1, 3, 5]), {2: "7", 4: "1,2,3,4,5"})
@@ -229,3 +261,22 @@ def test_each_row_is_judged_as_in_the_whole_table_wherever_it_is_put(drawn):
             pd.testing.assert_frame_equal(found, expected)
     assert len(part_clean) + part_rejected["row"].nunique() == len(chosen)
     assert len(find_torn(part)) == sum(place in find_torn(whole).index for place in chosen)
+
+
+def test_doubled_column_that_nobody_declares_is_ignored_and_a_declared_one_refused(toy_rows, toy_data):
+    extra = toy_rows.assign(note="x")
+    doubled = pd.concat([extra, extra[["note"]]], axis=1)
+    clean, _ = check_rows(doubled, toy_data.model_copy(update={"digest": "0" * 64}))
+    assert len(clean) == len(toy_rows)
+    assert rows_digest(doubled) != rows_digest(extra)
+    with pytest.raises(ValueError, match="'size' stands 2 times"):
+        check_rows(pd.concat([extra, extra[["size"]]], axis=1), toy_data)
+    with pytest.raises(ValueError, match="'note' stands more than once"):
+        draft_parameters(doubled, "toys", "price")
+
+
+def test_limits_are_said_as_they_are_set():
+    rows = pd.DataFrame({"x": ["1"]})
+    for limit, said in ((1234567, "1234567"), (20350000.5, "20350000.5"), (2035, "2035")):
+        _, rejected = apply_rules(rows, {"x": ColumnOptions(kind="number", minimum=limit)}, ("",))
+        assert rejected["rule"].tolist() == [f"at least {said}"]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchlane.core.options import DataOptions, FineTuningOptions, SplitOptions
-from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.checking import ROW, check_rows
 from torchlane.core.rows.splits import fold_rows, rows_of, split_rows
 from torchlane.core.transfer.new_rows import split_new_rows
 
@@ -268,3 +268,31 @@ def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(ca
     with caplog.at_level(logging.INFO):
         split_rows(rows, data, SplitOptions(part_column="part"))
     assert "features: without part, which the split uses" in caplog.text
+
+
+def test_date_groups_rows_and_is_no_name_of_a_part():
+    columns = {"day": {"kind": "date", "zone": "Europe/Rome"}, "x": {"kind": "number"}}
+    data = DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns, "features": ["x"]})
+    days = [f"2024-01-{1 + number % 20:02}" for number in range(100)]
+    raw = pd.DataFrame({"day": days, "x": range(100), "y": range(100)}).astype("str")
+    clean, _ = check_rows(raw, data)
+    splits = split_rows(clean, data, SplitOptions(group_by=("day",)))
+    assert splits.set_index("row")["part"].groupby(clean.set_index("row")["day"]).nunique().eq(1).all()
+    assert splits["part"].nunique() == 3
+    with pytest.raises(ValueError, match="'day' is declared as a date, which cannot say train, valid, test"):
+        split_rows(clean, data, SplitOptions(part_column="day"))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.booleans(), min_size=30, max_size=80), st.permutations(["a", "b", "10", "9"]))
+def test_split_does_not_depend_on_what_the_labels_of_a_binary_task_are_called(positive, names):
+    if len(set(positive)) < 2 or 2 * sum(positive) == len(positive):
+        return
+    options = SplitOptions(seed=1)
+    parts = [
+        split_rows(
+            table(list(range(len(positive))), [one if each else other for each in positive]), data("binary"), options
+        )
+        for one, other in (names[:2], names[2:], ("1", "0"))
+    ]
+    assert parts[0].equals(parts[1]) and parts[0].equals(parts[2])

@@ -238,3 +238,72 @@ def test_as_many_rejected_rows_as_are_allowed_do_not_show_in_the_exit_status(pla
     place.put("a.csv", text="size,place\n1,town\n2,sea\n3,sea\nbig,sea\n")
     scored = place.score(max_rejected_fraction=allowed)
     assert bool(scored["errors"]) == stopped
+
+
+def test_levels_in_another_spelling_are_said_once_for_each_column_and_file(place, caplog):
+    places = ["sea", "Town", "SEA", "moon", *["town"] * 56]
+    place.put("a.csv", place.rows.assign(place=places))
+    scored = place.score()
+    warning = (
+        "'place' of 2 rows, from row 2 on, is unseen, but train knows it in another spelling, such as 'Town' as 'town' "
+        "(upper and lower case); write it as in the rows of train"
+    )
+    assert [message for message in caplog.messages if "another spelling" in message] == [f"a.csv: {warning}"]
+    assert scored["files"][0]["warnings"] == [warning]
+    assert warning in place.entry("a.csv")["note"]
+    plain = place.model.predict(place.rows.assign(place=places))["prediction"]
+    pd.testing.assert_series_equal(place.predictions("a.csv")["prediction"], plain)
+
+
+def test_spellings_are_added_up_over_the_chunks_of_a_file(place, monkeypatch):
+    monkeypatch.setattr("torchlane.datasets.csv_tables.BLOCK_BYTES", 100)
+    place.put("a.csv", place.rows.assign(place=["town"] * 30 + ["TOWN"] * 30))
+    (warning,) = place.score()["files"][0]["warnings"]
+    assert warning.startswith("'place' of 30 rows, from row 31 on,")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("size,place\n1,town,\n2,sea,\n", "in row 1 the line is '1,town,', which must have 2 fields, as the header has, without a separator at the end of the line"),
+        ("size,place\n1,a, b\n", "in row 1 the line is '1,a, b', which must have 2 fields, .* and not 3: a text that holds the separator needs quotes"),
+        ("size;place\n1\n", "in row 1 the line is '1', which must have 2 fields, as the header has, and not 1"),
+        ("size,place\nbig,sea\n", "in row 1 'size' is 'big', which must be a number"),
+    ],
+)  # fmt: skip
+def test_the_reason_for_rejected_rows_is_said(place, text, reason):
+    place.put("a.csv", text=text)
+    with pytest.raises(TooManyRejectedError, match=f"allows: {reason}; the others are scored"):
+        raise_worst(place.score())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.csv", "1.5,town\n2.5,sea\n", "column 'size' is missing; .* the first line looks like a row: put a header above it"),
+        ("b.csv", "1.5,2\n2.5,3\n", "the first line looks like a row: put a header above it"),
+        ("c.csv", "size,place,size\n1,a,2\n", "column 'size' occurs 2 times in the header of c.csv; rename or drop one"),
+        ("d.jsonl", '{"type": "F", "features": [{"size": 1}]}', "it is one JSON object with more values in 'features'; write one"),
+        ("e.jsonl", '[{"size": 1, "place": "sea"}]', "e.jsonl is one JSON array, not JSON lines"),
+    ],
+)  # fmt: skip
+def test_a_file_without_the_columns_is_set_aside_with_the_likely_cause(place, name, text, reason):
+    place.put(name, text=text)
+    with pytest.raises(FilesFailedError, match=reason):
+        raise_worst(place.score())
+    assert place.entry(name)["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "size,,place,\n1,x,sea,y\n2,,town,\n"),
+        ("b.csv", "size\tplace\textra\n1\tsea\t\n2\ttown\t{}\n"),
+        ("c.jsonl", '{"size": 1, "place": "sea", "more": [{"a": [1]}]}\n\n{"size": 2, "place": "town", "more": {"b": 1}}\n'),
+    ],
+)  # fmt: skip
+def test_extra_columns_are_ignored_whatever_they_hold(place, name, text):
+    place.put(name, text=text)
+    assert place.score()["errors"] == []
+    plain = place.model.predict(pd.DataFrame({"size": [1, 2], "place": ["sea", "town"]}))["prediction"]
+    pd.testing.assert_series_equal(place.predictions(name)["prediction"], plain)

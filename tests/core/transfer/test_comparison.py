@@ -91,3 +91,22 @@ def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
     old = clean.assign(part=["train"] * 13 + ["test"] * 7)
     assert comparison.count_known(clean, splits, old, options) == 3
     assert comparison.count_known(clean, splits, None, options) is None
+
+
+def test_models_from_scratch_and_further_repeats_keep_the_positive_label_of_the_fine_tuned_model(monkeypatch):
+    data = {**CLASSES, "task": "binary"}
+    parent = train_parent(make_rows(kinds="xyy"), data)
+    tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 2})
+    options, clean, splits, lesson = make_lesson(parent, make_rows(kinds="xxy"), data, tuning)
+    ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
+    trained = []
+
+    def noted(lessons, *arguments):
+        trained.extend(lessons)
+        return train_models(lessons, *arguments)
+
+    train_models = comparison.train_models
+    monkeypatch.setattr(comparison, "train_models", noted)
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
+    assert [each.encoder.target.positive for each in trained] == ["x", "x"] == 2 * [tuned.encoder.target.positive]

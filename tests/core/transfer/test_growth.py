@@ -12,11 +12,13 @@ from tests.core.transfer.adapted import (
     tune,
 )
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
+from torchlane.core.options import ColumnOptions, DataOptions, EncodingOptions, FineTuningOptions
 from torchlane.core.rows.checking import check_rows
-from torchlane.core.transfer.growth import grow_encoder
+from torchlane.core.rows.dates import read_dates
+from torchlane.core.transfer.growth import NEW, feature_sources, grow_encoder, head_map
 
 
 def test_new_levels_get_codes_behind_all_others_and_no_code_moves():
@@ -142,3 +144,67 @@ def member_ratio(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
     labels = model.encoder.target.labels
     each = model.member_predictions(features)[0].numpy()
     return each[:, labels.index("z")] / each[:, labels.index("x")]
+
+
+def dated(*texts: str) -> pd.Series:
+    return read_dates(pd.Series(texts, dtype="str"), ColumnOptions(kind="date"), ("",))[0].rename("when")
+
+
+def test_date_grows_by_the_parts_that_vary_in_new_rows_only_and_keeps_the_scales_of_the_others():
+    old, new = dated("2024-01-05", "2024-02-06", "2024-03-08"), dated("2025-01-05 12:00", "2026-02-06 18:00", "")
+    parent = DateEncoder.fit(old, "z_score")
+    grown = parent.grow(new, rescale=False)
+    added = ["when=year", "when=hour_sin", "when=hour_cos", "when=missing"]
+    assert [name for name in grown.feature_names if name not in parent.feature_names] == added
+    common = [grown.feature_names.index(name) for name in parent.feature_names]
+    np.testing.assert_array_equal(grown.encode(new)[:2, common], parent.encode(new)[:2])
+    rescaled = parent.grow(new, rescale=True)
+    elapsed = rescaled.encode(new)[:2, rescaled.feature_names.index("when=elapsed")]
+    np.testing.assert_allclose(elapsed, [-1, 1], atol=1e-5)
+    assert grown.grow(old, rescale=False).feature_names == grown.feature_names
+    assert DateEncoder.model_validate_json(grown.model_dump_json()) == grown
+
+
+def test_new_part_of_a_date_starts_at_zero_and_each_other_feature_keeps_its_weights():
+    def rows(clock: str, year: int) -> pd.DataFrame:
+        days = [f"{year}-{1 + number % 12:02}-{1 + number % 28:02}{clock}" for number in range(60)]
+        return make_rows().assign(when=days)
+
+    data = {**REGRESSION, "columns": {"when": {"kind": "date"}, "size": {"kind": "number"}}}
+    parent = train_parent(rows("", 2024), data)
+    raw = rows("", 2024)
+    raw.loc[::2, "when"] += " 12:30"
+    options = DataOptions.model_validate(data)
+    clean, _ = check_rows(raw, options)
+    grown = grow_encoder(parent.encoder, clean, options, EncodingOptions(), FineTuningOptions())
+    sources = dict(zip(grown.feature_names, feature_sources(parent.encoder, grown), strict=True))
+    before = parent.encoder.feature_names
+    assert sources == {name: before.index(name) if name in before else NEW for name in grown.feature_names}
+    assert [name for name, source in sources.items() if source == NEW] == ["when=hour_sin", "when=hour_cos"]
+    tuned = tune(parent, raw, data, epochs=1)
+    assert tuned.encoder.feature_names == grown.feature_names
+    assert np.isfinite(tuned.predict(raw)["prediction"]).all()
+
+
+def test_positive_label_of_the_parent_stays_though_new_rows_have_more_of_it():
+    data = DataOptions.model_validate({**CLASSES, "task": "binary"})
+    parent = fit_encoder(check_rows(make_rows(kinds="xyy"), data)[0], data, EncodingOptions())
+    assert parent.target.positive == "x"
+    new = check_rows(make_rows(kinds="xxy"), data)[0]
+    options = FineTuningOptions()
+    assert grow_encoder(parent, new, data, EncodingOptions(), options).target.labels == ("y", "x")
+    asked = data.model_copy(update={"positive": "y"})
+    assert grow_encoder(parent, new, asked, EncodingOptions(), options).target.labels == ("x", "y")
+    assert fit_encoder(new, parent.target.keep_positive(data), EncodingOptions()).target.positive == "x"
+
+
+@pytest.mark.parametrize("asked", [None, "y"])
+def test_head_still_means_the_same_labels_when_their_order_changes(asked):
+    data = {**CLASSES, "task": "binary"}
+    raw = make_rows(kinds="xyy")
+    parent = train_parent(raw, data)
+    clean, _ = check_rows(raw, parent.data)
+    own = DataOptions.model_validate({**data, "positive": asked})
+    grown = grow_encoder(parent.encoder, clean, own, EncodingOptions(), FineTuningOptions())
+    mapped, new = head_map(parent.encoder.target, grown.target, "grow")
+    assert (mapped.item(), new.item()) == (1.0 if asked is None else -1.0, False)

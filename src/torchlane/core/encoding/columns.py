@@ -84,6 +84,18 @@ class CategoryEncoder(Fitted):
         of_codes = np.bincount(grown.codes(values), minlength=len(grown.levels) + 2)
         return grown.model_copy(update={"counts": tuple(map(int, of_codes))})
 
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return 1 if self.encoding == "codes" else len(self.indicator_codes)
+
+    def unseen_rows(self, encoded: np.ndarray) -> np.ndarray:
+        """Find the encoded rows (n_rows, width) with an unseen level, or a missing one if neither has a column."""
+        if self.encoding == "codes":
+            return np.asarray(encoded[:, 0] == self.unseen)
+        codes = self.indicator_codes
+        return np.asarray(encoded[:, codes.index(self.unseen)] == 1 if self.unseen in codes else ~encoded.any(axis=1))
+
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names))."""
         codes = self.codes(values)[:, None]

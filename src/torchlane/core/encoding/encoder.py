@@ -8,16 +8,20 @@ import pandas as pd
 from pydantic import Field
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+from torchlane.core.rows.checking import SPELLINGS
+
+ColumnEncoder = CategoryEncoder | NumberEncoder | DateEncoder | ImageEncoder
 
 
 class Encoder(Fitted):
     """The encoders of all feature columns, in order, and of the target."""
 
-    columns: tuple[Annotated[CategoryEncoder | NumberEncoder | ImageEncoder, Field(discriminator="kind")], ...]
+    columns: tuple[Annotated[ColumnEncoder, Field(discriminator="kind")], ...]
     target: TargetEncoder
 
     @property
@@ -57,11 +61,12 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """Fit the encoders of all columns to the rows of train.
 
     Raises:
-        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
+        ValueError: an encoding is set for a column that is not a feature, or that its kind does not have; or the target
+            cannot be encoded, see `TargetEncoder.fit`.
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
-    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
+    columns: list[ColumnEncoder] = []
     for name, column in data.feature_columns.items():
         values = train_rows[name]
         if column.kind == "category":
@@ -70,13 +75,16 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         elif column.size is not None:
             columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
-            columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
-    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
+            kind = DateEncoder if column.kind == "date" else NumberEncoder
+            columns.append(kind.fit(values, encodings.get(name, options.numbers)))
+    target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive)
+    target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
     return Encoder(columns=tuple(columns), target=target)
 
 
 def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:
-    fitting = {"category": get_args(CategoryEncoding), "number": get_args(NumberEncoding)}
+    numbers = get_args(NumberEncoding)
+    fitting = {"category": get_args(CategoryEncoding), "number": numbers, "date": numbers}
     for name, encoding in encodings.items():
         if name not in data.feature_columns:
             raise ValueError(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.images import BRIGHTEST, ImageEncoder
 from torchlane.core.exchange.formats import FORMATS, predict_features, require_onnx
@@ -83,7 +84,7 @@ def export_model(model: TrainedModel, path: str | Path, to: str | None = None, m
 
 
 def drawn_rows(encoder: Encoder, n_rows: int) -> pd.DataFrame:
-    """Draw clean rows for an encoder, with known and unseen levels, numbers in train's range and missing values."""
+    """Draw clean rows for an encoder: known and unseen levels, numbers and dates in train's range, missing values."""
     random = np.random.default_rng(0)
     columns: dict[str, Any] = {}
     for column in encoder.columns:
@@ -94,9 +95,10 @@ def drawn_rows(encoder: Encoder, n_rows: int) -> pd.DataFrame:
             cells = np.array([*column.levels, other_level(column), None], dtype=object)
             columns[column.name] = random.choice(cells, n_rows)
         else:
-            shares = np.linspace(0, 1, len(column.quantiles))
-            values = np.interp(random.random(n_rows), shares, column.quantiles)
-            columns[column.name] = np.where(random.random(n_rows) < MISSING_SHARE, np.nan, values)
+            quantiles = column.elapsed.quantiles if isinstance(column, DateEncoder) else column.quantiles
+            values = np.interp(random.random(n_rows), np.linspace(0, 1, len(quantiles)), quantiles)
+            values = np.where(random.random(n_rows) < MISSING_SHARE, np.nan, values)
+            columns[column.name] = column.after(values) if isinstance(column, DateEncoder) else values
     return pd.DataFrame(columns)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from torchlane.core.model.calibration import Calibration
-from torchlane.core.model.trained import TrainedModel
+from torchlane.core.model.trained import TrainedModel, labels_in
 from torchlane.core.networks.named import SCALE
 from torchlane.core.networks.state_dicts import Shapes, Tensors, listed, mismatches, read_state_dict, shapes_of
 
@@ -31,6 +31,9 @@ class Import:
         """Describe the import in one line."""
         parts = {"from the files": self.taken, "kept": self.kept, "left out": self.left_out}
         shown = [f"{what} {listed(names)}" for what, names in parts.items() if names]
+        positive = self.model.encoder.target.positive
+        if positive is not None:
+            shown.append(f"its output is the log-odds of the label {positive}")
         calibrated = self.model.calibration != Calibration()
         return "; ".join([*shown, "calibration kept" if calibrated else "not calibrated"])
 
@@ -57,12 +60,14 @@ def import_weights(
 
     Raises:
         FileNotFoundError: a file does not exist.
-        ValueError: a file cannot be read as weights, does not fit, or contains numbers that are not finite.
+        ValueError: a file cannot be read as weights, does not fit, or contains numbers that are not finite; or a
+            model file tells other labels than the base, or the same in another order, and `partial` is not set.
     """
     expected = {name: tuple(stacked.shape[1:]) for name, stacked in base.weights.items()}
     members: list[Tensors] = []
     left_out: dict[str, None] = {}
     for path in paths:
+        _require_same_labels(path, base, partial=partial)
         found = _aligned(_mapped(read_state_dict(path, entry), strip_prefix, rename or {}), expected)
         for member in _members_of(found, expected):
             fitting = {name: each for name, each in member.items() if expected.get(name) == tuple(each.shape)}
@@ -78,6 +83,22 @@ def import_weights(
     taken = tuple(name for name in expected if all(name in member for member in members))
     kept = tuple(name for name in _needed(expected) if name not in taken)
     return Import(_with_weights(base, weights, paths, kept), taken, kept, tuple(left_out))
+
+
+def _require_same_labels(path: str | Path, base: TrainedModel, *, partial: bool) -> None:
+    """Compare the labels of a model file with those of the base, since its outputs are in their order."""
+    own, target = labels_in(path), base.encoder.target
+    if own is None or own == target.labels:
+        return
+    said = (
+        f"the outputs of {path} are for the labels {', '.join(own)}, those of the base for {', '.join(target.labels)}"
+    )
+    if not partial:
+        raise ValueError(
+            f"{said}, in these orders; train a base with the same labels (data.positive sets which is last), "
+            f"or take the weights all the same with --partial"
+        )
+    logger.warning("%s; a head that fits is taken all the same", said)
 
 
 def _mapped(found: Tensors, strip_prefix: str, rename: Mapping[str, str]) -> Tensors:

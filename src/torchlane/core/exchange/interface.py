@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
+from torchlane.core.encoding.encoder import ColumnEncoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
@@ -18,7 +20,9 @@ PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
     "numbers of programs without exponents (0.00001, not 1e-05), points in time as 2025-03-01 06:30:00, midnight as "
     "2025-03-01, true and false as True and False. As numbers, true and false are 1 and 0. A cell that is empty or one "
-    f"of missing_values is missing; a number also where it is {', '.join(MISSING_NUMBERS)}, in any case."
+    f"of missing_values is missing; a number also where it is {', '.join(MISSING_NUMBERS)}, in any case, and a date "
+    "also where it is NaT. reading has the rules of each column: format, decimal and unit say what stands around the "
+    "digits of a number that is given as text, and format how a date is written that is not ISO 8601."
 )
 INTERVAL = "prediction - half_width * (1 + spread_weight * spread) and prediction + …, cut to minimum and maximum"
 LINEAR = "value * factor + offset, in float64; median for the value where it is missing"
@@ -26,6 +30,15 @@ QUANTILE = (
     "normal quantile of p, cut to 1e-7 … 1 - 1e-7; p is the mean of the lowest and the highest share at which "
     "the value stands among quantiles (equally spaced shares from 0 to 1, linear between); median where missing"
 )
+
+DATE_PARTS = {
+    "year": "year",
+    "month": "sin or cos of 2 pi (month - 1) / 12",
+    "day": "day of the month",
+    "weekday": "sin or cos of 2 pi weekday / 7, from 0 on Monday to 6",
+    "hour": "sin or cos of 2 pi seconds / 86400, whole seconds of the time of day",
+    "elapsed": "days with their fraction from origin to the date; origin is in microseconds since 1970 in UTC",
+}
 
 
 def describe_interface(model: TrainedModel) -> dict[str, Any]:
@@ -52,10 +65,15 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             "shape": ["rows"] if numeric else ["rows", len(target.labels)],
             "meaning": f"{target.name}, in the units of the raw file" if numeric else "probability of each label",
             "labels": target.restore(target.labels).tolist(),
+            "positive": target.restore(target.labels).tolist()[1] if target.positive else None,
         },
         "spread": {"name": output_names(model)[1], "dtype": "float64", "shape": ["rows"]} if numeric else None,
         "interval": _interval(model) if numeric else None,
         "preparation": PREPARATION,
+        "reading": {
+            name: column.model_dump(mode="json", exclude_defaults=True)
+            for name, column in model.data.feature_columns.items()
+        },
         "missing_values": list(model.data.missing_values),
         "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
         "features": [feature for column in model.encoder.columns for feature in _features(column)],
@@ -81,8 +99,8 @@ def _interval(model: TrainedModel) -> dict[str, Any] | None:
         "coverage": COVERAGE,
         "half_width": half_width,
         "spread_weight": model.calibration.spread_weight,
-        "minimum": column.minimum,
-        "maximum": column.maximum,
+        "minimum": column.limits[0],
+        "maximum": column.limits[1],
         "ends": INTERVAL,
     }
 
@@ -105,7 +123,7 @@ def other_level(column: CategoryEncoder) -> str:
     return f"{''.join(column.levels)}?"
 
 
-def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[dict[str, Any]]:
+def _features(column: ColumnEncoder) -> list[dict[str, Any]]:
     """Describe how the features of a column are computed; for categories, by calling the encoder."""
     named = [{"name": name, "column": column.name} for name in column.feature_names]
     if isinstance(column, ImageEncoder):
@@ -114,6 +132,8 @@ def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[di
         value = QUANTILE if column.encoding == "quantile" else LINEAR
         missing = {"indicates": "missing", "value": "1 where the value is missing, else 0"}
         return [each | rest for each, rest in zip(named, ({"value": value}, missing), strict=False)]
+    if isinstance(column, DateEncoder):
+        return _features_of_date(column, named)
     encoded = column.encode(pd.Series([*column.levels, other_level(column), None], dtype=object))
     if column.encoding == "codes":
         *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
@@ -127,4 +147,20 @@ def _features(column: CategoryEncoder | NumberEncoder | ImageEncoder) -> list[di
         else:
             what = ("unseen", "missing")[index - len(column.levels)]
             features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
+    return features
+
+
+def _features_of_date(column: DateEncoder, named: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Describe how the features of a date are computed from its clock in the zone of the column."""
+    place = f"in the zone {column.zone}; median, in microseconds since 1970 in UTC, for a missing date"
+    scaled = f"; then {(QUANTILE if column.encoding == 'quantile' else LINEAR).partition(';')[0]}, by its own in scales"
+    scales = {scale.name for scale in column.scales}
+    features = []
+    for part, each in zip((*column.parts, *["missing"] * column.flagged), named, strict=True):
+        what, _, wave = part.partition("_")
+        if what == "missing":
+            features.append({**each, "indicates": "missing", "value": "1 where the date is missing, else 0"})
+            continue
+        value = DATE_PARTS[what].replace("sin or cos", wave)
+        features.append({**each, "part": part, "value": f"{value}, {place}{scaled if each['name'] in scales else ''}"})
     return features

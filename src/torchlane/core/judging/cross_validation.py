@@ -11,6 +11,7 @@ from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.options import DataOptions, EvaluationOptions, Recipe, SplitOptions
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
@@ -41,7 +42,8 @@ def cross_validate(
     folds = deal_folds(clean_rows, data, split, evaluation)
     for together in _in_portions(folds, clean_rows, data, recipe):
         lessons = [lesson for _, lesson, _ in together]
-        trained = train_models(lessons, data, recipe.model, checkpoints, clean_rows.attrs["source"])
+        with naming(f"folds {len(lines) + 1} to {len(lines) + len(together)} of {len(folds)}"):
+            trained = train_models(lessons, data, recipe.model, checkpoints, clean_rows.attrs["source"])
         for (splits, _, tensors), (of_fold, _) in zip(together, trained, strict=True):
             metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, quiet=True)
             repeat, fold = divmod(len(lines), evaluation.folds)

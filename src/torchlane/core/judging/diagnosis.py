@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.options import shown_number
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.training.observation import Line, Observer
 
@@ -24,6 +25,12 @@ STILL = 3e-5  # change of the weights in a step, as a share of their norm
 LITTLE_GAIN = 0.05  # share of the distance from the constant to a perfect score
 SOME_GAIN = 0.15
 CARRIED_OVER = 1 / 3  # share of the gain on train that valid must show
+UNSCALED = 1e3  # a loss of constants, or a feature, that is so large
+FEW_ROWS = 16  # with fewer rows that differ, units that are 0 for all of them are no surprise
+FEW_TELLING = 8  # with fewer rows of valid that a constant does not predict, its score is mostly chance
+RECENT = 0.1  # share of the epochs that count as the last ones
+STILL_FALLING = 0.005  # share of the loss by which it must fall in them
+NEGLIGIBLE = 3e-4  # share of the initial loss; next to nothing is left to improve
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The input of the rules. `gains` of train and valid in the last epoch: 0 is the best constant, 1 is perfect."""
+    """The input of the rules. `gains` of train and valid in the last epoch: 0 is the best constant, 1 is perfect.
+
+    A gain is NaN if its metric is not defined, as for a constant target.
+    """
 
     observer: Observer
     history: pd.DataFrame
     gains: Mapping[str, float]
+
+    @property
+    def start_loss(self) -> float:
+        """The loss of an untrained network: on the fixed batch, or of the best constant on train if that is larger."""
+        return max(self.observer.start_loss or 0.0, self.observer.constant_loss)
 
     def layers(self, measure: str) -> dict[str, dict[int, float]]:
         """Look up a measure by layer and epoch, with layers in the order of the network."""
@@ -82,6 +97,10 @@ def _cannot_overfit(evidence: Evidence) -> Finding | None:
     first = next(iter(evidence.layers("gradient_norm").values()), {0: 1.0})
     if not math.isfinite(result["loss"]):
         why = "the loss is no finite number: the features may not be scaled"
+    elif result["constant_loss"] > UNSCALED:
+        why = "the target is not scaled"
+    elif evidence.observer.largest_feature > UNSCALED:
+        why = "the features are not scaled"
     elif first[0] < STILL:
         why = f"hardly a gradient reaches the first layer (norm {first[0]:.1e})"
     else:
@@ -89,14 +108,14 @@ def _cannot_overfit(evidence: Evidence) -> Finding | None:
     return Finding(
         "overfit_one_batch",
         f"the network does not learn {result['rows']} rows by heart in {result['steps']} steps: loss "
-        f"{result['loss']:.3g}, the best constant has {result['constant_loss']:.3g}; {why}",
-        ("another activation, such as ReLU", "batch norm", "fewer or wider layers", "scaled features"),
+        f"{shown_number(result['loss'], 3)}, the best constant has {shown_number(result['constant_loss'], 3)}; {why}",
+        ("another activation, such as ReLU", "batch norm", "fewer or wider layers", "scaled features and target"),
     )
 
 
 def _vanishing(evidence: Evidence) -> Finding | None:
     ratios = _first_to_last(evidence)
-    if not ratios or median(ratios) >= VANISHED:
+    if evidence.observer.blank or not ratios or median(ratios) >= VANISHED:
         return None
     return Finding(
         "vanishing_gradients",
@@ -112,12 +131,14 @@ def _exploding(evidence: Evidence) -> Finding | None:
         return None
     return Finding(
         "exploding_gradients",
-        f"gradients explode: their norm reaches {max(totals):.2g}, where about 1 is usual",
+        f"gradients explode: their norm reaches {shown_number(max(totals), 2)}, where about 1 is usual",
         ("training.clip_norm: 1", "a lower learning_rate", "scaled features and target", "batch norm"),
     )
 
 
 def _dying(evidence: Evidence) -> Finding | None:
+    if evidence.observer.probe_kinds < FEW_ROWS:
+        return None
     shares = {layer: list(seen.values())[-1] for layer, seen in evidence.layers("dead_share").items()}
     dead = {layer: share for layer, share in shares.items() if share >= DEAD}
     if not dead:
@@ -144,17 +165,21 @@ def _saturation(evidence: Evidence) -> Finding | None:
 
 
 def _rate_too_high(evidence: Evidence) -> Finding | None:
-    start, losses = evidence.observer.start_loss, evidence.history["train_loss"].tolist()
-    noise = NOISE * (start or 0)
+    start, losses = evidence.start_loss, evidence.history["train_loss"].tolist()
+    noise = NOISE * start
     rises = sum(later > max(1.2 * earlier, earlier + noise) for earlier, later in pairwise(losses))
-    diverged = start is not None and losses[-1] > 2 * start
+    diverged = losses[-1] > 2 * start > 0
     unsteady = len(losses) >= 6 and rises >= len(losses) / 4 and losses[-1] > 1.5 * min(losses)
     if not diverged and not unsteady:
         return None
-    how = f"it began at {start:.3g}" if diverged else f"it rose by a fifth in {rises} of {len(losses)} epochs"
+    how = (
+        f"it began at {shown_number(start, 3)}"
+        if diverged
+        else f"it rose by a fifth in {rises} of {len(losses)} epochs"
+    )
     return Finding(
         "learning_rate_too_high",
-        f"the learning rate looks too high: the training loss ends at {losses[-1]:.3g}, and {how}",
+        f"the learning rate looks too high: the training loss ends at {shown_number(losses[-1], 3)}, and {how}",
         ("a tenth of the learning_rate", "training.clip_norm: 1", "a larger batch_size", "a scheduler"),
     )
 
@@ -167,14 +192,16 @@ def _rate_too_low(evidence: Evidence) -> Finding | None:
     return Finding(
         "learning_rate_too_low",
         f"the learning rate looks too low: a step moves the weights by {median(moves):.1e} of their norm, and the "
-        f"training loss went from {start:.3g} to {losses[-1]:.3g} only",
+        f"training loss went from {shown_number(start, 3)} to {shown_number(losses[-1], 3)} only",
         ("ten times the learning_rate", "more epochs", "Adam or AdamW instead of SGD"),
     )
 
 
 def _overfitting(evidence: Evidence) -> Finding | None:
     train, valid = evidence.gains["train"], evidence.gains["valid"]
-    if math.isnan(valid) or train < SOME_GAIN or valid >= CARRIED_OVER * train:
+    if math.isnan(train) or math.isnan(valid) or evidence.observer.telling_rows < FEW_TELLING:
+        return None
+    if train < SOME_GAIN or valid >= CARRIED_OVER * train:
         return None
     return Finding(
         "overfitting",
@@ -185,13 +212,45 @@ def _overfitting(evidence: Evidence) -> Finding | None:
 
 
 def _underfitting(evidence: Evidence) -> Finding | None:
-    if evidence.gains["train"] >= LITTLE_GAIN:
+    # A rare class may be told well although no row of it is likelier than not: then the loss shows it.
+    constant, loss = evidence.observer.constant_loss, evidence.history["train_loss"].iloc[-1]
+    gain = max(evidence.gains["train"], 1 - loss / constant if constant > 0 else -math.inf)
+    if math.isnan(evidence.gains["train"]) or gain >= LITTLE_GAIN:
         return None
+    if evidence.observer.lowest_loss > (1 - LITTLE_GAIN) * constant:
+        return Finding(
+            "indistinct_rows",
+            "the features do not tell the rows apart: rows with equal features have different targets, and the best "
+            "answers to them are hardly better than a constant",
+            ("more features", "other encodings, if features were lost"),
+        )
     return Finding(
         "underfitting",
-        f"underfitting: on train the network is hardly better than a constant ({evidence.gains['train']:.0%} of the "
-        f"way to a perfect score)",
+        f"underfitting: on train the network is hardly better than a constant ({max(gain, 0):.0%} of the way to a "
+        f"perfect score)",
         ("more epochs, or another learning_rate", "a larger network", "less dropout and weight_decay", "more features"),
+    )
+
+
+def _still_improving(evidence: Evidence) -> Finding | None:
+    training, history = evidence.observer.training, evidence.history
+    if training is None or training.patience_epochs is None:  # then the number of epochs was chosen to be fixed
+        return None
+    if len(history) < training.epochs or "valid_loss" not in history:
+        return None
+    run = [each == training.epochs for each in history.attrs.get("epochs_run", [len(history)])]
+    losses, recent = history["valid_loss"].tolist(), max(1, round(RECENT * len(history)))
+    if len(losses) <= recent or sum(run) < len(run) / 2:
+        return None
+    before, after = min(losses[:-recent]), min(losses[-recent:])
+    if not before - after > max(STILL_FALLING * before, NEGLIGIBLE * evidence.start_loss):
+        return None
+    members = "" if all(run) else f" (of {sum(run)} of {len(run)} members)"
+    return Finding(
+        "still_improving",
+        f"all {training.epochs} epochs ran{members} and valid was still improving: its loss fell from "
+        f"{shown_number(before)} to {shown_number(after)} in the last {recent}",
+        (f"training.epochs: {2 * training.epochs}", "a higher learning_rate"),
     )
 
 
@@ -205,6 +264,7 @@ RULES: tuple[Callable[[Evidence], Finding | None], ...] = (
     _rate_too_low,
     _overfitting,
     _underfitting,
+    _still_improving,
 )
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.judging.classes import score_classes, warn_of_absent
 from torchlane.core.model.trained import COVERAGE, TrainedModel
+from torchlane.core.options import shown_number
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.objectives import Objective
@@ -35,9 +37,10 @@ def evaluate(
 
     The first result is the content of `metrics.json`. It has the task's metrics for each part with rows,
     `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, the number of
-    rows, the source of the rows, and how well the `calibration` from valid holds on test. An undefined
-    metric, such as R² of a single row, is null. The second result has `row`, `truth` and the columns of
-    `TrainedModel.predict`, in raw units.
+    rows, the source of the rows, and how well the `calibration` from valid holds on test. For labels it has the
+    `positive` one (null unless the task is binary), `classes` with the scores of each label on test, and those
+    `absent_from_test`. An undefined metric, such as R² of a single row, is null. The second result has `row`,
+    `truth` and the columns of `TrainedModel.predict`, in raw units.
     """
     target = model.encoder.target
     truths = {part: _truth(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
@@ -56,17 +59,20 @@ def evaluate(
     metrics["data"] = model.details["source"]
     predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
     metrics["calibration"] = _judge_calibration(model, predictions, coverage)
+    if target.labels:
+        metrics |= _judge_classes(target, predictions, truths["test"], quiet)
     primary = model.task.primary_metric
     if metrics["test"]:
         constant = metrics["baseline"][primary]
         logger.log(
             logging.DEBUG if quiet else logging.INFO,
-            "evaluation: test %s (constant: %s %s), %d rows of %s",
-            ", ".join(f"{name} {shown_score(value)}" for name, value in metrics["test"].items()),
+            "evaluation: test %s (constant: %s %s), %d rows of %s%s",
+            ", ".join(shown_score(name, value, target) for name, value in metrics["test"].items()),
             primary,
-            shown_score(constant),
+            shown_number(constant),
             metrics["rows"]["test"],
             metrics["data"],
+            "" if target.positive is None else f"; the positive label is '{target.positive}'",
         )
     return metrics, predictions
 
@@ -77,9 +83,9 @@ def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
-def shown_score(value: float | None) -> str:
-    """Write a score for the log."""
-    return "undefined" if value is None else f"{value:.4g}"
+def shown_score(name: str, value: float | None, target: TargetEncoder) -> str:
+    """Write a score for the log; errors are in the units of the target's column, which is named."""
+    return f"{name} {shown_number(value)}" + (f" {target.name}" if name.endswith("_error") else "")
 
 
 def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> Scores:
@@ -87,6 +93,16 @@ def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> 
         return {}
     constant = task.constant(truths["train"], n_labels)
     return score(task, constant.expand(len(truths["test"]), *constant.shape).contiguous(), truths["test"])
+
+
+def _judge_classes(target: TargetEncoder, predictions: pd.DataFrame, truth: Tensor, quiet: bool) -> dict[str, Any]:
+    """Name the positive label, score each label on test, and list those that no row of test has."""
+    columns = [f"probability_{label}" for label in target.labels]
+    classes = score_classes(torch.from_numpy(predictions[columns].to_numpy("float64", copy=True)), truth, target.labels)
+    absent = [label for label, own in classes.items() if not own["rows"]]
+    if len(truth) and not quiet:
+        warn_of_absent(absent)
+    return {"positive": target.positive, "classes": classes, "absent_from_test": absent}
 
 
 def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:

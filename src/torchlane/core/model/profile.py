@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.rows.values import as_levels
 
 if TYPE_CHECKING:
     from torchlane.core.model.trained import TrainedModel
@@ -29,7 +32,7 @@ def summarise_training(rows: int, predictions: pd.Series, labels: tuple[str, ...
         edges = np.unique(deciles)
         counts = np.bincount(np.searchsorted(edges, predictions), minlength=len(edges) + 1)
         return {"rows": rows, "edges": edges.tolist(), "counts": counts.tolist()}
-    predicted = predictions.astype("str").value_counts()
+    predicted = as_levels(predictions, ()).value_counts()
     return {"rows": rows, "labels": {label: int(predicted.get(label, 0)) for label in labels}}
 
 
@@ -46,7 +49,7 @@ class ColumnProfile:
     def bins(self, values: pd.Series) -> np.ndarray:
         if self.encoder is not None and self.merged is not None:
             return self.merged[self.encoder.codes(values)]
-        bins = np.searchsorted(self.edges, values.to_numpy(np.float64))
+        bins = np.searchsorted(self.edges, values.to_numpy(np.float64)) if len(self.edges) else 0  # 0: a date
         return np.where(values.isna(), len(self.shares) - 1, bins)
 
 
@@ -65,9 +68,9 @@ class Profile:
         categories = [sum(column.counts) for column in model.encoder.columns if column.kind == "category"]
         rows = summary.get("rows") or (categories[0] if categories else 0)
         columns = {
-            column.name: _of_category(column) if column.kind == "category" else _of_number(column, rows)
+            column.name: _of_column(column, rows)
             for column in model.encoder.columns
-            if column.kind != "image"
+            if not isinstance(column, ImageEncoder)
         }
         labels = model.encoder.target.labels
         predictions = None
@@ -90,10 +93,16 @@ class Profile:
         if self.predictions is None:
             return np.zeros(0, dtype=np.int64)
         if self.labels:
-            bins = pd.Index(self.labels).get_indexer(pd.Index(predictions.astype("str")))
+            bins = pd.Index(self.labels).get_indexer(pd.Index(as_levels(predictions, ())))
         else:
             bins = np.searchsorted(self.predictions.edges, predictions.to_numpy(np.float64))
         return np.bincount(bins if index is None else bins[index], minlength=len(self.predictions.shares))
+
+
+def _of_column(column: CategoryEncoder | NumberEncoder | DateEncoder, rows: int) -> ColumnProfile:
+    if isinstance(column, CategoryEncoder):
+        return _of_category(column)
+    return _of_date(column, rows) if isinstance(column, DateEncoder) else _of_number(column, rows)
 
 
 def _of_category(column: CategoryEncoder) -> ColumnProfile:
@@ -116,6 +125,12 @@ def _of_number(column: NumberEncoder, rows: int) -> ColumnProfile:
     edges = np.unique(np.quantile(quantiles, DECILES))
     shares = np.bincount(np.searchsorted(edges, quantiles), minlength=len(edges) + 1) / len(quantiles)
     return _of_counts(np.append(shares * known, column.missing), edges=edges)
+
+
+def _of_date(column: DateEncoder, rows: int) -> ColumnProfile:
+    """Make one bin for dates and one for missing ones: later rows have later dates, which is no drift."""
+    known = max(rows - column.missing, 1) if rows else len(column.elapsed.quantiles)
+    return _of_counts([known, column.missing])
 
 
 def _of_counts(counts: "np.ndarray | list[int]", **bins: Any) -> ColumnProfile:

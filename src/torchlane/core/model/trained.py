@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.spelling import respelt_columns
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
@@ -26,11 +29,16 @@ from torchlane.core.options import (
     ModelOptions,
     TrainingOptions,
     require_coverage,
+    shown_number,
 )
+from torchlane.core.options.searchable import LAYERED
 from torchlane.core.rows.checking import ROW, apply_rules
+from torchlane.core.rows.levels import natural_order
 from torchlane.core.stacks.choice import stacked_forward
 from torchlane.core.stacks.layout import NotStackableError
 from torchlane.core.tasks.tasks import TASKS, Task
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "torchlane-model-3"
 COVERAGE = 0.9  # default of intervals
@@ -63,6 +71,25 @@ class TrainedModel:
     @property
     def n_members(self) -> int:
         return len(next(iter(self.weights.values())))
+
+    def __repr__(self) -> str:
+        """Describe the model in one line, without its weights."""
+        target = self.encoder.target
+        about = [f"{target.task} of '{target.name}'"]
+        if target.positive is not None:
+            about.append(f"positive label '{target.positive}'")
+        n_features = len(self.data.feature_columns)
+        about.append(f"{n_features} {'feature' if n_features == 1 else 'features'}")
+        kind = self.model.kind or "network"
+        widths = f" {list(self.model.widths)}" if self.model.kind in LAYERED else ""
+        about.append(f"{self.n_members} {'member' if self.n_members == 1 else 'members'} of {kind}{widths}")
+        if rows := self.details.get("profile", {}).get("rows"):
+            about.append(f"trained on {rows:,} rows")
+        metric, metrics = self.task.primary_metric, self.details.get("metrics", {})
+        part = next((part for part in ("valid", "train") if f"{part}_{metric}" in metrics), None)
+        if part is not None:
+            about.append(f"{part} {metric} {shown_number(metrics[f'{part}_{metric}'])} of a member")
+        return f"<TrainedModel: {'; '.join(about)}>"
 
     def network(self, member: int = 0) -> nn.Module:
         """Rebuild one member, in eval mode on the CPU."""
@@ -153,8 +180,10 @@ class TrainedModel:
                 f"{rejected[ROW].nunique()} of {len(rows)} rows break a rule, first row {first[ROW]}: "
                 f"'{first['column']}' is '{first['value']}', which is not {first['rule']}; correct or drop these rows"
             )
-        features = torch.from_numpy(self.encoder.encode_features(clean))
-        return self.describe_predictions(features, coverage).set_axis(rows.index)
+        features = self.encoder.encode_features(clean)
+        for respelling in respelt_columns(self.encoder, clean, features):
+            logger.warning("%s", respelling)
+        return self.describe_predictions(torch.from_numpy(features), coverage).set_axis(rows.index)
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict encoded rows (n_rows, n_features); the result has the columns of `predict`."""
@@ -170,10 +199,11 @@ class TrainedModel:
             half_widths = half_width * (1 + self.calibration.spread_weight * spread)
             column = self.data.target_column
             ends = {"low": joint - half_widths, "high": joint + half_widths}
-            return table.assign(**{name: np.clip(end, column.minimum, column.maximum) for name, end in ends.items()})
+            return table.assign(**{name: np.clip(end, *column.limits) for name, end in ends.items()})
         target = self.encoder.target
         labels = target.restore(target.labels)
-        probabilities = {f"probability_{label}": joint[:, index] for index, label in enumerate(target.labels)}
+        in_order = [target.labels.index(label) for label in natural_order(target.labels)]
+        probabilities = {f"probability_{labels[index]}": joint[:, index] for index in in_order}
         return pd.DataFrame({"prediction": labels[joint.argmax(1)], **probabilities})
 
     def save(self, path: str | Path) -> None:
@@ -223,6 +253,18 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         fingerprint=fingerprint,
     )
     return model if _digest(path) == fingerprint else load(path, trust=trust)  # the file was replaced meanwhile
+
+
+def labels_in(path: str | Path) -> tuple[str, ...] | None:
+    """Read the labels that the outputs of a model file are for, in order; None if it is none, or for numbers."""
+    if Path(path).suffix != ".safetensors" or not Path(path).is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            target = json.loads((file.metadata() or {})["torchlane"])["encoder"]["target"]
+        return TargetEncoder.model_validate(target).labels or None
+    except (SafetensorError, KeyError, TypeError, ValueError):  # another program's file
+        return None
 
 
 def _digest(path: str | Path) -> str:

@@ -15,6 +15,7 @@ from torchlane.core.options.recipe import Recipe
 from torchlane.core.options.rows import DataOptions, Part, SplitOptions, TaskName
 from torchlane.core.options.scoring import DriftOptions, PredictionOptions
 from torchlane.core.options.search import TuningOptions
+from torchlane.core.options.shown import shown_limit, shown_number
 from torchlane.core.options.training import LossOptions, OptimizerOptions, SchedulerOptions, TrainingOptions
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "TuningOptions",
     "fault_in_options",
     "require_coverage",
+    "shown_limit",
+    "shown_number",
 ]
 
 SECTIONS: dict[str, type[Options]] = {

@@ -11,7 +11,7 @@ def refuse_booleans(value: Any, annotation: Any) -> None:
     Raises:
         ValueError: the value is, or contains, true or false where its annotation wants a number.
     """
-    choices = list(_choices(annotation))
+    choices = list(choices_of(annotation))
     if isinstance(value, bool):
         if not {int, float}.isdisjoint(choices) and bool not in choices:
             raise ValueError(
@@ -24,13 +24,13 @@ def refuse_booleans(value: Any, annotation: Any) -> None:
                 refuse_booleans(each, inner)
 
 
-def _choices(annotation: Any) -> Iterator[Any]:
+def choices_of(annotation: Any) -> Iterator[Any]:
     """List the types of a union, whether annotated or not."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _choices(get_args(annotation)[0])
+        yield from choices_of(get_args(annotation)[0])
     elif origin in (Union, UnionType):
         for each in get_args(annotation):
-            yield from _choices(each)
+            yield from choices_of(each)
     else:
         yield annotation

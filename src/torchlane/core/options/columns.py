@@ -1,5 +1,6 @@
 """A column of the raw table and the rules for its values."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from torchlane.core.options.base import Level, Options
 from torchlane.core.options.moments import UTC, check_form, check_zone, instant_of, last_instant_of
+from torchlane.core.options.shown import shown_limit
 
 NUMBER_FORMATS = ("money", "percent")
 OTHER_KINDS = {
@@ -56,7 +58,11 @@ class ColumnOptions(Options):
 
     @field_validator("minimum", "maximum", mode="before")
     @classmethod
-    def _limit_as_number(cls, limit: Any) -> Any:
+    def _limit_as_number_or_text(cls, limit: Any) -> Any:
+        if isinstance(limit, dt.date):
+            return str(limit)
+        if limit is not None and not isinstance(limit, (str, int, float)):
+            raise ValueError(f"a limit is a number, or a date as ISO text, not {limit!r}")
         try:
             return float(limit) if isinstance(limit, str) else limit
         except ValueError:
@@ -115,10 +121,9 @@ class ColumnOptions(Options):
     def _faults_of_limits(self) -> Iterator[str]:
         for name, limit in (("minimum", self.minimum), ("maximum", self.maximum)):
             if self.kind == "date" and limit is not None and instant_of(str(limit), self.zone_name) is None:
-                yield f"{name} {limit} of a date must be ISO text such as '2025-03-01'"
+                yield f"{name} {shown_limit(limit)} of a date must be ISO text such as '2025-03-01'"
             if self.kind == "number" and isinstance(limit, str):
                 yield f"{name} '{limit}' of a number must be a number"
         low, high = self.limits
         if low is not None and high is not None and low > high:
-            shown = [f"{each:g}" if isinstance(each, float) else each for each in (self.minimum, self.maximum)]
-            yield f"minimum {shown[0]} is above maximum {shown[1]}"
+            yield f"minimum {shown_limit(self.minimum)} is above maximum {shown_limit(self.maximum)}"

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from torchlane.core.options.base import Options
+from torchlane.core.options.shown import shown_limit
 
 
 class RangeOptions(Options):
@@ -20,14 +21,15 @@ class RangeOptions(Options):
 
     @model_validator(mode="after")
     def _range_holds_something(self) -> Self:
+        low, high = shown_limit(self.low), shown_limit(self.high)
         if self.low >= self.high:
-            raise ValueError(f"low {self.low:g} must be below high {self.high:g}; for one value set the option itself")
+            raise ValueError(f"low {low} must be below high {high}; for one value set the option itself")
         if self.log and self.low <= 0:
-            raise ValueError(f"a log range must start above 0, not at {self.low:g}; raise low, or leave out log")
+            raise ValueError(f"a log range must start above 0, not at {low}; raise low, or leave out log")
         if self.log and self.step is not None:
             raise ValueError("a log range takes no step; leave out one of them, or give choices")
         if self.step is not None and self.step > self.high - self.low:
-            raise ValueError(f"step {self.step:g} is longer than the range from {self.low:g} to {self.high:g}")
+            raise ValueError(f"step {shown_limit(self.step)} is longer than the range from {low} to {high}")
         return self
 
 

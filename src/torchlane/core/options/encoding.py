@@ -16,7 +16,8 @@ class EncodingOptions(Options):
 
     `categories` encodes a category as an integer code (`codes`) or as one column for each level (`one_hot`).
     A level that occurs fewer than `min_level_count` times in train shares the code of unseen levels.
-    `numbers` and `target` name the scale of numbers. `columns` overrides the encoding of single columns.
+    `numbers` and `target` name the scale of numbers; year, day of the month and elapsed time of a date are numbers
+    too. `columns` overrides the encoding of single columns.
     Images stay uint8. The first layer of the network scales their pixels to 0 … 1 (`unit`), or then also to
     mean 0 and standard deviation 1 for each channel (`z_score`).
     """

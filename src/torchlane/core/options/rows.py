@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from torchlane.core.options.base import Fraction, Options
+from torchlane.core.options.base import Fraction, Level, Options, is_none
 from torchlane.core.options.columns import ColumnOptions
 
 Part = Literal["train", "valid", "test"]
@@ -18,7 +18,8 @@ class DataOptions(Options):
     default they are all declared columns except the target and, in a use case, the columns that the split
     uses. `source` names the raw file in reports, and `digest` is its SHA-256 as
     `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger fraction of the rows than
-    `max_rejected_fraction` is rejected.
+    `max_rejected_fraction` is rejected. `positive` is the label of a binary task that F1, precision and recall are
+    about. By default it is the rarer one in train, and of equally many rows the later one in the order of labels.
     """
 
     task: TaskName
@@ -29,6 +30,7 @@ class DataOptions(Options):
     digest: str = ""
     missing_values: tuple[str, ...] = ("",)
     max_rejected_fraction: float = Field(0.2, ge=0, le=1)
+    positive: Level | None = Field(None, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _features_are_declared(self) -> Self:
@@ -50,7 +52,19 @@ class DataOptions(Options):
             )
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
-            raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
+            hint = "; predict a number such as the days from a fixed day to it" if kind == "date" else ""
+            raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _positive_is_a_label(self) -> Self:
+        if self.positive is not None and self.task != "binary":
+            raise ValueError(f"positive '{self.positive}' names a label of a binary task; leave it out for {self.task}")
+        levels = self.target_column.levels
+        if self.positive is not None and levels is not None and self.positive not in levels:
+            raise ValueError(
+                f"positive '{self.positive}' is not a label of '{self.target}'; its labels are {', '.join(levels)}"
+            )
         return self
 
     @property

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.options import ColumnOptions, DataOptions, shown_limit
 from torchlane.core.rows import dates, formats, images
-from torchlane.core.rows.raw_rows import columns_of, find_torn
+from torchlane.core.rows.raw_rows import columns_of, find_torn, hint_at_header
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 
 logger = logging.getLogger(__name__)
 
 LARGEST = float(np.finfo(np.float32).max)  # the largest number that a feature can hold
+SPELLINGS = "spellings"  # key in the attrs of clean rows
 ROW = "row"  # column with the number of a row in its file; the first row under the header is 1
 
 
@@ -27,11 +28,11 @@ def rows_digest(raw_rows: pd.DataFrame) -> str:
     """Compute the SHA-256 of column names and values as text. It does not depend on the line ends of the file."""
     names = columns_of(raw_rows)
     digest = hashlib.sha256("\x1f".join(names).encode())
-    for name in names:
-        if images.holds_images(raw_rows[name]):
-            digest.update(images.digest(raw_rows[name]))
+    for values in (column for name, column in raw_rows.items() if str(name) in names):  # a name may stand twice
+        if images.holds_images(values):
+            digest.update(images.digest(values))
         else:
-            digest.update("\x1e".join(as_texts(raw_rows[name]).fillna("")).encode())
+            digest.update("\x1e".join(as_texts(values).fillna("")).encode())
     return digest.hexdigest()
 
 
@@ -48,7 +49,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     """Separate the rows that keep all declared rules from those that break one, and log their numbers.
 
     The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
-    clean rows holds the result of `describe_source`.
+    clean rows holds the result of `describe_source`, and `attrs["spellings"]` that of `spellings_of`, if any.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
@@ -57,6 +58,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if options.target not in raw_rows:
         raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
+    for name, column in columns.items():
+        formats.warn_of_currencies(raw_rows[name], column, name)
     ignored = [name for name in columns_of(raw_rows) if name not in columns]
     logger.info(
         "rows: %d kept, %d rejected, from %s%s",
@@ -68,7 +71,21 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     if clean.empty:
         raise ValueError(_nothing_left(raw_rows, rejected))
     clean.attrs["source"] = describe_source(raw_rows, options)
+    if options.task != "regression" and (spellings := spellings_of(raw_rows[options.target], options.missing_values)):
+        clean.attrs[SPELLINGS] = spellings
     return clean, rejected
+
+
+def spellings_of(labels: pd.Series, missing_values: tuple[str, ...]) -> dict[str, str]:
+    """Map labels to their text in the file, where it differs from the level that they are compared as, such as 1.0.
+
+    There are none if the file spells one label in several ways, or if labels are True and False.
+    """
+    levels, texts = as_levels(labels, missing_values), as_texts(labels).str.strip()
+    pairs = pd.DataFrame({"level": levels.array, "text": texts.array}).dropna().drop_duplicates()
+    if pairs["level"].duplicated().any() or set(pairs["level"]) <= {"False", "True"}:
+        return {}
+    return {level: text for level, text in zip(pairs["level"], pairs["text"], strict=True) if level != text}
 
 
 def check_rejections(clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, options: DataOptions) -> None:
@@ -180,18 +197,15 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
         yield f"one of {', '.join(levels)}", lambda values: values.isin(levels)
     low, high = dates.limits_of(column) if column.kind == "date" else column.limits
     if low is not None:
-        yield f"at least {_shown(column.minimum)}", lambda values: values >= low
+        yield f"at least {shown_limit(column.minimum)}", lambda values: values >= low
     if high is not None:
-        yield f"at most {_shown(column.maximum)}", lambda values: values <= high
-
-
-def _shown(limit: float | str | None) -> str:
-    return f"{limit:g}" if isinstance(limit, float) else str(limit)
+        yield f"at most {shown_limit(column.maximum)}", lambda values: values <= high
 
 
 def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
     present = ", ".join(columns_of(raw_rows))
-    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}; set {option}"
+    hint = hint_at_header(columns_of(raw_rows))
+    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}{hint}; set {option}"
 
 
 def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
@@ -202,8 +216,11 @@ def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
 
 
 def _commonest_rules(rejected: pd.DataFrame) -> str:
-    """Name the three rules broken most often."""
-    commonest = rejected.groupby(["column", "rule"]).size().nlargest(3).reset_index(name="count").itertuples()
+    """Name the three rules broken most often, each with its first row."""
+    rejected = rejected.fillna({"column": ""})  # as read back from a file
+    found = rejected.groupby(["column", "rule"])[ROW].agg(["size", "min"]).nlargest(3, "size").reset_index()
     return "; ".join(
-        f"{repr(each.column) if each.column else 'a row'} must be {each.rule} ({each.count} rows)" for each in commonest
+        f"{repr(column) if column else 'a line'} must {'be' if column else 'have'} {rule} "
+        f"({size} rows, first row {first})"
+        for column, rule, size, first in found.itertuples(index=False)
     )

@@ -1,13 +1,19 @@
 """Numbers as people write them: amounts of money, per cents, decimal commas and units."""
 
+import logging
 import re
 from functools import cache
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from torchlane.core.options import ColumnOptions
+from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.rows.values import MISSING_NUMBERS, NUMBERS, as_numbers, as_texts, typed_as
+
+logger = logging.getLogger(__name__)
 
 CURRENCIES = (  # ISO 4217, signs of other alphabets than ours, and words; US$, A$ and R$ too
     r"[A-Za-z]{0,3}[$\u00a2-\u00a5\u058f\u060b\u09f2\u09f3\u0af1\u0bf9\u0e3f\u17db\u20a0-\u20c0\ufdfc\ufe69\uff04\uffe0\uffe1\uffe5\uffe6]|"
@@ -19,6 +25,16 @@ CURRENCIES = (  # ISO 4217, signs of other alphabets than ours, and words; US$, 
     "TRY|TTD|TWD|TZS|UAH|UGX|USD|UYU|UZS|VES|VND|VUV|WST|XAF|XCD|XOF|XPF|YER|ZAR|ZMW|ZWL"
     r"|kr\.?|K\u010d|z\u0142|Ft|S?Fr\.?|Rs\.?|\u043b\u0432\.?|\u0440\u0443\u0431\.?|[Ll]ei|din\."
 )
+SAME = {
+    "\u20ac": "EUR",
+    "\u00a3": "GBP",
+    "$": "USD",
+    "US$": "USD",
+    "kr.": "kr",
+    "Rs.": "Rs",
+    "Fr.": "CHF",
+    "SFr.": "CHF",
+}
 MINUS = "-\u2212"  # of keyboards, and of typography
 GAPS = " \u00a0\u2009\u202f'\u2019"  # between groups of digits
 DASHES = r"\-\u2013\u2014\u2212"
@@ -51,6 +67,28 @@ def read_formatted(
     each = np.array([_read_text(text, column, missing_values) for text in distinct], dtype=np.float64).reshape(-1, 2)
     read[~numbers], failed[~numbers] = each[codes, 0], each[codes, 1] == 1
     return read, failed
+
+
+def as_declared(chunk: Chunk, name: str, column: ColumnOptions) -> pa.ChunkedArray:
+    """Give a column of a chunk with its typed numbers as `column` writes numbers, if they are there as text."""
+    values = chunk.table[name]
+    if column.decimal != "comma" or name not in chunk.numbers:
+        return values
+    return pc.if_else(pa.chunked_array([chunk.numbers[name]]), pc.replace_substring(values, ".", ","), values)
+
+
+def warn_of_currencies(values: pd.Series, column: ColumnOptions, name: str) -> None:
+    """Warn if the amounts of a column are in several currencies and its options do not name one."""
+    if column.format != "money" or column.unit is not None:
+        return
+    found = as_texts(values[~typed_as(values, *NUMBERS)]).str.extract(f"({CURRENCIES})", expand=False)
+    counts = found.replace(SAME).value_counts()
+    if len(counts) > 1:
+        logger.warning(
+            "column '%s' has amounts in %s, which are read as plain numbers; set data.columns.%s.unit to the only one "
+            "to keep, or convert them",
+            name, " and ".join(f"{currency} ({count} rows)" for currency, count in counts.items()), name,
+        )  # fmt: skip
 
 
 def rule_of(column: ColumnOptions) -> str:

@@ -1,7 +1,8 @@
 """The order of levels, and the original types of labels."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,15 +23,26 @@ def natural_order(levels: Iterable[str]) -> tuple[str, ...]:
     return tuple(level for _, level in sorted(zip(values, alphabetical, strict=True)))
 
 
-def restore_labels(labels: Iterable[str], among: Iterable[str]) -> np.ndarray:
-    """Restore the type of labels in the file: bool or int64 if all labels in `among` have it, otherwise text.
+def restore_labels(
+    labels: Iterable[str], among: Iterable[str], written: Mapping[str, str] = MappingProxyType({})
+) -> np.ndarray:
+    """Restore the type of labels in the file: bool, int64 or float64 if all labels in `among` have it, otherwise text.
+
+    `written` has the spelling in the file of labels that are spelt otherwise here. A number that a float would not
+    spell so stays text, as 1.50.
 
     >>> restore_labels(["3", "1"], among=["1", "2", "3"]).tolist(), restore_labels(["007"], among=["007", "8"]).tolist()
     ([3, 1], ['007'])
+    >>> restore_labels(["2"], among=["1", "2"], written={"1": "1.0", "2": "2.0"}).tolist()
+    [2.0]
     """
     texts, known = list(labels), set(among)
     if known <= {"False", "True"}:
         return np.array([text == "True" for text in texts], dtype=bool)
     if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label) for label in known):
-        return np.array(texts, dtype=object).astype(np.int64)
+        if not known & set(written):
+            return np.array(texts, dtype=object).astype(np.int64)
+    texts, known = [written.get(text, text) for text in texts], {written.get(label, label) for label in known}
+    if all(re.fullmatch(r"-?[0-9]+\.[0-9]+", label) and str(float(label)) == label for label in known):
+        return np.array(texts, dtype=object).astype(np.float64)
     return np.array(texts, dtype=object)

@@ -83,10 +83,11 @@ def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOpti
     name = str(options.part_column)
     if name not in clean_rows:
         raise ValueError(f"split.part_column '{name}' is not among data.columns: {', '.join(data.columns)}")
-    if pd.api.types.is_numeric_dtype(clean_rows[name]):
+    dates = pd.api.types.is_datetime64_any_dtype(clean_rows[name])
+    if dates or pd.api.types.is_numeric_dtype(clean_rows[name]):
         raise ValueError(
-            f"split.part_column '{name}' is declared as a number, which cannot say {', '.join(PARTS)}; "
-            f"set data.columns.{name}.kind to category, or name another column"
+            f"split.part_column '{name}' is declared as a {'date' if dates else 'number'}, which cannot say "
+            f"{', '.join(PARTS)}; set data.columns.{name}.kind to category, or name another column"
         )
     parts = clean_rows[name].str.lower()
     unknown = sorted(set(parts.fillna("(missing)")) - set(PARTS))
@@ -118,9 +119,16 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
 
 
 def _strata(rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> np.ndarray:
-    """Number the classes that all parts should have in equal shares: int64 (n_rows,)."""
+    """Number the classes that all parts should have in equal shares: int64 (n_rows,).
+
+    The commoner label of a binary task comes first, so that the split does not depend on what the labels are called.
+    """
     if options.stratify and data.task != "regression":
-        return pd.factorize(rows[data.target], sort=True)[0]
+        codes = pd.factorize(rows[data.target], sort=True)[0]
+        if data.task == "binary":
+            rank = np.argsort(np.argsort(-np.bincount(codes), kind="stable"))
+            return rank[codes]
+        return codes
     return np.zeros(len(rows), dtype=np.int64)
 
 

@@ -15,27 +15,36 @@ import pyarrow as pa
 import torch
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
+from torchlane.core.encoding.dates import DateEncoder
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.spelling import MOST, Respelling, known_spellings
 from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
 from torchlane.core.rows.checking import ROW, read_column
-from torchlane.core.rows.raw_rows import Chunk
+from torchlane.core.rows.formats import as_declared
+from torchlane.core.rows.raw_rows import Chunk, hint_at_header
 from torchlane.core.rows.values import as_texts, as_written, of_arrow, require_single_values, unwrapped
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.failures import CouldNotStartError
 
+TableEncoder = CategoryEncoder | NumberEncoder | DateEncoder
 MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The predictions of a chunk (`row`, keys, the model's columns), its rejected rows, and its counts for drift."""
+    """The predictions of a chunk (`row`, keys, the model's columns), its rejected rows, and its counts for drift.
+
+    `respelt` has the columns with unseen levels that train knows in another spelling.
+    """
 
     rows_read: int
     rows_rejected: int
     predictions: pa.Table
     rejected: pa.Table
     counts: dict[str, np.ndarray]
+    respelt: tuple[Respelling, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class _Read:
     rules: np.ndarray  # object (n_values,): the rule that each value breaks, or ""
     features: np.ndarray  # float32 (n_values, width); 0 for values that break a rule
     bins: np.ndarray  # int64 (n_values,): the bin of each value in the column's profile
+    respelt: dict[int, tuple[str, str]]  # index of an unseen level: the level, and its spelling in train
 
 
 class ChunkScorer:
@@ -89,8 +99,8 @@ class ChunkScorer:
         described = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
         return pa.Schema.from_pandas(described, preserve_index=False)
 
-    def check_columns(self, names: list[str]) -> list[str]:
-        """Return the columns of a file that are not declared.
+    def check_columns(self, names: list[str], remark: str = "") -> list[str]:
+        """Return the columns of a file that are not declared; `remark` says why one may be missing.
 
         Raises:
             ValueError: a feature or key is missing.
@@ -98,14 +108,17 @@ class ChunkScorer:
         for name in (*self.features, *self.keys):
             if name not in names:
                 what = "column" if name in self._columns else "key"
-                raise ValueError(f"{what} '{name}' is missing; its columns are {', '.join(names)}")
+                hint = hint_at_header(names) or (f"; {remark}" if remark else "")
+                raise ValueError(f"{what} '{name}' is missing; its columns are {', '.join(names)}{hint}")
         declared = {*self.model.data.columns, self.model.data.target, *self.keys}
         return [name for name in names if name not in declared]
 
     def score(self, chunk: Chunk) -> Scored:
         """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
-        encoders = {each.name: each for each in self.model.encoder.columns if each.kind != "image"}
-        read = {name: self._read(chunk.table[name], encoders[name]) for name in self._columns}
+        encoders = {each.name: each for each in self.model.encoder.columns if not isinstance(each, ImageEncoder)}
+        read = {
+            name: self._read(as_declared(chunk, name, self._columns[name]), encoders[name]) for name in self._columns
+        }
         kept = np.ones(len(chunk.rows), dtype=bool)
         for column in read.values():
             if column.rules.any():
@@ -124,12 +137,13 @@ class ChunkScorer:
             columns[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
         columns |= {name: predicted[name] for name in predicted.column_names}
         n_rejected = len(chunk.broken) + int((~kept).sum())
-        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts)
+        respelt = tuple(_respelling(name, column, chunk.rows) for name, column in read.items() if column.respelt)
+        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts, respelt)
 
     def _describe(self, features: np.ndarray) -> pd.DataFrame:
         return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
 
-    def _read(self, values: pa.ChunkedArray, encoder: CategoryEncoder | NumberEncoder) -> _Read:
+    def _read(self, values: pa.ChunkedArray, encoder: TableEncoder) -> _Read:
         array = unwrapped(values.combine_chunks())
         require_single_values(array.type, encoder.name)
         array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
@@ -145,10 +159,32 @@ class ChunkScorer:
         features[good] = encoder.encode(typed[good])
         bins = np.zeros(len(raw), dtype=np.int64)
         bins[good] = self.profile.bins(encoder.name, typed[good])
-        return _Read(codes.to_numpy().astype(np.int64), raw, rules, features, bins)
+        respelt = self._respelt(encoder, typed, good & (bins == self.profile.width(encoder.name) - 2), rules)
+        return _Read(codes.to_numpy().astype(np.int64), raw, rules, features, bins, respelt)
+
+    def _respelt(
+        self, encoder: TableEncoder, typed: pd.Series, unseen: np.ndarray, rules: np.ndarray
+    ) -> dict[int, tuple[str, str]]:
+        """Find the levels, unseen or not declared, that train knows in another spelling."""
+        if not isinstance(encoder, CategoryEncoder):
+            return {}
+        if self._columns[encoder.name].levels is not None:
+            unseen = unseen | ((rules != "") & typed.notna().to_numpy())
+        where = np.flatnonzero(unseen)[:MOST]
+        if not len(where):
+            return {}
+        values = typed.iloc[where].tolist()
+        known = known_spellings(values, encoder.levels)
+        return {int(index): (value, known[value]) for index, value in zip(where, values, strict=True) if value in known}
 
 
-def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: CategoryEncoder | NumberEncoder) -> None:
+def _respelling(name: str, column: _Read, rows: np.ndarray) -> Respelling:
+    where = np.flatnonzero(np.isin(column.codes, list(column.respelt)))
+    first = where[0]
+    return Respelling(name, *column.respelt[int(column.codes[first])], int(rows[first]), len(where))
+
+
+def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: TableEncoder) -> None:
     """Mark the numbers that overflow float32 once they are scaled; they are found by bisection."""
     ranges = [np.flatnonzero(rules == "")] if encoder.kind == "number" else []
     while ranges:

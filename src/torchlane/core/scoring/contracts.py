@@ -54,7 +54,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Result:
-    """What the ledger records about a file that was scored."""
+    """What a job found out about a file that was scored; the ledger keeps it, with the warnings in the note."""
 
     rows_read: int
     rows_scored: int
@@ -63,13 +63,16 @@ class Result:
     output: str
     seconds: float
     note: str = ""
+    warnings: tuple[str, ...] = ()
+    reason: str = ""  # why a row was rejected, the first one
     drift: dict[str, Any] = field(default_factory=dict)
 
 
 class Table(Protocol):
-    """An open file: its column names, and its rows in chunks."""
+    """An open file: its column names, a remark on why columns may be missing, and its rows in chunks."""
 
     names: list[str]
+    remark: str
 
     def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Iterator[Chunk]:
         """Read the features and keys of all rows."""

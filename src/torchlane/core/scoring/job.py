@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from torchlane.core.encoding.spelling import Respelling
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.archiving import archive
@@ -85,19 +86,24 @@ class ScoringJob:
         scorer, claim = self._scorer, self._claim
         scored_at = self._ledger.now()
         profile = drift.Counts(scorer.profile)
+        respelt: dict[str, Respelling] = {}
+        reason = ""
         read = rejected = 0
         with (
             self._inbox.open(self._file) as table,
             self._predictions.writer(claim.first_name, claim.checksum) as writer,
             write_behind(writer) as background,
         ):
-            undeclared = scorer.check_columns(table.names)
+            undeclared = scorer.check_columns(table.names, table.remark)
             is_empty = True
             for scored in score_in_threads(scorer, read_ahead(table.chunks(scorer.features, self._options.keys))):
                 require_claim()
                 read += scored.rows_read
                 rejected += scored.rows_rejected
                 profile.add(scored.counts)
+                reason = reason or _first_reason(scored.rejected)
+                for each in scored.respelt:
+                    respelt[each.column] = respelt[each.column] + each if each.column in respelt else each
                 background.write(*_tables(scored, scorer.model.fingerprint, scored_at))
                 is_empty = False
             if is_empty:  # the predictions still need a header
@@ -114,6 +120,8 @@ class ScoringJob:
                 drift=self._measure_drift(profile),
                 seconds=time.perf_counter() - started,
                 note=f"ignored because not declared: {', '.join(undeclared)}" if undeclared else "",
+                warnings=tuple(map(str, respelt.values())),
+                reason=reason,
             )
             require_claim()
             self._ledger.finish(claim, result, lambda: _publish(writer))
@@ -136,15 +144,18 @@ class ScoringJob:
             result.output,
             f"; {result.note}" if result.note else "",
         )
+        for warning in result.warnings:
+            logger.warning("%s: %s", name, warning)
         for finding in result.drift["beyond"]:
             logger.warning("%s has drifted: %s", name, finding)
-        report.files.append({"file": name, "output": result.output, "state": "done", "rows": result.rows_scored})
+        entry = {"file": name, "output": result.output, "state": "done", "rows": result.rows_scored}
+        report.files.append(entry | ({"warnings": [*result.warnings]} if result.warnings else {}))
         if result.rows_rejected > self._options.max_rejected_fraction * result.rows_read:
             report.errors.append(
                 TooManyRejectedError(
                     f"{result.rows_rejected} of {result.rows_read} rows of {name} are rejected, more than "
-                    f"prediction.max_rejected_fraction {self._options.max_rejected_fraction:g} allows; "
-                    f"the others are scored"
+                    f"prediction.max_rejected_fraction {self._options.max_rejected_fraction:g} allows: "
+                    f"{result.reason}; the others are scored"
                 )
             )
         archive(self._inbox, self._file, self._claim.checksum, self._options)
@@ -155,6 +166,15 @@ class ScoringJob:
         logger.error("%s is set aside, %s: %s", self._file.name, attempts, reason)
         report.files.append({"file": self._file.name, "state": "failed", "error": reason})
         report.errors.append(error)
+
+
+def _first_reason(rejected: pa.Table) -> str:
+    """Say which row was rejected first, and why; nothing if none was."""
+    if not rejected.num_rows:
+        return ""
+    first = rejected.slice(0, 1).to_pylist()[0]
+    what, must = (f"'{first['column']}'", "be") if first["column"] else ("the line", "have")
+    return f"in row {first['row']} {what} is '{first['value']}', which must {must} {first['rule']}"
 
 
 def _explain(error: Exception) -> str:

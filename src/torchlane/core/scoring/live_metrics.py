@@ -13,6 +13,7 @@ import torch
 
 from torchlane.core.judging import evaluation
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.options.levels import plain_level
 from torchlane.core.rows.checking import ROW
 from torchlane.core.scoring.contracts import Inbox, InboxFile, PredictionStore
 from torchlane.core.scoring.outcomes import read_keys, read_truth
@@ -20,7 +21,8 @@ from torchlane.core.scoring.outcomes import read_keys, read_truth
 logger = logging.getLogger(__name__)
 
 FILE = "file"
-NEEDED = ("prediction", "model", "scored_at", "probability_")  # the columns of predictions begin with one of these
+PROBABILITY = "probability_"
+NEEDED = ("prediction", "model", "scored_at", PROBABILITY)  # the columns of predictions begin with one of these
 LEFT_OUT = ("torn", "without_key", "without_truth", "unreadable_truth", "replaced", "without_prediction")
 
 
@@ -48,10 +50,10 @@ def measure(
     each. `done` has the ledger's entries of the files whose predictions are compared.
 
     The result has `all`, `weeks` (ISO 8601, of the time of scoring) and `models` (the start of their
-    fingerprints), each with the task's metrics and the number of `rows`. `outcomes` and `predictions` say how
-    many of them were counted, and how many were not and why. The rules of the target's column apply to rows of
-    train only: a truth outside its range is still the truth. A row whose truth is a label that the model does
-    not know counts as one to which the model gave the probability 0.
+    fingerprints), each with the task's metrics and the number of `rows`. `positive` is the positive label of a
+    binary task. `outcomes` and `predictions` say how many of them were counted, and how many were not and why. The
+    rules of the target's column apply to rows of train only: a truth outside its range is still the truth. A row
+    whose truth is a label that the model does not know counts as one to which the model gave the probability 0.
     """
     by = keys or (FILE, ROW)
     truth, read = read_truth(outcomes, by, model)
@@ -66,11 +68,13 @@ def measure(
     if not len(rows):
         return {"all": {"rows": 0}, "weeks": {}, "models": {}, **counts}
     _warn_of_unknown_labels(rows, model)
+    positive = model.encoder.target.positive
     week = pd.to_datetime(rows["scored_at"], utc=True).dt.strftime("%G-W%V")
     return {
         "all": _score(rows, model),
         "weeks": {str(name): _score(group, model) for name, group in rows.groupby(week)},
         "models": {str(name): _score(group, model) for name, group in rows.groupby("model")},
+        **({} if positive is None else {"positive": positive}),
         **counts,
     }
 
@@ -114,7 +118,12 @@ def _read_predictions(
             predicted["prediction"] = predicted["prediction"].astype("float64")
         elif not any(each.startswith("probability_") for each in predicted):
             raise ValueError("there are no probabilities, so a model for another task made them")
-        yield pd.concat([read_keys(table, by, name), predicted], axis=1)
+        yield pd.concat([read_keys(table, by, name), predicted.rename(columns=_plain_name)], axis=1)
+
+
+def _plain_name(column: str) -> str:
+    """Spell the label in the name of a column as labels are compared."""
+    return PROBABILITY + plain_level(column.removeprefix(PROBABILITY)) if column.startswith(PROBABILITY) else column
 
 
 def _log(counts: dict[str, dict[str, int]]) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import ColumnOptions
 from torchlane.core.rows.checking import read_column
+from torchlane.core.rows.formats import as_declared
 from torchlane.core.rows.values import as_texts, of_arrow
 from torchlane.core.scoring.contracts import Inbox, InboxFile
 
@@ -71,14 +72,19 @@ def read_keys(table: pa.Table, by: tuple[str, ...], place: str) -> pd.DataFrame:
 def _read_file(
     outcomes: Inbox, file: InboxFile, by: tuple[str, ...], model: TrainedModel
 ) -> tuple[list[pd.DataFrame], Counter[str]]:
-    target, kind = model.data.target, ColumnOptions(kind=model.data.target_column.kind)
+    target = model.data.target
+    kind = model.data.target_column.model_copy(
+        update={"nullable": True, "levels": None, "minimum": None, "maximum": None}
+    )
     parts, counts = [], Counter[str]()
     with outcomes.open(file) as table:
         if missing := [name for name in (*by, target) if name not in table.names]:
             raise ValueError(f"column '{missing[0]}' is missing; its columns are {', '.join(table.names)}")
         for chunk in table.chunks((), (*by, target)):
             keys = read_keys(chunk.table, by, file.name)
-            truth, rules = read_column(of_arrow(chunk.table[target], target), kind, model.data.missing_values)
+            truth, rules = read_column(
+                of_arrow(as_declared(chunk, target, kind), target), kind, model.data.missing_values
+            )
             truth = truth.replace([np.inf, -np.inf], np.nan) if kind.kind == "number" else truth
             keyed, known = keys.notna().all(axis=1), truth.notna()
             unreadable = keyed & ~known & (rules != "")

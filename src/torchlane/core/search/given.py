@@ -64,7 +64,9 @@ def _value(recipe: Recipe, name: str, data: DataOptions) -> Any:
     if name.startswith("encoding.columns."):
         column = data.feature_columns.get(name.removeprefix("encoding.columns."))
         encoding = recipe.encoding
-        return _UNSET if column is None else encoding.numbers if column.kind == "number" else encoding.categories
+        return (
+            _UNSET if column is None else encoding.numbers if column.kind in ("number", "date") else encoding.categories
+        )
     value = _defaults(recipe, group).get(last, _UNSET)
     try:
         write_value(value)

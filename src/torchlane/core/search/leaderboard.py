@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from torchlane.core.options import shown_number
 from torchlane.core.search.records import record_of
 from torchlane.core.search.space import Space, write_value
 from torchlane.core.search.trials import Trials
@@ -45,10 +46,13 @@ def compare_with_given(trials: Trials, best: "FrozenTrial") -> str:
         return f"the options as given (trial {given.number}) {fate}"
     if given.number != best.number:
         ahead = record_of(best)["value"] - record["value"]
-        return f"{ahead:.2g} better than the options as given (trial {given.number}: {record['value']:.4g})"
+        before = shown_number(record["value"])
+        return f"{shown_number(ahead, 2)} better than the options as given (trial {given.number}: {before})"
     others = [each for each in trials.ranked() if each.state.name == "COMPLETE" and each is not given]
     behind = [record["value"] - record_of(each)["value"] for each in others[:1]]
-    nearest = ", ".join(f"the next is {each:.2g} behind" for each in behind) or "no other was trained to the end"
+    nearest = (
+        ", ".join(f"the next is {shown_number(each, 2)} behind" for each in behind) or "no other was trained to the end"
+    )
     return f"with the options as given: no other is better ({nearest})"
 
 

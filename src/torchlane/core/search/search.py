@@ -7,7 +7,7 @@ import pandas as pd
 
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.model.trained import FORMAT
-from torchlane.core.options import TuningOptions
+from torchlane.core.options import TuningOptions, shown_number
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.candidates import Candidate, CandidateBuilder
 from torchlane.core.search.chosen import AGAIN, Chosen, found_for, no_change, why_stale
@@ -112,11 +112,11 @@ class _Search:
             raise ValueError(f"all {n_trials} trials of the search failed: {self._trials.failures()}")
         values, value = self._trials.values(best), record_of(best)["value"]
         logger.info(
-            "search: the best of %d trials is trial %d: valid %s %.4g, %s; %s",
+            "search: the best of %d trials is trial %d: valid %s %s, %s; %s",
             n_trials,
             best.number,
             self._ground.metric,
-            value,
+            shown_number(value),
             compare_with_given(self._trials, best),
             ", ".join(f"{name} {show_value(each)}" for name, each in values.items()),
         )

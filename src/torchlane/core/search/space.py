@@ -89,7 +89,7 @@ def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
         space["training.optimizer.arguments.momentum"] = RangeOptions(low=0.0, high=0.95)
     if "dropout" in OPTIONS_OF_KIND[model.kind]:
         space["model.dropout"] = RangeOptions(low=0.0, high=0.6)
-    numbers = [name for name, column in data.feature_columns.items() if column.kind == "number"]
+    numbers = [name for name, column in data.feature_columns.items() if column.kind in ("number", "date")]
     if model.kind == "mlp" and set(numbers) - set(recipe.encoding.columns):
         scales = dict.fromkeys((recipe.encoding.numbers, "z_score", "quantile"))
         space["encoding.numbers"] = ChoicesOptions(choices=tuple(scales))

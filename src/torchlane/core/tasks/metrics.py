@@ -89,7 +89,10 @@ def accuracy_score(prediction: Tensor, truth: Tensor) -> Tensor:
 
 @_metric
 def f1_score(prediction: Tensor, truth: Tensor) -> Tensor:
-    """The harmonic mean of precision and recall of label 1; NaN if no row has or is predicted to have it."""
+    """The harmonic mean of precision and recall of label 1, the positive one.
+
+    NaN if no row has or is predicted to have it.
+    """
     return _f1_by_label(prediction, truth)[:, 1]
 
 
@@ -104,6 +107,13 @@ def macro_f1_score(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 @_metric
+def balanced_accuracy_score(prediction: Tensor, truth: Tensor) -> Tensor:
+    """The unweighted mean of the recalls of the labels that some row has, as scikit-learn's."""
+    right, of_truth, _ = label_counts(prediction, truth)
+    return (right.double() / of_truth.double()).nanmean(1)
+
+
+@_metric
 def cross_entropy_loss(prediction: Tensor, truth: Tensor) -> Tensor:
     """The mean of -log of the probability of the true label.
 
@@ -112,6 +122,18 @@ def cross_entropy_loss(prediction: Tensor, truth: Tensor) -> Tensor:
     """
     probabilities = prediction.gather(-1, truth.long()[..., None]).squeeze(-1)
     return probabilities.clamp(LEAST_PROBABILITY, 1).log().neg().mean(1)
+
+
+def label_counts(prediction: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Count the rows of each label that are predicted correctly, have it, and are predicted to have it.
+
+    Each is int64 (members, n_labels), for predictions and truth as metrics take them.
+    """
+    truth, predicted = truth.long(), prediction.argmax(-1)
+    none = torch.zeros(len(truth), prediction.shape[-1], dtype=torch.int64, device=truth.device)
+    ones = torch.ones_like(truth)
+    right = none.scatter_add(1, truth, ones * (truth == predicted))
+    return right, none.scatter_add(1, truth, ones), none.scatter_add(1, predicted, ones)
 
 
 def _errors(prediction: Tensor, truth: Tensor) -> Tensor:

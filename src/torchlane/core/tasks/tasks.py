@@ -98,13 +98,25 @@ TASKS: Mapping[str, Task] = {
         width=lambda n_labels: 1,
         predict=_two_columns,
         constant=_class_shares,
-        metrics=_named(metrics.roc_auc_score, metrics.accuracy_score, metrics.f1_score, metrics.cross_entropy_loss),
+        metrics=_named(
+            metrics.roc_auc_score,
+            metrics.accuracy_score,
+            metrics.balanced_accuracy_score,
+            metrics.f1_score,
+            metrics.macro_f1_score,
+            metrics.cross_entropy_loss,
+        ),
     ),
     "multiclass": Task(
         losses={"cross_entropy": cross_entropy},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
         constant=_class_shares,
-        metrics=_named(metrics.accuracy_score, metrics.macro_f1_score, metrics.cross_entropy_loss),
+        metrics=_named(
+            metrics.accuracy_score,
+            metrics.balanced_accuracy_score,
+            metrics.macro_f1_score,
+            metrics.cross_entropy_loss,
+        ),
     ),
 }

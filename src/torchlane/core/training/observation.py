@@ -1,7 +1,5 @@
 """Measurements of the layers of a network during training, which do not affect the training."""
 
-import copy
-import logging
 from collections.abc import Callable, Iterable
 from math import ceil
 from typing import Any
@@ -10,18 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.machine.randomness import own_randomness
-from torchlane.core.networks.augmentation import Augmentation
-from torchlane.core.options import DiagnosisOptions
-from torchlane.core.tasks.objectives import Objective
+from torchlane.core.options import DiagnosisOptions, TrainingOptions
+from torchlane.core.training.bounds import constant_loss, distinct_rows, lowest_loss
+from torchlane.core.training.by_heart import overfit_one_batch, quiet_copy
 from torchlane.core.training.members import Member
 
-logger = logging.getLogger(__name__)
-
 PROBE_ROWS = 64  # of train, measured after an epoch
-OVERFIT_ROWS = 32
-OVERFIT_RATE = 0.005  # of Adam
-FITTED_SHARE = 0.05  # of the constant's loss; a batch with a lower loss is fitted
 BATCHES_A_PROBE = 120  # at least, since a probe costs about as much as two batches
+MOST_COMPARED = 2_000_000  # numbers of train that are searched for equal rows
 LIMITS: dict[type[nn.Module], tuple[float, float]] = {
     nn.Sigmoid: (0.0, 1.0),
     nn.Hardsigmoid: (0.0, 1.0),
@@ -55,6 +49,13 @@ class Observer:
         self.options = options
         self.lines: list[Line] = []
         self.start_loss: float | None = None  # on the fixed batch, before training
+        self.constant_loss = 0.0  # of the best constant, on all rows of train
+        self.lowest_loss = 0.0  # that is possible on train, since equal rows get the same answer
+        self.blank = False  # whether all features of the fixed batch are 0
+        self.largest_feature = 0.0  # magnitude of a number in the fixed batch
+        self.probe_kinds = 0  # rows of the fixed batch that differ
+        self.telling_rows = 0  # rows of valid that a constant does not predict
+        self.training: TrainingOptions | None = None
         self.overfit: dict[str, Any] | None = None
         self._probe: nn.Module | None = None
 
@@ -71,6 +72,14 @@ class Observer:
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
         self._features, self._targets = (tensor[order].to(device) for tensor in train.tensors)
         self._criterion = objective.criterion
+        self.training = member.options
+        self.constant_loss = constant_loss(train.tensors[1], objective)
+        if train.tensors[0].numel() <= MOST_COMPARED:
+            self.lowest_loss = lowest_loss(train.tensors[0], train.tensors[1], objective)
+        self.blank = not bool(self._features.any())
+        self.largest_feature = float(self._features.abs().max()) if self._features.is_floating_point() else 0.0
+        self.probe_kinds = len(distinct_rows(self._features))
+        self.telling_rows = _telling_rows(member.valid.tensors[1])
         self._n_batches = len(member.batch_sizes)
         self._every = ceil(BATCHES_A_PROBE / self._n_batches)
         self._before: dict[str, Tensor] = {}
@@ -80,7 +89,7 @@ class Observer:
                 self.overfit = overfit_one_batch(
                     model, self._features, self._targets, objective, self.options.overfit_steps
                 )
-        self._probe = _quiet_copy(model)
+        self._probe = quiet_copy(model)
         self.start_loss = self._look(model, 0)
 
     def after_epoch(self, network: Callable[[], nn.Module | None], epoch: int) -> None:
@@ -144,48 +153,6 @@ class Observer:
         return lines
 
 
-def overfit_one_batch(
-    model: nn.Module, features: Tensor, targets: Tensor, objective: Objective, steps: int
-) -> dict[str, Any]:
-    """Train a copy of the network to overfit up to 32 rows, without dropout and augmentation.
-
-    Rows with equal features are used once. The result has the number of `rows`, the `steps` taken, the
-    `loss` reached, the `constant_loss` of the best constant, and whether the batch is `fitted`: its loss is at
-    most 5 % of the constant's. `loss` and `fitted` are None if there is one row or all targets are equal.
-    """
-    kept = _distinct(features)[:OVERFIT_ROWS]
-    features, targets = features[kept], targets[kept]
-    criterion = Objective.of(objective.target, objective.loss_name).criterion
-    constant = float(criterion(_constant_outputs(targets, objective), targets))
-    result: dict[str, Any] = {"rows": len(targets), "steps": 0, "loss": None, "constant_loss": constant, "fitted": None}
-    if len(targets) == 1 or constant < torch.finfo(torch.float32).eps:
-        return result
-    probe = _quiet_copy(model)
-    optimizer = torch.optim.Adam(probe.parameters(), lr=OVERFIT_RATE)
-    loss = torch.tensor(torch.inf)
-    while result["steps"] < steps:
-        optimizer.zero_grad()
-        loss = criterion(probe(features), targets)
-        if not loss > FITTED_SHARE * constant:  # fitted, or not a number
-            break
-        loss.backward()
-        optimizer.step()
-        result["steps"] += 1
-    reached = float(loss.detach())
-    return {**result, "loss": reached, "fitted": reached <= FITTED_SHARE * constant}
-
-
-def _quiet_copy(model: nn.Module) -> nn.Module:
-    """Copy a network in training mode, with dropout and augmentation switched off."""
-    probe = copy.deepcopy(model).train()
-    for module in probe.modules():
-        if isinstance(module, (Augmentation, nn.modules.dropout._DropoutNd)):
-            module.eval()
-        elif isinstance(module, (nn.RNNBase, nn.MultiheadAttention)):
-            module.dropout = 0.0  # they have dropout without a layer for it
-    return probe
-
-
 def _measure_into(activations: dict[str, list[Line]], name: str) -> Any:
     def measure(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         activations.setdefault(name, []).append(_measure(module, output.detach()))
@@ -202,21 +169,12 @@ def _measure(module: nn.Module, output: Tensor) -> Line:
     return {"saturated_share": float(((output < low + margin) | (output > high - margin)).float().mean())}
 
 
-def _distinct(features: Tensor) -> Tensor:
-    """Give the position of the first of each group of equal rows, in order: int64 (n_kinds,)."""
-    _, kinds = features.flatten(1).unique(dim=0, return_inverse=True)
-    first = torch.full((int(kinds.max()) + 1,), len(kinds), device=kinds.device)
-    first = first.scatter_reduce(0, kinds, torch.arange(len(kinds), device=kinds.device), "amin")
-    return first.sort().values
-
-
-def _constant_outputs(targets: Tensor, objective: Objective) -> Tensor:
-    """Give the outputs of a network that predicts the best constant: (n_rows, width)."""
-    if objective.target.task == "multiclass":
-        counts = torch.bincount(targets, minlength=len(objective.target.labels)).float()
-        return (counts / counts.sum()).log().clamp_min(-1e4).expand(len(targets), -1)
-    mean = targets.mean(0)
-    return (mean.logit(eps=1e-6) if objective.target.task == "binary" else mean).expand(len(targets), -1)
+def _telling_rows(targets: Tensor) -> int:
+    """Count the rows whose encoded target is not the commonest one."""
+    if not len(targets):
+        return 0
+    _, counts = targets.flatten().unique(return_counts=True)
+    return int(len(targets) - counts.max())
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from torchlane.core.machine.checkpoints import State
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import TrainingOptions, shown_number
 from torchlane.core.training.history import mean_metrics
 from torchlane.core.training.members import Line, Outcome
 
@@ -66,4 +66,4 @@ def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) ->
 
 def _numbers_of(line: Line) -> str:
     shown = {name: value for name, value in line.items() if name.startswith(("train_", "valid_"))}
-    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items() if not math.isnan(value))
+    return ", ".join(f"{name} {shown_number(value)}" for name, value in shown.items() if not math.isnan(value))

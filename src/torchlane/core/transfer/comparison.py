@@ -14,9 +14,10 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors, fingerprint
 from torchlane.core.judging.evaluation import Scores, score, shown_score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
+from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions
+from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions, shown_number
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.tasks import TASKS
@@ -51,6 +52,7 @@ def compare(
         ValueError: `fine_tuned` was made from another parent.
     """
     _require_parent(parent, fine_tuned)
+    data = fine_tuned.encoder.target.keep_positive(data)
     adapted = data_for(parent, data, options)
     dealt = [splits] + [split_new_rows(clean_rows, adapted, split, options, each) for each in range(1, options.repeats)]
     tuned = [fine_tuned]
@@ -60,9 +62,11 @@ def compare(
         for number, each in enumerate(dealt[1:], start=1):
             own = options.model_copy(update={"seed": options.seed + SEEDS_APART * number})
             lessons.append(make_lesson(parent, clean_rows, each, data, recipe.encoding, recipe.training, own))
-        tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
+        with naming("comparison, fine-tuned again"):
+            tuned += [each for each, _ in fine_tune(parent, lessons, data, options, NoCheckpoints(), source)]
     lessons = [_scratch_lesson(clean_rows, each, adapted, recipe, number) for number, each in enumerate(dealt)]
-    scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
+    with naming("comparison, from scratch"):
+        scratch = [each for each, _ in train_models(lessons, adapted, recipe.model, checkpoints, source)]
     lines = []
     for repeat, each in enumerate(dealt):
         test = rows_of("test", clean_rows, each)
@@ -172,7 +176,7 @@ def judge(
     summary = summarise(scores, fine_tuned.task.primary_metric)
     forgetting = describe_forgetting(parent, fine_tuned, old)
     known = count_known(clean_rows, splits, None if "reason" in forgetting else old, fine_tuned.data)
-    _log_comparison(summary, forgetting, known)
+    _log_comparison(summary, forgetting, known, fine_tuned.encoder.target)
     details = {name: fine_tuned.details[name] for name in ("parent", "fine_tuning")}
     return {"comparison": summary, "forgetting": forgetting, "known_to_parent": known, **details}
 
@@ -185,12 +189,16 @@ def _require_parent(parent: TrainedModel, fine_tuned: TrainedModel) -> None:
         )
 
 
-def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None) -> None:
+def _log_comparison(
+    summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None, target: TargetEncoder
+) -> None:
     """Log the comparison, and what was forgotten."""
     primary = summary["primary_metric"]
     for name, metrics in summary["models"].items():
         shown = ", ".join(
-            f"{metric} {value['mean']:.4g} ± {value['spread']:.2g}" for metric, value in metrics.items() if value
+            f"{shown_score(metric, value['mean'], target)} ± {shown_number(value['spread'], 2)}"
+            for metric, value in metrics.items()
+            if value
         )
         logger.info(
             "%-10s on the held-out new rows, %d repeats: %s", name, summary["repeats"], shown or "not comparable"
@@ -205,8 +213,8 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
     else:
         logger.info(
             "on the parent's own %d test rows: %s of the parent %s, of the fine-tuned model %s",
-            forgetting["rows"], primary, shown_score(forgetting["parent"].get(primary)),
-            shown_score(forgetting["fine_tuned"].get(primary)),
+            forgetting["rows"], primary, shown_number(forgetting["parent"].get(primary)),
+            shown_number(forgetting["fine_tuned"].get(primary)),
         )  # fmt: skip
     if known:
         logger.warning("%d of the held-out new rows are in the parent's train part, so its score is too good", known)

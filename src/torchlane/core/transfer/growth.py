@@ -6,12 +6,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
-from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import ColumnEncoder, Encoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions
+from torchlane.core.rows.checking import SPELLINGS
 from torchlane.core.rows.levels import natural_order
 from torchlane.core.transfer.layers import Layer, shown
 
@@ -30,20 +31,20 @@ def grow_encoder(
     """Extend the parent's encoder by the levels that occur only in the new rows.
 
     Scales are kept unless `options.rescale` is set. A level with fewer than `encoding.min_level_count` rows
-    counts as unseen.
+    counts as unseen. The positive label is that of `data`, or else the parent's if it is still a label.
 
     Raises:
-        ValueError: the classes of the new rows cannot be combined with the parent's.
+        ValueError: the classes of the new rows cannot be combined with the parent's, or lack `data.positive`.
     """
-    columns: list[CategoryEncoder | NumberEncoder | ImageEncoder] = []
+    columns: list[ColumnEncoder] = []
     for column in parent.columns:
         values = train_rows[column.name]
         if column.kind == "category":
             columns.append(column.grow(values, encoding.min_level_count))
-        elif column.kind == "number":
-            columns.append(column.grow(values, options.rescale))
-        else:
+        elif isinstance(column, ImageEncoder):
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
+        else:
+            columns.append(column.grow(values, options.rescale))
     return Encoder(columns=tuple(columns), target=_grow_target(parent.target, train_rows, data, encoding, options))
 
 
@@ -66,8 +67,9 @@ def _grow_target(
             f"the head cannot be mapped: a binary task has 2 labels, but together with the parent's there are "
             f"{len(labels)}: {', '.join(labels)}; set data.task: multiclass, or fine_tuning.head to trim or replace"
         )
-    counts = values.value_counts().reindex(list(labels), fill_value=0)
-    return TargetEncoder(name=data.target, task=data.task, labels=labels, counts=tuple(map(int, counts)))
+    known = parent.positive if parent.positive in labels else None
+    grown = TargetEncoder.of_labels(data.target, data.task, labels, values, data.positive or known)
+    return grown.spelt({**train_rows.attrs.get(SPELLINGS, {}), **parent.written})
 
 
 def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
@@ -88,8 +90,8 @@ def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
     """Find the feature of the parent from which each feature takes its weights.
 
     A new level takes the weights of unseen levels, since that is how the parent treated it. If the parent has
-    no such feature, or if the column for missing values is new, the source is `NEW`: the weights start at
-    zero, because the parent ignored it.
+    no such feature, or if the column for missing values or a part of a date is new, the source is `NEW`: the
+    weights start at zero, because the parent ignored it.
     """
     sources: list[int] = []
     start = 0
@@ -100,7 +102,7 @@ def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
             n_codes = len(before.levels) + 2
             sources += [indices.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
         else:
-            sources += [start + index if index < len(names) else NEW for index in range(len(after.feature_names))]
+            sources += [start + names.index(name) if name in names else NEW for name in after.feature_names]
         start += len(names)
     return sources
 

@@ -1,12 +1,17 @@
 """The new rows of fine-tuning: read, checked and split as the parent requires."""
 
+import logging
+
 import pandas as pd
 
+from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import ColumnOptions, DataOptions, FineTuningOptions, SplitOptions
 from torchlane.core.rows.checking import check_rows, place_of
 from torchlane.core.rows.splits import split_rows
 from torchlane.core.transfer.growth import check_task
+
+logger = logging.getLogger(__name__)
 
 
 def data_for(parent: TrainedModel, data: DataOptions, options: FineTuningOptions) -> DataOptions:
@@ -55,6 +60,8 @@ def check_new_rows(
             )
     adapted = data_for(parent, data, options)
     clean, rejected = check_rows(new_rows, adapted)
+    for respelling in respelt_columns(parent.encoder, clean):
+        logger.warning("%s: %s", place_of(new_rows), respelling)
     if data.task != "regression":
         found = sorted(set(clean[data.target]))
         if len(found) == 1:

@@ -134,6 +134,8 @@ def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) ->
     return comparisons.plot_comparison(comparison_scores, metrics)
 
 
-def plot_fine_tuned_predictions(fine_tuned_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def plot_fine_tuned_predictions(
+    fine_tuned_predictions: pd.DataFrame, metrics: dict[str, Any], data: DataOptions
+) -> Figure:
     """Draw truth against prediction on the held-out new rows."""
-    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"])
+    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"], data.target)

@@ -118,7 +118,7 @@ def _report() -> list[Node]:
         ),
         Node(
             nodes.plot_fine_tuned_predictions,
-            inputs=["fine_tuned_predictions", "fine_tuned_metrics"],
+            inputs=["fine_tuned_predictions", "fine_tuned_metrics", "params:data"],
             outputs="fine_tuned_predictions_figure",
             name="plot_fine_tuned_predictions",
             tags="report",

@@ -112,12 +112,14 @@ def train_model(
 def cross_validate(
     clean_rows: pd.DataFrame,
     recipe: Recipe,
+    encoder: Encoder,
     fold_checkpoints: CheckpointStore,
     data: DataOptions,
     split: SplitOptions,
     evaluation: EvaluationOptions,
 ) -> pd.DataFrame:
     """Train and score a model for each fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
+    data = encoder.target.keep_positive(data)
     return cross_validation.cross_validate(clean_rows, data, split, recipe, evaluation, fold_checkpoints)
 
 
@@ -154,6 +156,6 @@ def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
     return layers.plot_layers(diagnosis, metrics["data"])
 
 
-def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
     """Draw truth against prediction on test."""
-    return predictions.plot_predictions(test_predictions, metrics["data"])
+    return predictions.plot_predictions(test_predictions, metrics["data"], data.target)

@@ -113,6 +113,7 @@ def _evaluate() -> list[Node]:
             inputs={
                 "clean_rows": "clean_rows",
                 "recipe": "recipe",
+                "encoder": "encoder",
                 "fold_checkpoints": "fold_checkpoints",
                 "data": "params:data",
                 "split": "params:split",
@@ -168,7 +169,7 @@ def _report() -> list[Node]:
         ),
         Node(
             nodes.plot_predictions,
-            inputs=["test_predictions", "metrics"],
+            inputs=["test_predictions", "metrics", "params:data"],
             outputs="predictions_figure",
             name="plot_predictions",
             tags="report",

@@ -1,7 +1,8 @@
 """A draft of the parameters of a use case, inferred from its rows."""
 
 import logging
-from typing import NamedTuple
+from collections import Counter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from torchlane.core.options import DataOptions
 from torchlane.core.rows.checking import place_of
 from torchlane.core.rows.drafting.column import ColumnDraft
 from torchlane.core.rows.drafting.features import draft_features
+from torchlane.core.rows.drafting.seen import count
 from torchlane.core.rows.drafting.target import draft_target
 from torchlane.core.rows.drafting.writing import as_comment, as_key, as_value
 from torchlane.core.rows.raw_rows import columns_of, find_torn
@@ -18,10 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 class Draft(NamedTuple):
-    """The text of a parameters file, and each remark on a column as "'name': remark"."""
+    """The text of a parameters file, each remark as "'column': remark", and rows, task and features in one line."""
 
     parameters: str
     remarks: tuple[str, ...]
+    summary: str
 
 
 def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draft:
@@ -32,35 +35,58 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     the reason. Remarks stand above their column.
 
     Raises:
-        ValueError: there are too few rows, the target is not a column, or it cannot be predicted.
+        ValueError: there are too few rows, a column stands there twice, the target is no column, or it cannot be
+            predicted.
     """
     if target not in raw_rows:
         columns = ", ".join(columns_of(raw_rows))
         raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
+    doubled = raw_rows.columns[raw_rows.columns.duplicated()]
+    if len(doubled):
+        raise ValueError(f"column '{doubled[0]}' stands more than once in {place_of(raw_rows)}; rename or drop one")
+    torn = [f": row {row + 1}, '{value}', should have {rule}" for row, rule, value in find_torn(raw_rows).itertuples()]
     raw_rows = _without_torn(raw_rows)
     if len(raw_rows) < 2:
-        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2")
+        cause = f", and {len(torn)} are torn{torn[0]}" if torn else ""
+        raise ValueError(f"{place_of(raw_rows)} has {len(raw_rows)} rows; a draft needs at least 2{cause}")
     drafts, missing_values, remarks_on_missing = draft_features(raw_rows, target)
-    task, drafts[target] = draft_target(raw_rows, target)
-    kept = {name: draft.options for name, draft in drafts.items() if not draft.left_out}
-    declared = {"missing_values": missing_values} if remarks_on_missing else {}
+    task, of_target, more = draft_target(raw_rows, target, missing_values)
+    features = {name: draft.options for name, draft in drafts.items() if not draft.left_out}
+    if not features:
+        reasons = "; ".join(f"'{name}': {draft.left_out}" for name, draft in drafts.items()) or "there are none"
+        raise ValueError(
+            f"{place_of(raw_rows)} has no column to predict '{target}' from ({reasons}); add columns that say "
+            f"something about a row"
+        )
+    drafts[target] = of_target
+    kept = {**features, target: of_target.options}
+    declared = {**({"missing_values": list(missing_values)} if remarks_on_missing else {}), **more}
     DataOptions.model_validate({"task": task, "target": target, "columns": kept, **declared})
     place = as_comment(place_of(raw_rows))
     lines = [
-        f"# drafted from {place}, {len(raw_rows)} rows; levels and ranges are those of the file:",
-        "# rows outside them are rejected, so widen them if other values are possible",
+        f"# drafted from {place}, {len(raw_rows)} rows; rows that break a limit are rejected",
         f"{as_value(use_case)}:",
         "  data:",
         f"    task: {task}",
         f"    target: {as_value(target)}",
         *(f"    # {as_comment(remark)}" for remark in remarks_on_missing),
-        *(f"    {name}: {as_value(list(values))}" for name, values in declared.items()),
+        *(f"    {name}: {as_value(value)}" for name, value in declared.items()),
         "    columns:",
         *(f"      {line}" for name, draft in drafts.items() for line in _lines(name, draft)),
     ]
     remarks = [f"'{name}': {remark}" for name, draft in drafts.items() for remark in draft.remarks]
     remarks += [f"data.missing_values: {remark}" for remark in remarks_on_missing]
-    return Draft("\n".join(lines) + "\n", tuple(remarks))
+    return Draft("\n".join(lines) + "\n", tuple(remarks), _summary(raw_rows, task, target, features, drafts))
+
+
+def _summary(
+    raw_rows: pd.DataFrame, task: str, target: str, features: dict[str, dict[str, Any]], drafts: dict[str, ColumnDraft]
+) -> str:
+    kinds = Counter(options["kind"] for options in features.values())
+    shown = ", ".join(f"{kind} {n_columns}" for kind, n_columns in kinds.most_common())
+    n_left_out = len(drafts) - len(features) - 1
+    left_out = f"; {n_left_out} left out" if n_left_out else ""
+    return f"{len(raw_rows)} rows; {task} of '{target}' from {count(len(features), 'feature')} ({shown}){left_out}"
 
 
 def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,7 @@ def draft_category(column: SeenColumn) -> ColumnDraft:
     """Draft a category, or leave it out if it identifies rows. Levels are listed only if no others are possible."""
     if why := why_text_identifies(column):
         return left_out(column, {"kind": "category"}, why)
-    remarks = [*remarks_on_levels(column), *_remarks_on_spelling(column), *_remarks_on_lines(column)]
+    remarks = [*remarks_on_levels(column), *remarks_on_spelling(column), *_remarks_on_lines(column)]
     if column.n_distinct > max(MOST_LEVELS, len(column.present) / 2):
         remarks.append(
             f"it has {column.n_distinct} values in {len(column.present)} rows, such as {quoted(column.texts[0])}, and "
@@ -38,7 +38,7 @@ def left_out(column: SeenColumn, options: dict[str, str], why: str) -> ColumnDra
     return ColumnDraft(options, why, (f"{why}{example}; it is left out, so remove the # before its line to use it",))
 
 
-def _remarks_on_spelling(column: SeenColumn) -> list[str]:
+def remarks_on_spelling(column: SeenColumn) -> list[str]:
     """Give a remark if levels differ in case or white space only."""
     alike: dict[str, int] = {}
     for code, text in enumerate(column.texts):
