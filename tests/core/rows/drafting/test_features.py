@@ -182,7 +182,9 @@ def test_ordinary_columns_give_no_remark(name, values):
 def test_an_empty_column_and_one_named_row_are_left_out():
     drafted = draft_features(table(empty=[""] * N, row=NUMBERS, y=WHOLE), "y").columns
     assert drafted["empty"].remarks == (f"it is empty; it is left out, {OUT}",)
-    assert drafted["row"].left_out == "this name is taken by the row number; rename it"
+    assert drafted["row"].remarks == (
+        "this name is taken by the row number, so it is left out; rename the column in the file to use it",
+    )
 
 
 def test_columns_that_agree_are_said_and_kept():

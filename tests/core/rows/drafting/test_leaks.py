@@ -47,6 +47,8 @@ def test_what_gives_away_the_target_is_said_and_a_copy_is_left_out(column, targe
         (GROUP, PRICE),
         ((PRICE > 50).astype(int), PRICE),
         (LABEL, np.where(GENERATOR.random(N) < 0.1, "cat", LABEL)),
+        (PRICE, np.where(PRICE.max() == PRICE, "rare", "usual")),
+        (PRICE, np.where(PRICE > 50, "a", "NA")),  # one label, and missing ones
         (LABEL, np.where(np.arange(N) == 3, "rare", "usual")),  # without the column, nearly all is right as well
         (PRICE, np.where(PRICE + 20 * NOISE > 50, "a", "b")),
         (np.where(np.arange(N) < 2, PRICE, np.nan), PRICE),  # known for two rows only

@@ -28,11 +28,11 @@ class Draft(NamedTuple):
 
 
 def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draft:
-    """Draft the parameters file of a use case from its raw rows: types, levels, ranges and task.
+    """Draft the parameters file of a use case from its raw rows: types, limits, missing values and task.
 
-    A column is a number if all its values are numbers, except for two distinct whole numbers such as 0 and 1.
-    Otherwise it is a category, and its levels are listed if there are at most 20. A column that identifies
-    every row or never changes is written as a comment, with the reason. Remarks stand above their column.
+    Limits and lists of levels are those that follow from the meaning of a column, and never those of the file,
+    which are comments. A column that identifies rows, never changes or copies the target is a comment too, with
+    the reason. Remarks stand above their column.
 
     Raises:
         ValueError: there are too few rows, a column stands there twice, the target is no column, or it cannot be

@@ -69,7 +69,8 @@ def _draft(column: SeenColumn, before: SeenColumn) -> _Read:
 
 def _by_kind(column: SeenColumn) -> _Read:
     if column.name == ROW:
-        return _Read(left_out(column, {"kind": "category"}, "this name is taken by the row number; rename it"), None)
+        remark = "this name is taken by the row number, so it is left out; rename the column in the file to use it"
+        return _Read(ColumnDraft({"kind": "category"}, "this name is taken by the row number", (remark,)), None)
     if column.n_distinct < 2:
         return _Read(
             left_out(column, {"kind": "category"}, "it never changes" if column.n_distinct else "it is empty"), None

@@ -95,7 +95,9 @@ def _of_labels(column: SeenColumn, numbers: np.ndarray | None, labels: np.ndarra
         return Leak("each of its values comes with one label", True)
     x = np.array([]) if numbers is None else column.by_row(numbers)[known]
     n_labels = len(np.unique(y))
-    if numbers is None or np.isnan(x).any() or min(column.n_distinct, len(x)) < 2 * n_labels:
+    if numbers is None or np.isnan(x).any() or len(y) - np.bincount(y).max() < FEWEST_ERRORS:
+        return None
+    if min(column.n_distinct, len(x)) < 2 * n_labels:
         return None
     n_bounds = int((np.diff(y[np.lexsort((y, x))]) != 0).sum())
     return Leak("bounds between its numbers separate the labels", False) if n_bounds == n_labels - 1 else None
