@@ -12,13 +12,15 @@ from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+from torchlane.core.options.base import is_none
 
 
 class Encoder(Fitted):
-    """The encoders of all feature columns, in order, and of the target."""
+    """The encoders of all feature columns, in order, and of the target; `weight` names the column of weights, if any."""
 
     columns: tuple[Annotated[CategoryEncoder | NumberEncoder | ImageEncoder, Field(discriminator="kind")], ...]
     target: TargetEncoder
+    weight: str | None = Field(None, exclude_if=is_none)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -56,6 +58,8 @@ class Encoder(Fitted):
 def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOptions) -> Encoder:
     """Fit the encoders of all columns to the rows of train.
 
+    Scales and levels do not depend on the weights of rows: an encoding only has to spread the values that occur.
+
     Raises:
         ValueError: an encoding is set for a column that is not a feature, or that its kind does not have.
     """
@@ -72,7 +76,7 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         else:
             columns.append(NumberEncoder.fit(values, encodings.get(name, options.numbers)))
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target)
-    return Encoder(columns=tuple(columns), target=target)
+    return Encoder(columns=tuple(columns), target=target.weighted(train_rows, data.weight), weight=data.weight)
 
 
 def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:

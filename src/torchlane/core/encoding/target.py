@@ -1,11 +1,13 @@
 """Targets to the numbers that the loss compares with, and back."""
 
+import operator
 from collections.abc import Iterable
 from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
 
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.scales import apply_scale, require_finite, scale_of, to_float32
@@ -22,6 +24,7 @@ class TargetEncoder(Fitted):
     offset: float = 0.0
     labels: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()  # rows of train per label
+    weights: tuple[float, ...] = Field((), exclude_if=operator.not_)  # their weights, in units of the mean weight
 
     @classmethod
     def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:
@@ -45,6 +48,19 @@ class TargetEncoder(Fitted):
             )
         counts = values.value_counts()[list(labels)]
         return cls(name=name, task=task, labels=labels, counts=tuple(map(int, counts)))
+
+    def weighted(self, train_rows: pd.DataFrame, weight: str | None) -> Self:
+        """Add up the weights of each label, if the column `weight` of the rows of train holds weights."""
+        if weight is None or not self.labels:
+            return self
+        relative = train_rows[weight] / train_rows[weight].mean()
+        sums = relative.groupby(train_rows[self.name]).sum().reindex(list(self.labels), fill_value=0.0)
+        return self.model_copy(update={"weights": tuple(map(float, sums))})
+
+    @property
+    def label_sizes(self) -> tuple[float, ...]:
+        """How much each label has of train: its weight if rows have weights, otherwise its rows."""
+        return self.weights or self.counts
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.

@@ -11,6 +11,11 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Level = Annotated[str, BeforeValidator(plain_level)]
 
 
+def is_none(value: object) -> bool:
+    """Say whether an option is left out; some that are do not appear in what is written."""
+    return value is None
+
+
 class Options(BaseModel):
     """Base of all options: frozen, and unknown keys are rejected."""
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from torchlane.core.options.base import Fraction, Options
+from torchlane.core.options.base import Fraction, Options, is_none
 from torchlane.core.options.columns import ColumnOptions
 
 Part = Literal["train", "valid", "test"]
@@ -16,7 +16,9 @@ class DataOptions(Options):
 
     Columns of the raw file that are not declared are ignored. `features` selects and orders the inputs. By
     default they are all declared columns except the target and, in a use case, the columns that the split
-    uses. `source` names the raw file in reports, and `digest` is its SHA-256 as
+    uses. `weight` names a column of numbers that say how much a row counts: in training, metrics and calibration a row
+    of weight w counts as w rows of the same values, in relation to the other rows; it is not a feature unless
+    `features` names it. `source` names the raw file in reports, and `digest` is its SHA-256 as
     `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger fraction of the rows than
     `max_rejected_fraction` is rejected.
     """
@@ -25,6 +27,7 @@ class DataOptions(Options):
     target: str
     columns: dict[str, ColumnOptions]
     features: tuple[str, ...] = ()
+    weight: str | None = Field(None, exclude_if=is_none)
     source: str = ""
     digest: str = ""
     missing_values: tuple[str, ...] = ("",)
@@ -32,7 +35,7 @@ class DataOptions(Options):
 
     @model_validator(mode="after")
     def _features_are_declared(self) -> Self:
-        if "row" in (*self.columns, self.target):
+        if "row" in (*self.columns, self.target, self.weight):
             raise ValueError("'row' is the name of the row number; rename that column in the file")
         for name in self.features:
             if name not in self.columns:
@@ -51,12 +54,19 @@ class DataOptions(Options):
         kind = self.target_column.kind
         if kind != ("number" if self.task == "regression" else "category"):
             raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict")
+        if self.weight == self.target:
+            raise ValueError(f"the target '{self.target}' cannot be the weight of rows too")
+        if self.weight_column is not None and self.weight_column.kind != "number":
+            raise ValueError(
+                f"weight '{self.weight}' is declared as a {self.weight_column.kind}, but it says how much a row "
+                f"counts; set its kind to number, or name another column"
+            )
         return self
 
     @property
     def feature_columns(self) -> dict[str, ColumnOptions]:
         """The inputs of the model, in their order."""
-        names = self.features or tuple(name for name in self.columns if name != self.target)
+        names = self.features or tuple(name for name in self.columns if name not in (self.target, self.weight))
         return {name: self.columns[name] for name in names}
 
     @property
@@ -65,6 +75,20 @@ class DataOptions(Options):
         kind: Any = "number" if self.task == "regression" else "category"
         declared = self.columns.get(self.target, ColumnOptions(kind=kind))
         return declared.model_copy(update={"nullable": False})
+
+    @property
+    def weight_column(self) -> ColumnOptions | None:
+        """The rules of the weight of rows, which is at least 0 and must not be missing; None without a weight."""
+        if self.weight is None:
+            return None
+        declared = self.columns.get(self.weight, ColumnOptions(kind="number"))
+        return declared.model_copy(update={"nullable": False, "minimum": max(0.0, declared.minimum or 0.0)})
+
+    @property
+    def checked_columns(self) -> dict[str, ColumnOptions]:
+        """All columns that rows are checked for: those declared, the target and the weight."""
+        checked = {**self.columns, self.target: self.target_column}
+        return checked if self.weight_column is None else {**checked, str(self.weight): self.weight_column}
 
 
 class SplitOptions(Options):

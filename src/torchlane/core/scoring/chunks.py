@@ -99,7 +99,7 @@ class ChunkScorer:
             if name not in names:
                 what = "column" if name in self._columns else "key"
                 raise ValueError(f"{what} '{name}' is missing; its columns are {', '.join(names)}")
-        declared = {*self.model.data.columns, self.model.data.target, *self.keys}
+        declared = {*self.model.data.checked_columns, *self.keys}
         return [name for name in names if name not in declared]
 
     def score(self, chunk: Chunk) -> Scored:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.encoding.tensors import with_relative_weights
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.networks.augmentation import Augmentation
 from torchlane.core.options import DiagnosisOptions
@@ -42,6 +43,7 @@ class Observer:
     not apply to the layer:
 
     - `gradient_norm`, for layers with weights: of the loss on one fixed batch, without dropout and augmentation.
+      Weights of rows count in this loss.
     - `update_ratio`, for layers with weights: the change of the weights since the last observation, divided by
       their norm and by the number of steps. It is a lower bound, since steps may cancel out.
     - `dead_share`, for ReLUs: the share of units that are 0 for all rows of the batch.
@@ -69,8 +71,9 @@ class Observer:
         model, train, objective = member.model, member.train, member.objective
         device = next(model.parameters()).device
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
-        self._features, self._targets = (tensor[order].to(device) for tensor in train.tensors)
-        self._criterion = objective.criterion
+        weighted = with_relative_weights(train, next(model.parameters()).dtype)
+        self._features, self._targets, *self._weights = (tensor[order].to(device) for tensor in weighted.tensors)
+        self._loss = objective.batch_loss
         self._n_batches = len(member.batch_sizes)
         self._every = ceil(BATCHES_A_PROBE / self._n_batches)
         self._before: dict[str, Tensor] = {}
@@ -114,7 +117,7 @@ class Observer:
         try:
             with own_randomness(self._features.device), torch.enable_grad():
                 probe.zero_grad()
-                loss = self._criterion(probe(self._features), self._targets)
+                loss = self._loss(probe(self._features), self._targets, *self._weights)
                 loss.backward()
         finally:
             for hook in hooks:
@@ -149,7 +152,7 @@ def overfit_one_batch(
 ) -> dict[str, Any]:
     """Train a copy of the network to overfit up to 32 rows, without dropout and augmentation.
 
-    Rows with equal features are used once. The result has the number of `rows`, the `steps` taken, the
+    Rows with equal features are used once, and all rows count the same. The result has the number of `rows`, the `steps` taken, the
     `loss` reached, the `constant_loss` of the best constant, and whether the batch is `fitted`: its loss is at
     most 5 % of the constant's. `loss` and `fitted` are None if there is one row or all targets are equal.
     """

@@ -44,7 +44,8 @@ def grow_encoder(
             columns.append(column.grow(values, options.rescale))
         else:
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
-    return Encoder(columns=tuple(columns), target=_grow_target(parent.target, train_rows, data, encoding, options))
+    target = _grow_target(parent.target, train_rows, data, encoding, options).weighted(train_rows, data.weight)
+    return Encoder(columns=tuple(columns), target=target, weight=data.weight)
 
 
 def _grow_target(
