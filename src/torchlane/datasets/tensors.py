@@ -15,7 +15,10 @@ NAMES = ("features", "targets", "weights")  # the last one only if rows have wei
 
 
 class TensorsDataset(FileDataset[TensorDataset]):
-    """Features, targets and the weights of rows, if they have any; loading maps the file into memory, and only what is used is read from the disk."""
+    """Features, targets and, if rows have them, weights.
+
+    Loading maps the file into memory, and only what is used is read from the disk.
+    """
 
     def read(self, path: Path) -> TensorDataset:
         try:

@@ -268,3 +268,16 @@ def test_columns_that_are_no_features_because_the_split_goes_by_them_are_said(ca
     with caplog.at_level(logging.INFO):
         split_rows(rows, data, SplitOptions(part_column="part"))
     assert "features: without part, which the split uses" in caplog.text
+
+
+def test_part_in_which_nothing_counts_is_refused():
+    weighted = data().model_copy(update={"weight": "w"})
+    rows = table(list(range(100)), [0.0] * 100).assign(w=1.0)
+    splits = split_rows(rows, weighted, SplitOptions())
+    rows.loc[rows["row"].isin(splits.loc[splits["part"] == "valid", "row"]), "w"] = 0.0
+    with pytest.raises(ValueError, match="all 15 rows of valid have weight 0 in column 'w'.*leave out data.weight"):
+        split_rows(rows, weighted, SplitOptions())
+    fold = fold_rows(rows.assign(w=1.0), weighted, SplitOptions(), 4, 0)[1]
+    rows["w"] = (~rows["row"].isin(fold.loc[fold["part"] == "test", "row"])).astype("float64")
+    with pytest.raises(ValueError, match="all 25 rows of test have weight 0"):
+        fold_rows(rows, weighted, SplitOptions(), 4, 0)

@@ -91,3 +91,29 @@ def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
     old = clean.assign(part=["train"] * 13 + ["test"] * 7)
     assert comparison.count_known(clean, splits, old, options) == 3
     assert comparison.count_known(clean, splits, None, options) is None
+
+
+def test_contenders_are_scored_with_the_weights_of_the_new_rows():
+    weighted = {**CLASSES, "weight": "w"}
+    raw = make_rows(kinds="xyz").assign(w=[str(number % 3) for number in range(60)])
+    parent = train_parent(make_rows(kinds="xz"), CLASSES)
+    tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 1})
+    options, clean, splits, lesson = make_lesson(parent, raw, weighted, tuning)
+    assert lesson.encoder.weight == "w" and parent.encoder.weight is None
+    ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
+    test = clean[clean["row"].isin(splits.loc[splits["part"] == "test", "row"])]
+    right = tuned.predict(test)["prediction"].to_numpy() == test["kind"].to_numpy()
+    found = comparison.score_on(test, tuned, tuned.encoder.target, "w")
+    assert found["accuracy_score"] == pytest.approx((right * test["w"]).sum() / test["w"].sum())
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    lines = comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
+    assert lines[-1] == {"repeat": 0, "model": "fine_tuned", **found}
+    unweighted = comparison.score_on(test, tuned, tuned.encoder.target)
+    assert unweighted["cross_entropy_loss"] != found["cross_entropy_loss"]
+
+
+def test_new_rows_without_the_column_of_weights_are_refused():
+    parent = train_parent(make_rows(), CLASSES)
+    options = DataOptions.model_validate({**CLASSES, "weight": "w"})
+    with pytest.raises(ValueError, match="weight 'w' is not a column of the table.*set data.weight"):
+        transfer.check_new_rows(make_rows(), parent, options, FineTuningOptions())

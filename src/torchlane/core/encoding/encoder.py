@@ -16,11 +16,11 @@ from torchlane.core.options.base import is_none
 
 
 class Encoder(Fitted):
-    """The encoders of all feature columns, in order, and of the target; `weight` names the column of weights, if any."""
+    """The encoders of all feature columns, in order, and of the target, and the name of the column of weights."""
 
     columns: tuple[Annotated[CategoryEncoder | NumberEncoder | ImageEncoder, Field(discriminator="kind")], ...]
     target: TargetEncoder
-    weight: str | None = Field(None, exclude_if=is_none)
+    weight: str | None = Field(default=None, exclude_if=is_none)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

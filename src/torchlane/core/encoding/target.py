@@ -24,7 +24,9 @@ class TargetEncoder(Fitted):
     offset: float = 0.0
     labels: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()  # rows of train per label
-    weights: tuple[float, ...] = Field((), exclude_if=operator.not_)  # their weights, in units of the mean weight
+    weights: tuple[float, ...] = Field(
+        default=(), exclude_if=operator.not_
+    )  # their weights, in units of the mean weight
 
     @classmethod
     def fit(cls, values: pd.Series, task: TaskName, scaling: Literal["none", "min_max", "z_score"]) -> Self:

@@ -37,8 +37,9 @@ def evaluate(
 
     The first result is the content of `metrics.json`. It has the task's metrics for each part with rows,
     `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, the number of
-    rows, the source of the rows, the column of their `weight` if they have one, and how well the `calibration` from valid holds on test. An undefined
-    metric, such as R² of a single row, is null. The second result has `row`, `truth` and the columns of
+    rows, the source of the rows, the column of their `weight` if they have one, and how well the `calibration`
+    from valid holds on test. Each of these but the number of rows counts the weights. An undefined metric, such
+    as R² of a single row, is null. The second result has `row`, `truth` and the columns of
     `TrainedModel.predict`, in raw units.
     """
     target = model.encoder.target
@@ -62,19 +63,8 @@ def evaluate(
         metrics["weight"] = model.encoder.weight
     predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
     metrics["calibration"] = _judge_calibration(model, predictions, coverage, weights_by_part["test"])
-    primary = model.task.primary_metric
     if metrics["test"]:
-        constant = metrics["baseline"][primary]
-        logger.log(
-            logging.DEBUG if quiet else logging.INFO,
-            "evaluation: test %s (constant: %s %s), %d rows of %s%s",
-            ", ".join(f"{name} {shown_score(value)}" for name, value in metrics["test"].items()),
-            primary,
-            shown_score(constant),
-            metrics["rows"]["test"],
-            metrics["data"],
-            f", weighted by '{metrics['weight']}'" if "weight" in metrics else "",
-        )
+        _log(metrics, model.task.primary_metric, logging.DEBUG if quiet else logging.INFO)
     return metrics, predictions
 
 
@@ -87,6 +77,19 @@ def score(task: Task, prediction: Tensor, truth: Tensor, weights: Tensor | None 
 def shown_score(value: float | None) -> str:
     """Write a score for the log."""
     return "undefined" if value is None else f"{value:.4g}"
+
+
+def _log(metrics: Mapping[str, Any], primary: str, level: int) -> None:
+    logger.log(
+        level,
+        "evaluation: test %s (constant: %s %s), %d rows of %s%s",
+        ", ".join(f"{name} {shown_score(value)}" for name, value in metrics["test"].items()),
+        primary,
+        shown_score(metrics["baseline"][primary]),
+        metrics["rows"]["test"],
+        metrics["data"],
+        f", weighted by '{metrics['weight']}'" if "weight" in metrics else "",
+    )
 
 
 def _score_constant(
@@ -123,7 +126,10 @@ def _judge_calibration(
 
 
 def _mean(values: pd.Series, weights: Tensor | None) -> float:
-    return float(values.mean() if weights is None else np.average(values, weights=weights.numpy()))
+    if weights is None:
+        return float(values.mean())
+    counting = weights.numpy() > 0  # an infinite width of a row that does not count is no matter
+    return float(np.average(values[counting], weights=weights.numpy()[counting]))
 
 
 def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:

@@ -37,7 +37,7 @@ class Calibration(BaseModel):
     n_rows: int = 0
     residuals: tuple[float, ...] = ()
     ranks: tuple[int, ...] = ()
-    reached: tuple[float, ...] = Field((), exclude_if=operator.not_)
+    reached: tuple[float, ...] = Field(default=(), exclude_if=operator.not_)
     spread_weight: float = 0.0
     temperature: float = 1.0
 

@@ -15,12 +15,11 @@ class DataOptions(Options):
     """The task, the columns, and where the rows come from.
 
     Columns of the raw file that are not declared are ignored. `features` selects and orders the inputs. By
-    default they are all declared columns except the target and, in a use case, the columns that the split
-    uses. `weight` names a column of numbers that say how much a row counts: in training, metrics and calibration a row
-    of weight w counts as w rows of the same values, in relation to the other rows; it is not a feature unless
-    `features` names it. `source` names the raw file in reports, and `digest` is its SHA-256 as
-    `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger fraction of the rows than
-    `max_rejected_fraction` is rejected.
+    default they are all declared columns except the target, the weight and, in a use case, the columns that the
+    split uses. `weight` names a column of numbers, at least 0: a row of weight w counts as w rows in training,
+    metrics and calibration. Only the ratios of weights matter. `source` names the raw file in reports, and
+    `digest` is its SHA-256 as `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger
+    fraction of the rows than `max_rejected_fraction` is rejected.
     """
 
     task: TaskName

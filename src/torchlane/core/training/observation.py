@@ -152,9 +152,10 @@ def overfit_one_batch(
 ) -> dict[str, Any]:
     """Train a copy of the network to overfit up to 32 rows, without dropout and augmentation.
 
-    Rows with equal features are used once, and all rows count the same. The result has the number of `rows`, the `steps` taken, the
-    `loss` reached, the `constant_loss` of the best constant, and whether the batch is `fitted`: its loss is at
-    most 5 % of the constant's. `loss` and `fitted` are None if there is one row or all targets are equal.
+    Rows with equal features are used once, and all rows count the same. The result has the number of `rows`, the
+    `steps` taken, the `loss` reached, the `constant_loss` of the best constant, and whether the batch is `fitted`:
+    its loss is at most 5 % of the constant's. `loss` and `fitted` are None if there is one row or all targets are
+    equal.
     """
     kept = _distinct(features)[:OVERFIT_ROWS]
     features, targets = features[kept], targets[kept]
