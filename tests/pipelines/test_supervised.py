@@ -7,6 +7,7 @@ from kedro.runner import SequentialRunner
 from sklearn import metrics as sklearn
 
 from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import load
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines.supervised import create_pipeline
@@ -170,8 +171,7 @@ def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
     assert metrics["baseline"]["mean_absolute_error"] == pytest.approx(error)
     tensors = catalog["toy.train_tensors"].load().tensors
     assert tensors[2].tolist() == train["times"].astype(float).tolist()
-    last = catalog["toy.history"].load().iloc[-1]
-    assert model.details["metrics"]["valid_loss"] == pytest.approx(last["valid_loss"])
+    assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
 
     title = catalog["toy.history_figure"].load().layout.title.text
     assert "the table, rows weighted by 'times'" in title
@@ -184,6 +184,31 @@ QUICK = {"epochs": 3, "learning_rate": 0.02, "batch_size": 8, "patience_epochs":
 
 def run_quick(rows: pd.DataFrame, task: str = "regression", target: str = "price", **options: dict) -> DataCatalog:
     return run(rows, task, target, **{"training": QUICK, **options})
+
+
+@pytest.mark.parametrize("target", ["kind", "place"])
+def test_weights_of_labelled_rows_reach_constant_balance_and_temperature(toy_rows, target):
+    task = "binary" if target == "kind" else "multiclass"
+    columns = {name: {"kind": kind} for name, kind in {"size": "number", "place": "category"}.items() if name != target}
+    data = {"task": task, "target": target, "columns": columns, "weight": "times"}
+    rows = with_weights(toy_rows).assign(times=lambda each: (each[target] == each[target].iloc[0]) * 7 + 1)
+    catalog = run_quick(rows, data=data, training={**QUICK, "loss": {"class_weights": "balanced"}})
+    metrics, model = catalog["toy.metrics"].load(), catalog["toy.model"].load()
+
+    splits = catalog["toy.splits"].load()
+    train, test = (rows.iloc[splits.loc[splits["part"] == part, "row"] - 1] for part in ("train", "test"))
+    by_label = train.groupby(target)["times"].sum()
+    assert model.encoder.target.weights == pytest.approx((by_label / train["times"].mean()).tolist())
+    shares = by_label / by_label.sum()
+    expected = np.average(-np.log(shares[test[target]]), weights=test["times"])
+    assert metrics["baseline"]["cross_entropy_loss"] == pytest.approx(expected)
+    assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
+
+    features, targets, weights = catalog["toy.valid_tensors"].load().tensors
+    probabilities = model.member_predictions(features).mean(0)
+    expected = Calibration.of_probabilities(probabilities, targets.flatten().long(), weights)
+    unweighted = Calibration.of_probabilities(probabilities, targets.flatten().long())
+    assert model.calibration == expected != unweighted
 
 
 def test_search_compares_trials_by_the_weighted_metric(toy_rows):

@@ -117,3 +117,15 @@ def test_new_rows_without_the_column_of_weights_are_refused():
     options = DataOptions.model_validate({**CLASSES, "weight": "w"})
     with pytest.raises(ValueError, match="weight 'w' is not a column of the table.*set data.weight"):
         transfer.check_new_rows(make_rows(), parent, options, FineTuningOptions())
+
+
+def test_what_was_forgotten_counts_the_weights_of_the_parents_rows():
+    data = {**CLASSES, "weight": "w"}
+    raw = make_rows(kinds="xy").assign(w=[str(1 + number % 3) for number in range(60)])
+    parent = train_parent(raw, data)
+    clean, _ = check_rows(raw, DataOptions.model_validate(data))
+    old = clean.assign(part=["train"] * 50 + ["test"] * 10)
+    found = comparison.describe_forgetting(parent, parent, old)
+    right = parent.predict(raw.tail(10))["prediction"].to_numpy() == raw["kind"].tail(10).to_numpy()
+    assert found["parent"]["accuracy_score"] == pytest.approx(right @ clean["w"].tail(10) / clean["w"].tail(10).sum())
+    assert found["fine_tuned"] == found["parent"] != comparison.score_on(clean.tail(10), parent, parent.encoder.target)
