@@ -262,3 +262,8 @@ prices:
   split: {part_column: part}
 """)
     assert parameters["prices"]["data"]["features"] == ["image"]
+
+
+def test_weight_of_rows_is_no_feature_beside_columns_that_the_split_goes_by(read):
+    _, parameters = read(GROUPED, "prices: {data: {weight: size, columns: {area: {kind: number}}}}")
+    assert parameters["prices"]["data"]["features"] == ["area"]

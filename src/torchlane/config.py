@@ -118,7 +118,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
             return data  # the check of the split section will say what is wrong
         if not set(by) & set(columns):
             return data
-        features = [name for name in columns if name not in (data.get("target"), *by)]
+        features = [name for name in columns if name not in (data.get("target"), data.get("weight"), *by)]
         if not features:
             place = self._where(use_case, "data")
             raise ValueError(

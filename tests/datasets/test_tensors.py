@@ -49,3 +49,14 @@ def test_cut_off_file_and_missing_file_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(DatasetError, match="not a whole safetensors file .*run the stage prepare again"):
         dataset.load()
+
+
+def test_weights_of_rows_come_back_and_files_without_them_have_none(tmp_path):
+    dataset = TensorsDataset(filepath=str(tmp_path / "a.safetensors"))
+    saved = TensorDataset(torch.ones(3, 2), torch.arange(3), torch.tensor([0.5, 0.0, 1e300], dtype=torch.float64))
+    dataset.save(saved)
+    loaded = dataset.load().tensors
+    assert torch.equal(loaded[2], saved.tensors[2]) and loaded[2].dtype == torch.float64
+    assert dataset.preview(nrows=1)["columns"] == ["feature_0", "feature_1", "target_0", "weight_0"]
+    dataset.save(TensorDataset(*saved.tensors[:2]))
+    assert len(dataset.load().tensors) == 2 and b"weight" not in (tmp_path / "a.safetensors").read_bytes()

@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from sklearn import metrics as sklearn
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.model.calibration import Calibration
+from torchlane.core.model.trained import load
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines.supervised import create_pipeline
 
@@ -155,9 +158,7 @@ def test_folds_keep_the_positive_label_of_the_model(toy_rows, monkeypatch):
         return fitted[-1]
 
     monkeypatch.setattr(TargetEncoder, "of_labels", classmethod(noted))
-    halves = toy_rows.assign(
-        kind=["a", "b"] * 29 + ["a", "a"]
-    )  # so even that the rarer label differs from part to part
+    halves = toy_rows.assign(kind=["a", "b"] * 29 + ["a", "a"])  # the rarer label differs from part to part
     training = {**OPTIONS["training"], "epochs": 1}
     catalog = run(halves, "binary", "kind", evaluation={"folds": 5}, training=training, split={"stratify": False})
     encoder = catalog["toy.encoder"].load()
@@ -166,3 +167,123 @@ def test_folds_keep_the_positive_label_of_the_model(toy_rows, monkeypatch):
         {each.positive for each in fitted} == {encoder.target.positive} == {catalog["toy.metrics"].load()["positive"]}
     )
     assert len({each.counts[0] < each.counts[1] for each in fitted}) == 2
+
+
+def with_weights(rows: pd.DataFrame) -> pd.DataFrame:
+    """Raw rows that count from 0 to 3 times."""
+    return rows.assign(times=[str(number % 4) for number in range(len(rows))])
+
+
+def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
+    data = {"columns": {"size": {"kind": "number"}, "place": {"kind": "category"}}, "weight": "times"}
+    data |= {"task": "regression", "target": "price"}
+    rows = with_weights(toy_rows)
+    catalog = run_quick(rows, data=data, evaluation={"folds": 2}, split={"valid_fraction": 0.3})
+    metrics, model = catalog["toy.metrics"].load(), catalog["toy.model"].load()
+    assert metrics["weight"] == "times" and metrics["rows"] == {"train": 33, "valid": 18, "test": 9}
+    assert list(model.encoder.feature_names) == list(run_quick(toy_rows)["toy.encoder"].load().feature_names)
+
+    predictions = catalog["toy.test_predictions"].load()
+    weights = rows["times"].astype(float).to_numpy()[predictions["row"] - 1]
+    truth, predicted = predictions["truth"], predictions["prediction"]
+    assert metrics["test"]["r2_score"] == pytest.approx(sklearn.r2_score(truth, predicted, sample_weight=weights))
+    error = sklearn.mean_absolute_error(truth, predicted, sample_weight=weights)
+    assert metrics["test"]["mean_absolute_error"] == pytest.approx(error)
+    covered = truth.between(predictions["low"], predictions["high"])
+    assert metrics["calibration"]["coverage"] == pytest.approx(np.average(covered, weights=weights))
+
+    splits = catalog["toy.splits"].load()
+    train = rows.iloc[splits.loc[splits["part"] == "train", "row"] - 1]
+    constant = np.average(train["price"].astype(float), weights=train["times"].astype(float))
+    error = sklearn.mean_absolute_error(truth, np.full(len(truth), constant), sample_weight=weights)
+    assert metrics["baseline"]["mean_absolute_error"] == pytest.approx(error)
+    tensors = catalog["toy.train_tensors"].load().tensors
+    assert tensors[2].tolist() == train["times"].astype(float).tolist()
+    assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
+
+    title = catalog["toy.history_figure"].load().layout.title.text
+    assert "the table, rows weighted by 'times'" in title
+    assert len(model.predict(toy_rows)) == 60  # which have no weights
+    assert metrics["cross_validation"]["r2_score"]["mean"] < 1
+
+
+QUICK = {"epochs": 3, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None, "members": 2}
+
+
+def run_quick(rows: pd.DataFrame, task: str = "regression", target: str = "price", **options: dict) -> DataCatalog:
+    return run(rows, task, target, **{"training": QUICK, **options})
+
+
+@pytest.mark.parametrize("target", ["kind", "place"])
+def test_weights_of_labelled_rows_reach_constant_balance_and_temperature(toy_rows, target):
+    task = "binary" if target == "kind" else "multiclass"
+    columns = {name: {"kind": kind} for name, kind in {"size": "number", "place": "category"}.items() if name != target}
+    data = {"task": task, "target": target, "columns": columns, "weight": "times"}
+    rows = with_weights(toy_rows).assign(times=lambda each: (each[target] == each[target].iloc[0]) * 7 + 1)
+    catalog = run_quick(rows, data=data, training={**QUICK, "loss": {"class_weights": "balanced"}})
+    metrics, model = catalog["toy.metrics"].load(), catalog["toy.model"].load()
+
+    splits = catalog["toy.splits"].load()
+    train, test = (rows.iloc[splits.loc[splits["part"] == part, "row"] - 1] for part in ("train", "test"))
+    by_label = train.groupby(target)["times"].sum()
+    assert model.encoder.target.weights == pytest.approx((by_label / train["times"].mean()).tolist())
+    shares = by_label / by_label.sum()
+    expected = np.average(-np.log(shares[test[target]]), weights=test["times"])
+    assert metrics["baseline"]["cross_entropy_loss"] == pytest.approx(expected)
+    assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
+
+    features, targets, weights = catalog["toy.valid_tensors"].load().tensors
+    probabilities = model.member_predictions(features).mean(0)
+    expected = Calibration.of_probabilities(probabilities, targets.flatten().long(), weights)
+    unweighted = Calibration.of_probabilities(probabilities, targets.flatten().long())
+    assert model.calibration == expected != unweighted
+
+
+def test_search_compares_trials_by_the_weighted_metric(toy_rows):
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
+    data = {"task": "regression", "target": "price", "columns": columns, "weight": "times"}
+    tuning = {"trials": 1, "space": {"encoding.numbers": {"choices": ["min_max"]}}, "epochs": 2, "sampler": "grid"}
+    options = {"tuning": tuning, "split": {"valid_fraction": 0.3}}
+    found = {}
+    for name, rows in {"drawn": with_weights(toy_rows), "equal": toy_rows.assign(times="2")}.items():
+        found[name] = run_quick(rows, data=data, **options)["toy.chosen_options"].load()
+    found["none"] = run_quick(toy_rows, **options)["toy.chosen_options"].load()
+    scores = {name: chosen["valid_r2_score"] for name, chosen in found.items()}
+    assert scores["equal"] == pytest.approx(scores["none"], abs=1e-5)
+    assert abs(scores["drawn"] - scores["none"]) > 1e-3
+    assert len({chosen["data_fingerprint"] for chosen in found.values()}) == 3
+
+
+@pytest.mark.parametrize("target", ["kind", "place"])
+def test_equal_weights_give_the_metrics_of_no_weights(toy_rows, target):
+    task = "binary" if target == "kind" else "multiclass"
+    columns = {name: {"kind": kind} for name, kind in {"size": "number", "place": "category"}.items() if name != target}
+    data = {"task": task, "target": target, "columns": columns}
+    loss = {**QUICK, "loss": {"class_weights": "balanced"}}
+    plain = run_quick(toy_rows, data=data, training=loss)["toy.metrics"].load()
+    rows = toy_rows.assign(times="0.3")
+    equal = run_quick(rows, data={**data, "weight": "times"}, training=loss)["toy.metrics"].load()
+    assert equal.pop("weight") == "times" and "weight" not in plain
+    for part in ("train", "valid", "test", "baseline", "calibration"):
+        assert equal[part] == pytest.approx(plain[part], abs=1e-4), part
+
+
+def test_nothing_without_weights_speaks_of_them(toy_rows):
+    catalog = run_quick(toy_rows)
+    assert all(len(catalog[f"toy.{part}_tensors"].load().tensors) == 2 for part in ("train", "valid", "test"))
+    assert "weight" not in catalog["toy.metrics"].load()
+    model = catalog["toy.model"].load()
+    for part in (model.encoder, model.data, model.calibration):
+        assert "weight" not in (written := part.model_dump(mode="json")) and "reached" not in written
+    assert "weights" not in model.encoder.model_dump(mode="json")["target"]
+
+
+def test_model_with_weights_reads_back_to_the_same_intervals(toy_rows, tmp_path):
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
+    data = {"task": "regression", "target": "price", "columns": columns, "weight": "times"}
+    model = run_quick(with_weights(toy_rows), data=data)["toy.model"].load()  # 7 rows of valid count, too few for 0.9
+    model.save(tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert again.calibration == model.calibration and again.calibration.reached
+    assert (again.encoder, again.data) == (model.encoder, model.data)
+    pd.testing.assert_frame_equal(again.predict(toy_rows, coverage=0.5), model.predict(toy_rows, coverage=0.5))

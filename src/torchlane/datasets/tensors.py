@@ -14,21 +14,24 @@ from torchlane.datasets.files import FileDataset
 from torchlane.datasets.previews import COLUMNS, preview_images, preview_table, seen
 
 IMAGE_AXES = 4  # rows, channels, height, width
-NAMES = ("features", "targets")
+NAMES = ("features", "targets", "weights")  # the last one only if rows have weights
 
 
 class TensorsDataset(FileDataset[TensorDataset]):
-    """Features and targets; loading maps the file into memory, and only what is used is read from the disk."""
+    """Features, targets and, if rows have them, weights.
+
+    Loading maps the file into memory, and only what is used is read from the disk.
+    """
 
     def read(self, path: Path) -> TensorDataset:
         try:
             tensors = load_file(path)
         except SafetensorError as error:
             raise ValueError(f"it is not a whole safetensors file ({error}); run the stage prepare again") from error
-        return TensorDataset(*(tensors[name] for name in NAMES))
+        return TensorDataset(*(tensors[name] for name in NAMES if name in tensors))
 
     def write(self, content: TensorDataset, path: Path) -> None:
-        save_file({name: tensor.contiguous() for name, tensor in zip(NAMES, content.tensors, strict=True)}, path)
+        save_file({name: tensor.contiguous() for name, tensor in zip(NAMES, content.tensors, strict=False)}, path)
 
     @property
     def preview(self) -> Callable[..., Any]:
@@ -41,19 +44,17 @@ class TensorsDataset(FileDataset[TensorDataset]):
         return self._preview_images if is_image else self._preview_table
 
     def _preview_table(self, nrows: int = 5) -> TablePreview:
-        """Show the first rows, with one column per target and feature; targets are last if all are shown."""
-        features, targets = (
-            tensor[:nrows].flatten(1) if tensor.ndim > 1 else tensor[:nrows, None] for tensor in self.load().tensors
+        """Show the first rows, with one column per feature, target and weight."""
+        features, *others = (
+            pd.DataFrame(tensor[:nrows].unsqueeze(1).flatten(1).numpy()).add_prefix(f"{name.removesuffix('s')}_")
+            for name, tensor in zip(NAMES, self.load().tensors, strict=False)
         )
-        names = [f"feature_{number}" for number in range(features.shape[1])]
-        few, of_target = names[: COLUMNS - targets.shape[1]], [f"target_{number}" for number in range(targets.shape[1])]
-        left = len(names) - len(few)
-        shown = pd.DataFrame(features[:, : len(few)].numpy(), columns=few)
-        table = shown.join(pd.DataFrame(targets.numpy(), columns=of_target)).to_dict(orient="split")
-        return preview_table({**table, "columns": [*few, *of_target, *names[-left:]] if left else [*few, *of_target]})
+        few = features.iloc[:, : COLUMNS - sum(each.shape[1] for each in others)]
+        table = pd.concat([few, *others], axis=1).to_dict(orient="split")
+        return preview_table({**table, "columns": [*table["columns"], *features.columns[few.shape[1] :]]})
 
     def _preview_images(self, nrows: int = 20) -> ImagePreview:
         """Show the first images over their targets."""
-        features, targets = (tensor[:nrows] for tensor in self.load().tensors)
+        features, targets = (tensor[:nrows] for tensor in self.load().tensors[:2])
         captions = [", ".join(f"{value:g}" for value in target.flatten().tolist()) for target in targets]
         return preview_images([seen(image) for image in features.numpy()], captions)

@@ -6,7 +6,7 @@ import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
-from torchlane.figures.style import COLOURS, finish
+from torchlane.figures.style import COLOURS, finish, source_of
 
 NAMES = {"parent": "parent as it is", "scratch": "from scratch", "fine_tuned": "fine-tuned"}
 FORGOTTEN = "on the parent's own rows"
@@ -34,7 +34,7 @@ def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) ->
     figure.update_xaxes(type="category", categoryorder="array", categoryarray=names, range=[-0.5, len(names) - 0.5])
     repeats = metrics["comparison"]["repeats"]
     title = f"Held-out new rows, {repeats} split{'s' if repeats > 1 else ''}{_forgotten(metrics)}"
-    return finish(figure, title, metrics["data"])
+    return finish(figure, title, source_of(metrics))
 
 
 def _forgotten(metrics: dict[str, Any]) -> str:

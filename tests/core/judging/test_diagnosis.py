@@ -234,3 +234,41 @@ def test_findings_stand_in_the_title_of_the_figure(toy_tensors):
     assert "toy rows" in figure.layout.title.text
     assert {trace.name for trace in figure.data} == {"linear_1", "activation_1", "head"}
     assert "turned off" in plot_layers({"enabled": False, "capacity": "", "findings": []}, "x").layout.title.text
+
+
+def test_probe_counts_the_weights_of_rows(toy_tensors):
+    train, valid = toy_tensors
+    weights = torch.zeros(len(train), dtype=torch.float64)
+    weights[:PROBE_ROWS] = 2.0
+    starts = {}
+    for name, parts in {
+        "weighted": (TensorDataset(*train.tensors, weights), TensorDataset(*valid.tensors, torch.ones(len(valid)))),
+        "fewer": (TensorDataset(*(each[:PROBE_ROWS] for each in train.tensors)), valid),
+        "all": toy_tensors,
+    }.items():
+        observer = Observer(DiagnosisOptions(overfit_steps=0))
+        options = TrainingOptions.model_validate(HEALTHY)
+        build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+        member = make_members(build, *parts, Objective.of(NUMBER, None), options, CPU)[0]
+        observer.begin(member)
+        with torch.no_grad():
+            outputs = member.model(parts[0].tensors[0])
+        starts[name] = observer.start_loss, outputs, parts[0].tensors
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
+    _, outputs, (_, targets, weights) = starts["weighted"]
+    relative = (weights / weights.mean())[order]
+    expected = ((outputs - targets).square().flatten()[order] * relative).mean()
+    assert starts["weighted"][0] == pytest.approx(float(expected), rel=1e-5)
+    assert starts["weighted"][0] != pytest.approx(starts["all"][0], rel=1e-3)
+
+
+@pytest.mark.parametrize(("weights", "found"), [((), set()), ((5.0, 95.0), {"underfitting"})])
+def test_constant_that_a_score_is_held_against_is_that_of_weighted_labels(toy_tensors, weights, found):
+    observer = Observer(DiagnosisOptions(overfit_steps=0))
+    training = TrainingOptions.model_validate(HEALTHY)
+    build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+    observer.begin(make_members(build, *toy_tensors, Objective.of(NUMBER, training.loss), training, CPU)[0])
+    scores = {"train_loss": [0.3], "train_accuracy_score": 0.95, "valid_accuracy_score": 0.95}
+    history = pd.DataFrame(scores)  # 0.95 is a good score where half of the rows have a label, and that of the constant
+    target = LABEL.model_copy(update={"weights": weights})
+    assert names(diagnose(observer, history, target, "")) == found

@@ -280,3 +280,42 @@ def test_limits_are_said_as_they_are_set():
     for limit, said in ((1234567, "1234567"), (20350000.5, "20350000.5"), (2035, "2035")):
         _, rejected = apply_rules(rows, {"x": ColumnOptions(kind="number", minimum=limit)}, ("",))
         assert rejected["rule"].tolist() == [f"at least {said}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [("-1", "at least 0"), ("", "not missing"), ("inf", "a finite number"), ("much", "a number")],
+)
+@pytest.mark.parametrize("columns", [{}, {"w": {"kind": "number"}}], ids=["named alone", "declared too"])
+def test_weight_that_is_no_number_of_rows_is_rejected(value, rule, columns):
+    declared = {**options().model_dump(exclude_unset=True)["columns"], **columns}
+    raw = rows(age=["30", "31", "32"]).assign(w=["0", value, "2.5"])
+    clean, rejected = check_rows(raw, options(weight="w", columns=declared))
+    assert rejected.to_dict("records") == [{"row": 2, "column": "w", "value": value, "rule": rule}]
+    assert clean["w"].tolist() == [0.0, 2.5]
+
+
+def test_missing_weight_column_is_named_with_its_option():
+    with pytest.raises(
+        ValueError, match="weight 'w' is not a column of the table; its columns are .*; set data.weight"
+    ):
+        check_rows(rows(age=["30"]), options(weight="w"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": "pay"}, "the target 'pay' cannot be the weight of rows too"),
+        ({"weight": "city"}, "weight 'city' is declared as a category.*set its kind to number"),
+        ({"weight": "row"}, "'row' is the name of the row number"),
+    ],
+)
+def test_column_that_cannot_weigh_rows_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        options(**changes)
+
+
+def test_weight_is_no_feature_unless_it_is_named():
+    assert list(options(weight="age").feature_columns) == ["size", "city"]
+    assert list(options(weight="age", features=["age", "city"]).feature_columns) == ["age", "city"]
+    assert options(weight="age").weight_column.maximum == 120

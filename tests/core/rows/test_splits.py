@@ -296,3 +296,16 @@ def test_split_does_not_depend_on_what_the_labels_of_a_binary_task_are_called(po
         for one, other in (names[:2], names[2:], ("1", "0"))
     ]
     assert parts[0].equals(parts[1]) and parts[0].equals(parts[2])
+
+
+def test_part_in_which_nothing_counts_is_refused():
+    weighted = data().model_copy(update={"weight": "w"})
+    rows = table(list(range(100)), [0.0] * 100).assign(w=1.0)
+    splits = split_rows(rows, weighted, SplitOptions())
+    rows.loc[rows["row"].isin(splits.loc[splits["part"] == "valid", "row"]), "w"] = 0.0
+    with pytest.raises(ValueError, match="all 15 rows of valid have weight 0 in column 'w'.*leave out data.weight"):
+        split_rows(rows, weighted, SplitOptions())
+    fold = fold_rows(rows.assign(w=1.0), weighted, SplitOptions(), 4, 0)[1]
+    rows["w"] = (~rows["row"].isin(fold.loc[fold["part"] == "test", "row"])).astype("float64")
+    with pytest.raises(ValueError, match="all 25 rows of test have weight 0"):
+        fold_rows(rows, weighted, SplitOptions(), 4, 0)

@@ -58,6 +58,15 @@ def test_each_row_is_held_as_in_the_epoch_that_the_other_rows_choose(epochs, los
         assert held.rows_of(0)[row] == epochs[best][row] == held.rows_of(1)[n_rows - 1 - row]
 
 
+def test_other_rows_choose_by_their_weights():
+    weights = torch.tensor([[1.0, 3.0, 0.0]], dtype=torch.float64)
+    held = HeldOut([some_member(3)])
+    for values in ((2.0, 1.0, 0.0), (0.0, 1.5, 9.0)):  # squares, weighted: 4 + 3 + 0, then 0 + 6.75 + 0
+        outputs = torch.tensor([values], dtype=torch.float64)[:, :, None]
+        held.update([0], objective_of(), outputs, torch.zeros_like(outputs), weights)
+    assert held.rows_of(0).tolist() == [2.0, 1.5, 9.0]
+
+
 def test_row_that_is_far_off_does_not_hide_what_the_others_say():
     held = HeldOut([some_member(3)])
     for others, far in ((2.0, 1e12), (1.0, 1.0001e12), (3.0, 1e12)):

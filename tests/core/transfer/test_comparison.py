@@ -110,3 +110,41 @@ def test_models_from_scratch_and_further_repeats_keep_the_positive_label_of_the_
     recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
     comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
     assert [each.encoder.target.positive for each in trained] == ["x", "x"] == 2 * [tuned.encoder.target.positive]
+
+
+def test_contenders_are_scored_with_the_weights_of_the_new_rows():
+    weighted = {**CLASSES, "weight": "w"}
+    raw = make_rows(kinds="xyz").assign(w=[str(number % 3) for number in range(60)])
+    parent = train_parent(make_rows(kinds="xz"), CLASSES)
+    tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 1})
+    options, clean, splits, lesson = make_lesson(parent, raw, weighted, tuning)
+    assert lesson.encoder.weight == "w" and parent.encoder.weight is None
+    ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
+    test = clean[clean["row"].isin(splits.loc[splits["part"] == "test", "row"])]
+    right = tuned.predict(test)["prediction"].to_numpy() == test["kind"].to_numpy()
+    found = comparison.score_on(test, tuned, tuned.encoder.target, "w")
+    assert found["accuracy_score"] == pytest.approx((right * test["w"]).sum() / test["w"].sum())
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    lines = comparison.compare(parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
+    assert lines[-1] == {"repeat": 0, "model": "fine_tuned", **found}
+    unweighted = comparison.score_on(test, tuned, tuned.encoder.target)
+    assert unweighted["cross_entropy_loss"] != found["cross_entropy_loss"]
+
+
+def test_new_rows_without_the_column_of_weights_are_refused():
+    parent = train_parent(make_rows(), CLASSES)
+    options = DataOptions.model_validate({**CLASSES, "weight": "w"})
+    with pytest.raises(ValueError, match="weight 'w' is not a column of the table.*set data.weight"):
+        transfer.check_new_rows(make_rows(), parent, options, FineTuningOptions())
+
+
+def test_what_was_forgotten_counts_the_weights_of_the_parents_rows():
+    data = {**CLASSES, "weight": "w"}
+    raw = make_rows(kinds="xy").assign(w=[str(1 + number % 3) for number in range(60)])
+    parent = train_parent(raw, data)
+    clean, _ = check_rows(raw, DataOptions.model_validate(data))
+    old = clean.assign(part=["train"] * 50 + ["test"] * 10)
+    found = comparison.describe_forgetting(parent, parent, old)
+    right = parent.predict(raw.tail(10))["prediction"].to_numpy() == raw["kind"].tail(10).to_numpy()
+    assert found["parent"]["accuracy_score"] == pytest.approx(right @ clean["w"].tail(10) / clean["w"].tail(10).sum())
+    assert found["fine_tuned"] == found["parent"] != comparison.score_on(clean.tail(10), parent, parent.encoder.target)

@@ -76,13 +76,15 @@ def test_pull_keeps_weights_near_the_parents():
     assert distance(30.0) < 0.3 * distance(0.0)
 
 
-def test_outputs_computed_once_give_the_same_model_on_images():
+@pytest.mark.parametrize("weight", [None, "w"], ids=["equal rows", "weighted rows"])
+def test_outputs_computed_once_give_the_same_model_on_images(weight):
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 60)
     images = [(generator.integers(0, 100, (6, 6)) + 150 * label).astype(np.uint8) for label in labels]
     raw = pd.DataFrame({"image": pd.Series(images, dtype=object), "label": [f"c{label}" for label in labels]})
+    raw["w"] = generator.integers(0, 4, 60).astype(str)
     columns = {"image": {"kind": "image", "size": [1, 6, 6]}}
-    data = {"task": "multiclass", "target": "label", "columns": columns}
+    data = {"task": "multiclass", "target": "label", "columns": columns, "weight": weight}
     parent = train_parent(raw, data, model={"kind": "cnn", "widths": [4, 6], "depth": 1})
     once, each_time = (tune(parent, raw, data, once=once, freeze={"first": 2}) for once in (True, False))
     for name, tensor in once.weights.items():

@@ -13,16 +13,18 @@ from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
+from torchlane.core.options.base import is_none
 from torchlane.core.rows.checking import SPELLINGS
 
 ColumnEncoder = CategoryEncoder | NumberEncoder | DateEncoder | ImageEncoder
 
 
 class Encoder(Fitted):
-    """The encoders of all feature columns, in order, and of the target."""
+    """The encoders of all feature columns, in order, and of the target, and the name of the column of weights."""
 
     columns: tuple[Annotated[ColumnEncoder, Field(discriminator="kind")], ...]
     target: TargetEncoder
+    weight: str | None = Field(default=None, exclude_if=is_none)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -60,6 +62,8 @@ class Encoder(Fitted):
 def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOptions) -> Encoder:
     """Fit the encoders of all columns to the rows of train.
 
+    Scales and levels do not depend on the weights of rows: an encoding only has to spread the values that occur.
+
     Raises:
         ValueError: an encoding is set for a column that is not a feature, or that its kind does not have; or the target
             cannot be encoded, see `TargetEncoder.fit`.
@@ -79,8 +83,8 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
             columns.append(kind.fit(values, encodings.get(name, options.numbers)))
     order = data.target_column.level_order
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive, order)
-    target = target.spelt(train_rows.attrs.get(SPELLINGS, {}))
-    return Encoder(columns=tuple(columns), target=target)
+    target = target.spelt(train_rows.attrs.get(SPELLINGS, {})).weighted(train_rows, data.weight)
+    return Encoder(columns=tuple(columns), target=target, weight=data.weight)
 
 
 def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:

@@ -28,6 +28,7 @@ class TargetEncoder(Fitted):
     labels: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()  # rows of train per label
     written: dict[str, str] = Field(default={}, exclude_if=operator.not_)  # labels that the file spells otherwise
+    weights: tuple[float, ...] = Field(default=(), exclude_if=operator.not_)  # of labels, in units of the mean weight
 
     @classmethod
     def fit(
@@ -91,6 +92,19 @@ class TargetEncoder(Fitted):
     def keep_positive(self, data: DataOptions) -> DataOptions:
         """Return options for further encoders of the same target, whose positive label is that of this one."""
         return data.model_copy(update={"positive": self.positive}) if self.positive else data
+
+    def weighted(self, train_rows: pd.DataFrame, weight: str | None) -> Self:
+        """Add up the weights of each label, if the column `weight` of the rows of train holds weights."""
+        if weight is None or not self.labels:
+            return self
+        relative = train_rows[weight] / train_rows[weight].mean()
+        sums = relative.groupby(train_rows[self.name]).sum().reindex(list(self.labels), fill_value=0.0)
+        return self.model_copy(update={"weights": tuple(map(float, sums))})
+
+    @property
+    def label_sizes(self) -> tuple[float, ...]:
+        """How much each label has of train: its weight if rows have weights, otherwise its rows."""
+        return self.weights or self.counts
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map raw targets to float32 (n_rows, 1) for regression and binary, int64 (n_rows,) for multiclass.

@@ -14,17 +14,23 @@ logger = logging.getLogger(__name__)
 OfLabel = dict[str, float | int | None]
 
 
-def score_classes(probabilities: Tensor, truth: Tensor, labels: Sequence[str]) -> dict[str, OfLabel]:
+def score_classes(
+    probabilities: Tensor, truth: Tensor, labels: Sequence[str], weights: Tensor | None = None
+) -> dict[str, OfLabel]:
     """Compute `precision`, `recall`, `f1` and `rows` of each label, as `classification_report` of scikit-learn.
 
-    `probabilities` are (n_rows, n_labels) and `truth` is (n_rows,). What is not defined is None: the precision of a
-    label that is never predicted, the recall of one that no row has, and F1 if both hold.
+    `probabilities` are (n_rows, n_labels), `truth` and `weights` are (n_rows,). The number of `rows` does not depend
+    on weights. What is not defined is None: the precision of a label that is never predicted, the recall of one that
+    no row has, and F1 if both hold.
     """
-    right, of_truth, predicted = (counts[0].double() for counts in label_counts(probabilities[None], truth[None]))
+    of_member = None if weights is None else weights[None]
+    counts = label_counts(probabilities[None], truth[None], of_member)
+    right, of_truth, predicted = (each[0].double() for each in counts)
+    rows = torch.bincount(truth.long(), minlength=len(labels)).tolist()
     columns = torch.stack([right / predicted, right / of_truth, 2 * right / (predicted + of_truth)], dim=1)
     return {
-        label: {**_defined(scores), "rows": int(rows)}
-        for label, scores, rows in zip(labels, columns.tolist(), of_truth.tolist(), strict=True)
+        label: {**_defined(scores), "rows": n_rows}
+        for label, scores, n_rows in zip(labels, columns.tolist(), rows, strict=True)
     }
 
 

@@ -281,7 +281,7 @@ def _gains(history: pd.DataFrame, target: TargetEncoder) -> dict[str, float]:
     metric = TASKS[target.task].primary_metric
     constant = {"r2_score": 0.0, "roc_auc_score": 0.5}.get(metric)
     if constant is None:
-        constant = max(target.counts) / sum(target.counts)
+        constant = max(target.label_sizes) / sum(target.label_sizes)
     last = history.iloc[-1]
     return {part: float(last[f"{part}_{metric}"] - constant) / (1 - constant) for part in ("train", "valid")}
 

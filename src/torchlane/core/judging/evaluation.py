@@ -5,12 +5,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.encoding.tensors import weights_of
 from torchlane.core.judging.classes import score_classes, warn_of_absent
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import shown_number
@@ -37,7 +39,8 @@ def evaluate(
 
     The first result is the content of `metrics.json`. It has the task's metrics for each part with rows,
     `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, the number of
-    rows, the source of the rows, and how well the `calibration` from valid holds on test. For labels it has the
+    rows, the source of the rows, the column of their `weight` if they have one, and how well the `calibration`
+    from valid holds on test. Each of these but the number of rows counts the weights. For labels it has the
     `positive` one (null unless the task is binary), `classes` with the scores of each label on test, and those
     `absent_from_test`. An undefined metric, such as R² of a single row, is null. The second result has `row`,
     `truth` and the columns of `TrainedModel.predict`, in raw units.
@@ -47,39 +50,32 @@ def evaluate(
     objective = Objective.of(target, model.training.loss)
     metrics: dict[str, Any] = {}
     for part, dataset in tensors.items():
-        features, targets = dataset.tensors
+        features, targets, *weights = dataset.tensors
         metrics[part] = {}
         if len(dataset):
             outputs = model.outputs(features)
             prediction = model.joint_prediction(model.task.predict(outputs, target))
-            losses = [objective.loss(of_member, targets) for of_member in outputs]
-            metrics[part] = {**score(model.task, prediction, truths[part]), "loss": sum(losses) / len(losses)}
-    metrics["baseline"] = _score_constant(model.task, truths, len(target.labels))
+            losses = [objective.loss(of_member, targets, *weights) for of_member in outputs]
+            scores = score(model.task, prediction, truths[part], *weights)
+            metrics[part] = {**scores, "loss": sum(losses) / len(losses)}
+    weights_by_part = {part: weights_of(dataset) for part, dataset in tensors.items()}
+    metrics["baseline"] = _score_constant(model.task, truths, len(target.labels), weights_by_part)
     metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
     metrics["data"] = model.details["source"]
+    if model.encoder.weight is not None:
+        metrics["weight"] = model.encoder.weight
     predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
-    metrics["calibration"] = _judge_calibration(model, predictions, coverage)
+    metrics["calibration"] = _judge_calibration(model, predictions, coverage, weights_by_part["test"])
     if target.labels:
-        metrics |= _judge_classes(target, predictions, truths["test"], quiet)
-    primary = model.task.primary_metric
+        metrics |= _judge_classes(target, predictions, truths["test"], weights_by_part["test"], quiet)
     if metrics["test"]:
-        constant = metrics["baseline"][primary]
-        logger.log(
-            logging.DEBUG if quiet else logging.INFO,
-            "evaluation: test %s (constant: %s %s), %d rows of %s%s",
-            ", ".join(shown_score(name, value, target) for name, value in metrics["test"].items()),
-            primary,
-            shown_number(constant),
-            metrics["rows"]["test"],
-            metrics["data"],
-            "" if target.positive is None else f"; the positive label is '{metrics['positive']}'",
-        )
+        _log(metrics, target, model.task.primary_metric, logging.DEBUG if quiet else logging.INFO)
     return metrics, predictions
 
 
-def score(task: Task, prediction: Tensor, truth: Tensor) -> Scores:
-    """Compute the metrics of a task; an undefined one is None. `Task` describes the shapes."""
-    scores = {name: task.score(name, prediction, truth) for name in task.metrics}
+def score(task: Task, prediction: Tensor, truth: Tensor, weights: Tensor | None = None) -> Scores:
+    """Compute the metrics of a task; an undefined one is None. `Task` describes the shapes; weights are (n_rows,)."""
+    scores = {name: task.score(name, prediction, truth, weights) for name in task.metrics}
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
 
 
@@ -88,18 +84,37 @@ def shown_score(name: str, value: float | None, target: TargetEncoder) -> str:
     return f"{name} {shown_number(value)}" + (f" {target.name}" if name.endswith("_error") else "")
 
 
-def _score_constant(task: Task, truths: Mapping[str, Tensor], n_labels: int) -> Scores:
+def _log(metrics: Mapping[str, Any], target: TargetEncoder, primary: str, level: int) -> None:
+    logger.log(
+        level,
+        "evaluation: test %s (constant: %s %s), %d rows of %s%s%s",
+        ", ".join(shown_score(name, value, target) for name, value in metrics["test"].items()),
+        primary,
+        shown_number(metrics["baseline"][primary]),
+        metrics["rows"]["test"],
+        metrics["data"],
+        f", weighted by '{metrics['weight']}'" if "weight" in metrics else "",
+        "" if target.positive is None else f"; the positive label is '{metrics['positive']}'",
+    )
+
+
+def _score_constant(
+    task: Task, truths: Mapping[str, Tensor], n_labels: int, weights: Mapping[str, Tensor | None]
+) -> Scores:
     if not len(truths["test"]):
         return {}
-    constant = task.constant(truths["train"], n_labels)
-    return score(task, constant.expand(len(truths["test"]), *constant.shape).contiguous(), truths["test"])
+    constant = task.constant(truths["train"], n_labels, weights["train"])
+    everywhere = constant.expand(len(truths["test"]), *constant.shape).contiguous()
+    return score(task, everywhere, truths["test"], weights["test"])
 
 
-def _judge_classes(target: TargetEncoder, predictions: pd.DataFrame, truth: Tensor, quiet: bool) -> dict[str, Any]:
+def _judge_classes(
+    target: TargetEncoder, predictions: pd.DataFrame, truth: Tensor, weights: Tensor | None, quiet: bool
+) -> dict[str, Any]:
     """Name the positive label, score each label on test, and list those that no row of test has."""
     labels = [f"{label}" for label in target.restore(target.labels)]  # as they stand in the file
     probabilities = predictions[[f"probability_{label}" for label in labels]].to_numpy("float64", copy=True)
-    classes = score_classes(torch.from_numpy(probabilities), truth, labels)
+    classes = score_classes(torch.from_numpy(probabilities), truth, labels, weights)
     absent = [label for label, own in classes.items() if not own["rows"]]
     if len(truth) and not quiet:
         warn_of_absent(absent)
@@ -113,19 +128,28 @@ def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
     return torch.from_numpy(target.label_index(values))
 
 
-def _judge_calibration(model: TrainedModel, predictions: pd.DataFrame, coverage: float) -> Scores:
+def _judge_calibration(
+    model: TrainedModel, predictions: pd.DataFrame, coverage: float, weights: Tensor | None
+) -> Scores:
     """The share of test rows covered by the intervals and their mean width in raw units, or the temperature."""
     if model.encoder.target.task != "regression":
         return {"temperature": model.calibration.temperature}
     if "low" not in predictions or predictions.empty:
         return {}
     covered = predictions["truth"].between(predictions["low"], predictions["high"])
-    width = float((predictions["high"] - predictions["low"]).mean())
+    width = _mean(predictions["high"] - predictions["low"], weights)
     return {
         "coverage_asked": coverage,
-        "coverage": float(covered.mean()),
+        "coverage": _mean(covered, weights),
         "interval_width": width if math.isfinite(width) else None,
     }
+
+
+def _mean(values: pd.Series, weights: Tensor | None) -> float:
+    if weights is None:
+        return float(values.mean())
+    counting = weights.numpy() > 0  # an infinite width of a row that does not count is no matter
+    return float(np.average(values[counting], weights=weights.numpy()[counting]))
 
 
 def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:

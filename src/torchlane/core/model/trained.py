@@ -143,15 +143,15 @@ class TrainedModel:
         """
         if not len(valid):
             return self
-        features, targets = valid.tensors
+        features, targets, *weights = valid.tensors
         target = self.encoder.target
         if target.task == "regression":
             of_members = target.decode(held_out)
             truth = target.decode(targets.flatten())
-            calibration = Calibration.of_values(of_members.mean(0), self.spread(of_members), truth)
+            calibration = Calibration.of_values(of_members.mean(0), self.spread(of_members), truth, *weights)
         else:
             calibration = Calibration.of_probabilities(
-                self.member_predictions(features).mean(0), targets.flatten().long()
+                self.member_predictions(features).mean(0), targets.flatten().long(), *weights
             )
         return replace(self, calibration=calibration)
 

@@ -15,17 +15,20 @@ class DataOptions(Options):
     """The task, the columns, and where the rows come from.
 
     Columns of the raw file that are not declared are ignored. `features` selects and orders the inputs. By
-    default they are all declared columns except the target and, in a use case, the columns that the split
-    uses. `source` names the raw file in reports, and `digest` is its SHA-256 as
-    `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger fraction of the rows than
-    `max_rejected_fraction` is rejected. `positive` is the label of a binary task that F1, precision and recall are
-    about. By default it is the rarer one in train, and of equally many rows the later one in the order of labels.
+    default they are all declared columns except the target, the weight and, in a use case, the columns that the
+    split uses. `weight` names a column of numbers, at least 0: a row of weight w counts as w rows in training,
+    metrics and calibration. Only the ratios of weights matter. `source` names the raw file in reports, and
+    `digest` is its SHA-256 as `torchlane.core.rows.checking.rows_digest` computes it. The run stops if a larger
+    fraction of the rows than `max_rejected_fraction` is rejected. `positive` is the label of a binary task that
+    F1, precision and recall are about. By default it is the rarer one in train, and of equally many rows the later
+    one in the order of labels.
     """
 
     task: TaskName
     target: str
     columns: dict[str, ColumnOptions]
     features: tuple[str, ...] = ()
+    weight: str | None = Field(None, exclude_if=is_none)
     source: str = ""
     digest: str = ""
     missing_values: tuple[str, ...] = ("",)
@@ -34,7 +37,7 @@ class DataOptions(Options):
 
     @model_validator(mode="after")
     def _features_are_declared(self) -> Self:
-        if "row" in (*self.columns, self.target):
+        if "row" in (*self.columns, self.target, self.weight):
             raise ValueError("'row' is the name of the row number; rename that column in the file")
         for name in self.features:
             if name not in self.columns:
@@ -54,6 +57,13 @@ class DataOptions(Options):
         if kind != ("number" if self.task == "regression" else "category"):
             hint = "; predict a number such as the days from a fixed day to it" if kind == "date" else ""
             raise ValueError(f"target '{self.target}' is a {kind}, which a {self.task} task does not predict{hint}")
+        if self.weight == self.target:
+            raise ValueError(f"the target '{self.target}' cannot be the weight of rows too")
+        if self.weight_column is not None and self.weight_column.kind != "number":
+            raise ValueError(
+                f"weight '{self.weight}' is declared as a {self.weight_column.kind}, but it says how much a row "
+                f"counts; set its kind to number, or name another column"
+            )
         return self
 
     @model_validator(mode="after")
@@ -70,7 +80,7 @@ class DataOptions(Options):
     @property
     def feature_columns(self) -> dict[str, ColumnOptions]:
         """The inputs of the model, in their order."""
-        names = self.features or tuple(name for name in self.columns if name != self.target)
+        names = self.features or tuple(name for name in self.columns if name not in (self.target, self.weight))
         return {name: self.columns[name] for name in names}
 
     @property
@@ -79,6 +89,20 @@ class DataOptions(Options):
         kind: Any = "number" if self.task == "regression" else "category"
         declared = self.columns.get(self.target, ColumnOptions(kind=kind))
         return declared.model_copy(update={"nullable": False})
+
+    @property
+    def weight_column(self) -> ColumnOptions | None:
+        """The rules of the weight of rows, which is at least 0 and must not be missing; None without a weight."""
+        if self.weight is None:
+            return None
+        declared = self.columns.get(self.weight, ColumnOptions(kind="number"))
+        return declared.model_copy(update={"nullable": False, "minimum": max(0.0, declared.minimum or 0.0)})
+
+    @property
+    def checked_columns(self) -> dict[str, ColumnOptions]:
+        """All columns that rows are checked for: those declared, the target and the weight."""
+        checked = {**self.columns, self.target: self.target_column}
+        return checked if self.weight_column is None else {**checked, str(self.weight): self.weight_column}
 
 
 class SplitOptions(Options):

@@ -12,7 +12,8 @@ class LossOptions(Options):
     """The loss that training minimises, by its `name` in `torchlane.core.tasks.tasks`; null means the task's first.
 
     `class_weights` make the rows of some labels count more than those of others. It holds a weight for each
-    label (1 for labels without one), or is `balanced`, which means `n_rows / (n_labels * rows of the label)`.
+    label (1 for labels without one), or is `balanced`, which means `n_rows / (n_labels * rows of the label)`,
+    in which rows count by their weights.
     `label_smoothing` is the fraction of the probability that cross entropy spreads evenly over all labels.
     """
 

@@ -48,16 +48,17 @@ def describe_source(raw_rows: pd.DataFrame, options: DataOptions) -> str:
 def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Separate the rows that keep all declared rules from those that break one, and log their numbers.
 
-    The results are those of `apply_rules` for all declared columns and the target. `attrs["source"]` of the
-    clean rows holds the result of `describe_source`, and `attrs["spellings"]` that of `spellings_of`, if any.
+    The results are those of `apply_rules` for all declared columns, the target and the weight. `attrs["source"]`
+    of the clean rows holds the result of `describe_source`, and `attrs["spellings"]` that of `spellings_of`, if any.
     `attrs["sizes"]` holds the sizes of images by column, if there are any.
 
     Raises:
         ValueError: a declared column is missing, or no row is left.
     """
-    columns = {**options.columns, options.target: options.target_column}
-    if options.target not in raw_rows:
-        raise ValueError(_missing_column("target", options.target, raw_rows, "data.target"))
+    columns = options.checked_columns
+    for what, name in {"target": options.target, "weight": options.weight}.items():
+        if name is not None and name not in raw_rows:
+            raise ValueError(_missing_column(what, name, raw_rows, f"data.{what}"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
     for name, column in columns.items():
         formats.warn_of_currencies(raw_rows[name], column, name)

@@ -29,11 +29,14 @@ def split_rows(
     level = logging.DEBUG if quiet else logging.INFO
     _log_left_out(data, options, level)
     if options.part_column is not None:
-        return _keep_parts(clean_rows, data, options, level)
-    if options.all_rows_in:
-        rows = clean_rows[ROW]
-        return pd.concat([pd.DataFrame({ROW: rows, "part": part}) for part in options.all_rows_in], ignore_index=True)
-    return _split(clean_rows, _group_rows(clean_rows, data, options, level), data, options, level)
+        splits = _keep_parts(clean_rows, data, options, level)
+    elif options.all_rows_in:
+        parts = [pd.DataFrame({ROW: clean_rows[ROW], "part": part}) for part in options.all_rows_in]
+        splits = pd.concat(parts, ignore_index=True)
+    else:
+        splits = _split(clean_rows, _group_rows(clean_rows, data, options, level), data, options, level)
+    _require_weight(clean_rows, splits, data)
+    return splits
 
 
 def fold_rows(
@@ -59,6 +62,7 @@ def fold_rows(
         held_out = pd.DataFrame({ROW: clean_rows.loc[~rest, ROW], "part": "test"})
         splits = _split(clean_rows[rest].reset_index(drop=True), groups[rest], data, within, logging.DEBUG)
         each.append(pd.concat([splits, held_out], ignore_index=True))
+        _require_weight(clean_rows, each[-1], data)
     return each
 
 
@@ -218,6 +222,19 @@ def _require_folds(groups: np.ndarray, labels: pd.Series | None, folds: int) -> 
             raise ValueError(
                 f"evaluation.folds {folds} is more than the {counts.min()} rows that differ of the smallest class, "
                 f"'{counts.idxmin()}'; set fewer folds or give more rows of it"
+            )
+
+
+def _require_weight(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> None:
+    """Check that each part with rows has one whose weight is above 0."""
+    if data.weight is None:
+        return
+    weights = clean_rows.set_index(ROW)[data.weight]
+    for part, rows in splits.groupby("part", sort=False)[ROW]:
+        if not (weights.loc[rows] > 0).any():
+            raise ValueError(
+                f"all {len(rows)} rows of {part} have weight 0 in column '{data.weight}', so nothing counts there; "
+                f"set another split.seed or fraction, correct the column, or leave out data.weight"
             )
 
 

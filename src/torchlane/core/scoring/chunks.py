@@ -110,7 +110,7 @@ class ChunkScorer:
                 what = "column" if name in self._columns else "key"
                 hint = hint_at_header(names) or (f"; {remark}" if remark else "")
                 raise ValueError(f"{what} '{name}' is missing; its columns are {', '.join(names)}{hint}")
-        declared = {*self.model.data.columns, self.model.data.target, *self.keys}
+        declared = {*self.model.data.checked_columns, *self.keys}
         return [name for name in names if name not in declared]
 
     def score(self, chunk: Chunk) -> Scored:

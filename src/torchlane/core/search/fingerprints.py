@@ -26,8 +26,8 @@ def space_fingerprint(space: Space) -> str:
 
 
 def data_fingerprint(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOptions) -> str:
-    """Return the SHA-256 of what a search looks at: the task, and features and target of train and valid."""
-    names = [*data.feature_columns, data.target]
+    """Return the SHA-256 of what a search looks at: the task, and features, target and weights of train and valid."""
+    names = [*data.feature_columns, data.target, *([] if data.weight is None else [data.weight])]
     digest = hashlib.sha256(json.dumps([data.task, *names]).encode())
     for part in ("train", "valid"):
         rows = rows_of(part, clean_rows, splits)[names]

@@ -57,17 +57,35 @@ def without_mean(criterion: nn.Module) -> nn.Module:
     return each
 
 
-def member_losses(each: nn.Module, outputs: Tensor, targets: Tensor) -> Tensor:
+def member_losses(each: nn.Module, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Compute the loss of each member; `each` is a result of `without_mean`.
 
-    `outputs` (members, n_rows, width) and their targets become (members,). Weighted cross entropy divides by
-    the sum of the weights of its rows, as `torch.nn.CrossEntropyLoss` does. The bits of a member do not
+    `outputs` (members, n_rows, width) and their targets become (members,). With class weights, cross entropy
+    divides by the sum of those of its rows, as `torch.nn.CrossEntropyLoss` does. The bits of a member do not
     depend on the other members.
+
+    `weights` (members, n_rows) say how much each row counts, in units of the mean weight of train. The result is the
+    weighted mean over the rows, sum(w l) / sum(w), times the mean weight of these rows, and so sum(w l) / n_rows if
+    there are no class weights. This is how Keras weighs samples (`sum_over_batch_size`). The expected gradient of a
+    random batch is then that of the weighted mean over train, which is that of a table whose rows are repeated w times.
+    To divide by the sum of the batch's own weights, as scikit-learn's perceptrons do, is the same for the whole of
+    train; but it gives a heavy row less than its due in small batches, and a batch of one row forgets its weight.
+    A batch whose weights are all 0 has the loss 0.
     """
     if isinstance(each, nn.CrossEntropyLoss):
-        of_rows = each(outputs.flatten(0, 1), targets.flatten()).view(targets.shape)
-        if each.weight is None:
-            return torch.mean(of_rows, dim=1)
-        return torch.sum(of_rows, dim=1) / each.weight.to(outputs)[targets].sum(1)
-    of_numbers = steadily(each, outputs, targets) if isinstance(each, nn.BCEWithLogitsLoss) else each(outputs, targets)
-    return torch.mean(of_numbers.flatten(1), dim=1)
+        losses = each(outputs.flatten(0, 1), targets.flatten()).view(targets.shape)
+        if each.weight is not None:
+            return _mean_by_classes(losses, each.weight.to(outputs)[targets], weights)
+    else:
+        steady = isinstance(each, nn.BCEWithLogitsLoss)
+        losses = (steadily(each, outputs, targets) if steady else each(outputs, targets)).flatten(1)
+    return torch.mean(losses if weights is None else losses * weights.to(losses), dim=1)
+
+
+def _mean_by_classes(losses: Tensor, of_classes: Tensor, weights: Tensor | None) -> Tensor:
+    """Compute the mean of losses that have been multiplied by the weights of their classes, all (members, n_rows)."""
+    if weights is None:
+        return torch.sum(losses, dim=1) / of_classes.sum(1)
+    weights = weights.to(losses)
+    total = (of_classes * weights).sum(1)
+    return torch.sum(losses * weights, dim=1) / torch.where(total > 0, total, 1) * weights.mean(1)

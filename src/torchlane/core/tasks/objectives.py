@@ -32,23 +32,34 @@ class Objective:
         criterion = make_loss(target.task, options.name, _class_weights(target, options), options.label_smoothing)
         return cls(TASKS[target.task], criterion, target, options.name)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> float:
-        """Compute the loss of outputs (n_rows, width) and encoded targets, in float64."""
-        return float(self.criterion(outputs.double(), targets.double() if targets.is_floating_point() else targets))
+    def batch_loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Compute the loss of one batch, with gradients; `weights` (n_rows,) are those of `member_losses`."""
+        if weights is None:
+            loss: Tensor = self.criterion(outputs, targets)
+            return loss
+        return self.member_losses(outputs[None], targets[None], weights[None])[0]
 
-    def row_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Compute the loss of each row of a regression: both (members, n_rows, 1), to float64 (members, n_rows)."""
+    def loss(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> float:
+        """Compute the mean loss of outputs (n_rows, width) and encoded targets, in float64; weights are (n_rows,)."""
+        targets = targets.double() if targets.is_floating_point() else targets
+        return float(self.batch_loss(outputs.double(), targets, None if weights is None else weights / weights.mean()))
+
+    def row_losses(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Compute the loss of each row of a regression: both (members, n_rows, 1), to float64 (members, n_rows).
+
+        The loss of a row of weight w is that of w rows; weights are (members, n_rows).
+        """
         losses: Tensor = self._each(outputs.double(), targets.double()).squeeze(-1)
-        return losses
+        return losses if weights is None else losses * weights
 
-    def scores(self, outputs: Tensor, targets: Tensor) -> list[float]:
+    def scores(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> list[float]:
         """Compute the primary metric of outputs (members, n_rows, width) and their targets; NaN where undefined."""
-        scores: list[float] = self.task.primary(outputs, targets).tolist()
+        scores: list[float] = self.task.primary(outputs, targets, weights).tolist()
         return scores
 
-    def member_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def member_losses(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Compute the loss of each member, with gradients: (members, n_rows, width) and targets to (members,)."""
-        return member_losses(self._each, outputs, targets)
+        return member_losses(self._each, outputs, targets, weights)
 
     @cached_property
     def _each(self) -> nn.Module:
@@ -61,8 +72,9 @@ def _class_weights(target: TargetEncoder, options: LossOptions) -> Tensor | None
     if weights is None:
         return None
     if weights == "balanced":
-        # A class kept from a parent may have no rows.
-        counts = torch.tensor(target.counts, dtype=torch.float64).clamp_min(1)
+        # A class kept from a parent may have no rows; it counts as one.
+        counts = torch.tensor(target.label_sizes, dtype=torch.float64)
+        counts = torch.where(counts > 0, counts, 1)
         return (counts.sum() / (len(counts) * counts)).float()
     for label in weights:
         if label not in target.labels:

@@ -29,24 +29,25 @@ class Task:
     losses: Mapping[str, Callable[..., nn.Module]]  # some accept class_weights (n_labels,) or label_smoothing
     width: Callable[[int], int]  # number of outputs, from the number of labels
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
-    constant: Callable[[Tensor, int], Tensor]  # best constant prediction from (truth of train, number of labels)
+    constant: Callable[..., Tensor]  # best constant prediction from (truth of train, number of labels, its weights)
     metrics: Mapping[str, Metric]
 
     @property
     def primary_metric(self) -> str:
         return next(iter(self.metrics))
 
-    def primary(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def primary(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """Compute the primary metric of outputs (members, n_rows, width) for encoded targets (members, n_rows, …).
 
         The result is float64 (members,), NaN where undefined. It equals the metric of the predictions, since
         neither the scale of a target nor a link that preserves the order of outputs changes it.
         """
-        return self.metrics[self.primary_metric](outputs, targets.flatten(1))
+        return self.metrics[self.primary_metric](outputs, targets.flatten(1), weights)
 
-    def score(self, metric: str, prediction: Tensor, truth: Tensor) -> float:
-        """Compute a metric of a result of `predict` and the truth (n_rows,); NaN where undefined."""
-        return float(self.metrics[metric](prediction[None], truth[None]))
+    def score(self, metric: str, prediction: Tensor, truth: Tensor, weights: Tensor | None = None) -> float:
+        """Compute a metric of a result of `predict`, the truth and weights (n_rows,); NaN where undefined."""
+        of_rows = None if weights is None else weights[None]
+        return float(self.metrics[metric](prediction[None], truth[None], of_rows))
 
 
 def make_loss(
@@ -71,8 +72,14 @@ def make_loss(
     return losses[name](**arguments)
 
 
-def _class_shares(truth: Tensor, n_labels: int) -> Tensor:
+def _class_shares(truth: Tensor, n_labels: int, weights: Tensor | None = None) -> Tensor:
+    if weights is not None:
+        return torch.bincount(truth.long(), weights / weights.sum(), minlength=n_labels)
     return torch.bincount(truth.long(), minlength=n_labels).double() / len(truth)
+
+
+def _mean(truth: Tensor, n_labels: int, weights: Tensor | None = None) -> Tensor:
+    return truth.mean() if weights is None else truth @ (weights / weights.sum())
 
 
 def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
@@ -90,7 +97,7 @@ TASKS: Mapping[str, Task] = {
         losses={"mse": nn.MSELoss, "l1": nn.L1Loss, "huber": nn.HuberLoss},
         width=lambda n_labels: 1,
         predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
-        constant=lambda truth, n_labels: truth.mean(),
+        constant=_mean,
         metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
     ),
     "binary": Task(

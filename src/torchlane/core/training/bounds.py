@@ -14,14 +14,18 @@ def distinct_rows(features: Tensor) -> Tensor:
     return first.sort().values
 
 
-def constant_loss(targets: Tensor, objective: Objective) -> float:
-    """Compute the loss of the best constant for encoded targets (n_rows, …)."""
-    return _loss_by_kind(torch.zeros(len(targets), dtype=torch.int64, device=targets.device), targets, objective)
+def constant_loss(targets: Tensor, objective: Objective, weights: Tensor | None = None) -> float:
+    """Compute the loss of the best constant for encoded targets (n_rows, …).
+
+    `weights` (n_rows,), also below, are in units of their mean.
+    """
+    kinds = torch.zeros(len(targets), dtype=torch.int64, device=targets.device)
+    return _loss_by_kind(kinds, targets, objective, weights)
 
 
-def lowest_loss(features: Tensor, targets: Tensor, objective: Objective) -> float:
+def lowest_loss(features: Tensor, targets: Tensor, objective: Objective, weights: Tensor | None = None) -> float:
     """Compute the loss that no network can beat: rows with equal features (n_rows, …) get the same answer."""
-    return _loss_by_kind(_number_kinds(features), targets, objective)
+    return _loss_by_kind(_number_kinds(features), targets, objective, weights)
 
 
 def _number_kinds(features: Tensor) -> Tensor:
@@ -30,16 +34,18 @@ def _number_kinds(features: Tensor) -> Tensor:
     return kinds
 
 
-def _loss_by_kind(kinds: Tensor, targets: Tensor, objective: Objective) -> float:
+def _loss_by_kind(kinds: Tensor, targets: Tensor, objective: Objective, weights: Tensor | None) -> float:
     """Compute the loss if the rows of each kind get their mean, or the shares of their labels."""
     if objective.target.task == "multiclass":
         known = torch.nn.functional.one_hot(targets, len(objective.target.labels)).float()
     else:
         known = targets.float()
-    weights = _row_weights(known, objective)
+    counts = _row_weights(known, objective)
+    counts = counts if weights is None else counts * weights.to(counts)[:, None]
     sums = known.new_zeros(int(kinds.max()) + 1, known.shape[1])
-    means = sums.index_add(0, kinds, known * weights) / sums[:, :1].index_add(0, kinds, weights)
-    return float(objective.criterion(_outputs(means, objective)[kinds], targets))
+    totals = sums[:, :1].index_add(0, kinds, counts)
+    means = sums.index_add(0, kinds, known * counts) / totals.where(totals > 0, 1)
+    return float(objective.batch_loss(_outputs(means, objective)[kinds], targets, weights))
 
 
 def _row_weights(known: Tensor, objective: Objective) -> Tensor:

@@ -60,6 +60,7 @@ def _key(member: Member) -> Hashable:
     objective, adaptation = member.objective, member.adaptation
     return (
         structure_of(member.model, member.train.tensors[0]),
+        len(member.train.tensors),
         describe([objective.target.task, objective.criterion]),
         describe(member.options.model_dump(exclude=OWN)),
         describe(None if adaptation is None else adaptation.structure),

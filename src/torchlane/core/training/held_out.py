@@ -16,7 +16,8 @@ class HeldOut:
 
     The kept epoch fits valid better than new rows, because it was chosen on valid. The error of a row that
     is left out of the choice is like that of a new row, so it can be used for intervals. This is
-    leave-one-out cross-validation of the choice of the epoch; it costs no rows and no extra training.
+    leave-one-out cross-validation of the choice of the epoch; it costs no rows and no extra training. A row
+    that counts as several is left out with all of its weight.
     Outputs are kept for regression only.
     """
 
@@ -26,12 +27,22 @@ class HeldOut:
         self._outputs = torch.zeros(shape, dtype=torch.float64)
         self._losses = torch.full(shape, math.inf, dtype=torch.float64)  # the lowest sum over the other rows
 
-    def update(self, members: list[int], objective: Objective, outputs: Tensor, targets: Tensor) -> None:
-        """Take in an epoch of members with equally many rows: outputs and targets (members, n_rows, 1)."""
+    def update(
+        self,
+        members: list[int],
+        objective: Objective,
+        outputs: Tensor,
+        targets: Tensor,
+        weights: Tensor | None = None,
+    ) -> None:
+        """Take in an epoch of members with equally many rows: outputs and targets (members, n_rows, 1).
+
+        The weights of rows are (members, n_rows).
+        """
         n_rows = self._n_rows[members[0]]
         if not n_rows:
             return
-        losses = sums_of_others(objective.row_losses(outputs, targets).cpu())
+        losses = sums_of_others(objective.row_losses(outputs, targets, weights).cpu())
         lowest = self._losses[members, :n_rows]
         better = losses < lowest
         self._losses[members, :n_rows] = torch.where(better, losses, lowest)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.encoding.tensors import with_relative_weights
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.options import DiagnosisOptions, TrainingOptions
 from torchlane.core.training.bounds import constant_loss, distinct_rows, lowest_loss
@@ -36,6 +37,7 @@ class Observer:
     not apply to the layer:
 
     - `gradient_norm`, for layers with weights: of the loss on one fixed batch, without dropout and augmentation.
+      Weights of rows count in this loss.
     - `update_ratio`, for layers with weights: the change of the weights since the last observation, divided by
       their norm and by the number of steps. It is a lower bound, since steps may cancel out.
     - `dead_share`, for ReLUs: the share of units that are 0 for all rows of the batch.
@@ -70,12 +72,14 @@ class Observer:
         model, train, objective = member.model, member.train, member.objective
         device = next(model.parameters()).device
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
-        self._features, self._targets = (tensor[order].to(device) for tensor in train.tensors)
-        self._criterion = objective.criterion
+        weighted = with_relative_weights(train, next(model.parameters()).dtype)
+        self._features, self._targets, *self._weights = (tensor[order].to(device) for tensor in weighted.tensors)
+        self._loss = objective.batch_loss
         self.training = member.options
-        self.constant_loss = constant_loss(train.tensors[1], objective)
-        if train.tensors[0].numel() <= MOST_COMPARED:
-            self.lowest_loss = lowest_loss(train.tensors[0], train.tensors[1], objective)
+        features, targets, *weights = weighted.tensors
+        self.constant_loss = constant_loss(targets, objective, *weights)
+        if features.numel() <= MOST_COMPARED:
+            self.lowest_loss = lowest_loss(features, targets, objective, *weights)
         self.blank = not bool(self._features.any())
         self.largest_feature = float(self._features.abs().max()) if self._features.is_floating_point() else 0.0
         self.probe_kinds = len(distinct_rows(self._features))
@@ -123,7 +127,7 @@ class Observer:
         try:
             with own_randomness(self._features.device), torch.enable_grad():
                 probe.zero_grad()
-                loss = self._criterion(probe(self._features), self._targets)
+                loss = self._loss(probe(self._features), self._targets, *self._weights)
                 loss.backward()
         finally:
             for hook in hooks:

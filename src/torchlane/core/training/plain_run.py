@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.encoding.tensors import with_relative_weights
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.machine.devices import move_if_it_fits
@@ -33,14 +34,16 @@ class PlainRun:
         self._stop = stop
         self._keep_going = keep_going
         device = next(member.model.parameters()).device
-        self._valid_features, self._valid_targets = (tensor.to(device) for tensor in member.valid.tensors)
+        self._valid_features, self._valid_targets, *weights = (tensor.to(device) for tensor in member.valid.tensors)
+        self._valid_weights = weights[0] if weights else None
         self._objective = member.objective
         self._options = member.options
         self._train = member.train
         self._has_learned = member.adaptation is not None
-        train = move_if_it_fits(member.train, device)
+        weighted = with_relative_weights(member.train, next(member.model.parameters()).dtype)
+        train = move_if_it_fits(weighted, device)
         self._batches = Batches(train, self._options.batch_size, smallest=member.smallest_batch, device=device)
-        self._stepper = Stepper(self._model, self._objective.criterion, self._options, member.adaptation)
+        self._stepper = Stepper(self._model, self._objective.batch_loss, self._options, member.adaptation)
         epochs, scheduler = self._options.epochs, self._options.scheduler
         self._schedule = Schedule(self._stepper.optimizer, scheduler, epochs, len(self._batches))
         self._best: Weights | None = None
@@ -94,15 +97,16 @@ class PlainRun:
     def _train_epoch(self) -> Line:
         started = time.perf_counter()
         learning_rate = self._schedule.learning_rate
-        losses, outputs, targets = self._walk_train()
+        losses, outputs, targets, weights = self._walk_train()
         self.epoch += 1
         rows = torch.tensor([len(output) for output in outputs], dtype=torch.float64)
         metric = self._objective.task.primary_metric
+        joined = [torch.cat(each)[None] for each in (outputs, targets, weights) if each]
         line = {
             "epoch": self.epoch,
             "train_loss": float(torch.stack(losses).double().cpu() @ rows / rows.sum()),
             "valid_loss": math.nan,
-            f"train_{metric}": self._objective.scores(torch.cat(outputs)[None], torch.cat(targets)[None])[0],
+            f"train_{metric}": self._objective.scores(*joined)[0],
             f"valid_{metric}": math.nan,
             "learning_rate": learning_rate,
         }
@@ -118,16 +122,18 @@ class PlainRun:
     def _look_at_start(self) -> None:
         """Measure epoch 0 on train and valid; its weights are the best so far."""
         device = self._valid_targets.device
-        features, targets = (tensor.to(device) for tensor in self._train.tensors)
+        features, targets, *weights = (tensor.to(device) for tensor in self._train.tensors)
         metric = self._objective.task.primary_metric
         self._model.eval()
         with torch.inference_mode():
             outputs = torch.cat([self._model(rows) for rows in features.split(VALID_ROWS)])
         line = {
             "epoch": 0,
-            "train_loss": self._objective.loss(outputs, targets),
+            "train_loss": self._objective.loss(outputs, targets, *weights),
             "valid_loss": math.nan,
-            f"train_{metric}": self._objective.scores(outputs[None], targets[None])[0],
+            f"train_{metric}": self._objective.scores(outputs[None], targets[None], *(each[None] for each in weights))[
+                0
+            ],
             f"valid_{metric}": math.nan,
             "learning_rate": self._schedule.learning_rate,
             "seconds": 0.0,
@@ -135,26 +141,29 @@ class PlainRun:
         self._look_at_valid(line)
         self._history.append(line)
 
-    def _walk_train(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def _walk_train(self) -> tuple[list[Tensor], list[Tensor], list[Tensor], list[Tensor]]:
+        """Take the steps of an epoch; give losses, outputs, targets and, if there are any, weights of its batches."""
         self._stepper.begin_epoch(self.epoch + 1)
-        losses, all_outputs, all_targets = [], [], []
-        for features, targets in self._batches:
+        losses, all_outputs, all_targets, all_weights = [], [], [], []
+        for features, targets, *weights in self._batches:
             interruption.check()
-            outputs, loss = self._stepper.step(features, targets)
+            outputs, loss = self._stepper.step(features, targets, *weights)
             self._schedule.after_batch()
             losses.append(loss)
             all_outputs.append(outputs)
             all_targets.append(targets)
-        return losses, all_outputs, all_targets
+            all_weights += weights
+        return losses, all_outputs, all_targets, all_weights
 
     def _look_at_valid(self, line: Line) -> None:
         self._model.eval()
         metric = self._objective.task.primary_metric
         with torch.inference_mode():
             outputs = torch.cat([self._model(rows) for rows in self._valid_features.split(VALID_ROWS)])
-            line["valid_loss"] = self._objective.loss(outputs, self._valid_targets)
-            line[f"valid_{metric}"] = self._objective.scores(outputs[None], self._valid_targets[None])[0]
-            self._held_out.update([0], self._objective, outputs[None], self._valid_targets[None])
+            line["valid_loss"] = self._objective.loss(outputs, self._valid_targets, self._valid_weights)
+            weights = None if self._valid_weights is None else self._valid_weights[None]
+            line[f"valid_{metric}"] = self._objective.scores(outputs[None], self._valid_targets[None], weights)[0]
+            self._held_out.update([0], self._objective, outputs[None], self._valid_targets[None], weights)
         if self._best is None or line["valid_loss"] < line_of(self._history, self._best_epoch)["valid_loss"]:
             self._best, self._best_epoch = _copy_weights(self._model), self.epoch
 

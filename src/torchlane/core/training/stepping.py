@@ -1,6 +1,6 @@
 """One training step: forward, backward and update, with the options that make it faster."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -25,7 +25,11 @@ class Stepper:
     """
 
     def __init__(
-        self, model: nn.Module, criterion: nn.Module, options: TrainingOptions, adaptation: Adaptation | None = None
+        self,
+        model: nn.Module,
+        criterion: Callable[..., Tensor],
+        options: TrainingOptions,
+        adaptation: Adaptation | None = None,
     ):
         self.optimizer = _make_optimizer(model, options, adaptation)
         self._model = model
@@ -50,14 +54,17 @@ class Stepper:
         if self._adaptation is not None:
             self._adaptation.begin_epoch(self._model, epoch)
 
-    def step(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a step on one batch; give outputs (n_rows, width) and loss (), both detached."""
+    def step(self, features: Tensor, targets: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a step on one batch; give outputs (n_rows, width) and loss (), both detached.
+
+        `weights` (n_rows,) are passed to the criterion, if there are any.
+        """
         if self._channels_last and features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad()
         with self._autocast:
             outputs = self._forward(features)
-            loss = self._criterion(outputs, targets)
+            loss = self._criterion(outputs, targets, *weights)
         if self._scaler is None:
             loss.backward()
             self._pull()

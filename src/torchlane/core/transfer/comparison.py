@@ -72,13 +72,17 @@ def compare(
         test = rows_of("test", clean_rows, each)
         models = dict(zip(CONTENDERS, (parent, scratch[repeat], tuned[repeat]), strict=True))
         target = tuned[repeat].encoder.target
-        lines += [{"repeat": repeat, "model": name, **score_on(test, each, target)} for name, each in models.items()]
+        lines += [
+            {"repeat": repeat, "model": name, **score_on(test, each, target, data.weight)}
+            for name, each in models.items()
+        ]
     return lines
 
 
-def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder) -> Scores:
+def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder, weight: str | None = None) -> Scores:
     """Score a model on clean rows for the classes of `target`. A class unknown to the model has probability 0.
 
+    `weight` names the column that says how much each row counts.
     The result is empty if there are no rows, or if only one of the model and `target` is a regression.
     """
     own = model.encoder.target
@@ -87,10 +91,11 @@ def score_on(rows: pd.DataFrame, model: TrainedModel, target: TargetEncoder) -> 
     features = torch.from_numpy(model.encoder.encode_features(rows))
     prediction = model.joint_prediction(model.member_predictions(features))
     values = rows[target.name]
+    weights = None if weight is None else torch.tensor(rows[weight].to_numpy("float64"))
     if target.task == "regression":
-        return score(model.task, prediction, torch.tensor(values.to_numpy("float64")))
+        return score(model.task, prediction, torch.tensor(values.to_numpy("float64")), weights)
     truth = torch.from_numpy(target.label_index(values))
-    return score(TASKS[target.task], _by_labels(prediction, own, target), truth)
+    return score(TASKS[target.task], _by_labels(prediction, own, target), truth, weights)
 
 
 def _by_labels(probabilities: Tensor, own: TargetEncoder, target: TargetEncoder) -> Tensor:
@@ -141,7 +146,8 @@ def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.
     if not same:
         return {"reason": "the rows beside the parent's model are not those that it was trained on"}
     test = old[old["part"] == "test"].reset_index(drop=True)
-    scores = {"parent": score_on(test, parent, own), "fine_tuned": score_on(test, fine_tuned, own)}
+    models = {"parent": parent, "fine_tuned": fine_tuned}
+    scores = {name: score_on(test, model, own, parent.encoder.weight) for name, model in models.items()}
     return {"rows": len(test), **scores}
 
 

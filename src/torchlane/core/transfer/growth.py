@@ -46,7 +46,8 @@ def grow_encoder(
             columns.append(ImageEncoder.fit(values, column.size, column.encoding) if options.rescale else column)
         else:
             columns.append(column.grow(values, options.rescale))
-    return Encoder(columns=tuple(columns), target=_grow_target(parent.target, train_rows, data, encoding, options))
+    target = _grow_target(parent.target, train_rows, data, encoding, options).weighted(train_rows, data.weight)
+    return Encoder(columns=tuple(columns), target=target, weight=data.weight)
 
 
 def _grow_target(

@@ -99,7 +99,7 @@ def _bytes_of(member: Member, first: nn.Sequential) -> int:
 
 def _cut(member: Member, first: nn.Sequential, rest: nn.Sequential) -> Member:
     train, valid = (
-        TensorDataset(_through(first, part.tensors[0]), part.tensors[1]) for part in (member.train, member.valid)
+        TensorDataset(_through(first, part.tensors[0]), *part.tensors[1:]) for part in (member.train, member.valid)
     )
     adaptation = member.adaptation
     assert adaptation is not None

@@ -24,6 +24,7 @@ from torchlane.core.rows import checking as rows
 from torchlane.core.rows import splits
 from torchlane.core.transfer import comparison
 from torchlane.figures import comparisons, curves, predictions
+from torchlane.figures.style import source_of
 
 
 class ParentStore(Protocol):
@@ -126,7 +127,7 @@ def evaluate_fine_tuned(
 
 def plot_fine_tuned_history(fine_tuned_history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw losses and the primary metric over epochs of fine-tuning."""
-    return curves.plot_history(fine_tuned_history, metrics["data"])
+    return curves.plot_history(fine_tuned_history, source_of(metrics))
 
 
 def plot_comparison(comparison_scores: pd.DataFrame, metrics: dict[str, Any]) -> Figure:

@@ -34,6 +34,7 @@ from torchlane.core.search.option_importances import OptionImportances
 from torchlane.core.search.store import StudyStore
 from torchlane.core.training.observation import Observer
 from torchlane.figures import curves, layers, predictions, trials
+from torchlane.figures.style import source_of
 
 
 def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -148,17 +149,17 @@ def evaluate_model(
 
 def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw losses and the primary metric over epochs."""
-    return curves.plot_history(history, metrics["data"])
+    return curves.plot_history(history, source_of(metrics))
 
 
 def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, metrics: dict[str, Any]) -> Figure:
     """Draw the trials of the search, and how much each option mattered."""
-    return trials.plot_search(leaderboard, importances, metrics["data"])
+    return trials.plot_search(leaderboard, importances, source_of(metrics))
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
     """Draw the measurements inside the network, with the findings."""
-    return layers.plot_layers(diagnosis, metrics["data"])
+    return layers.plot_layers(diagnosis, source_of(metrics))
 
 
 def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,15 @@ from torchlane.core.training.stacked.rows import JoinedRows
 from torchlane.core.training.stacked.stack import Stack
 
 VALID_ROWS = 2048  # evaluated at a time, by all members
+
+
+class Walked(NamedTuple):
+    """An epoch of a stack: mean losses (active,), and outputs, targets and weights of train (active, n_rows, …)."""
+
+    losses: list[float]
+    outputs: Tensor
+    targets: Tensor
+    weights: Tensor | None
 
 
 class Looks:
@@ -47,12 +57,15 @@ class Looks:
             part = stack.part(positions)
             pieces = [part.evaluate(self._rows.gather(rows)[0]) for rows in order.split(VALID_ROWS, dim=1)]
             outputs, targets = torch.cat(pieces, dim=1), self._rows.targets[order].to(self._rows.device)
-            scores = first.objective.scores(outputs, targets)
+            weights = self._rows.weights_of(order)
+            scores = first.objective.scores(outputs, targets, weights)
             valid_losses, valid_scores = self._look_at_valid(part, cohort)
             for number, member in enumerate(cohort):
                 self._starts[member] = {
                     "epoch": 0,
-                    "train_loss": self._members[member].objective.loss(outputs[number], targets[number]),
+                    "train_loss": self._members[member].objective.loss(
+                        outputs[number], targets[number], None if weights is None else weights[number].double()
+                    ),
                     "valid_loss": valid_losses[number],
                     f"train_{metric}": scores[number],
                     f"valid_{metric}": valid_scores[number],
@@ -67,27 +80,22 @@ class Looks:
         stack: Stack,
         active: Sequence[int],
         rates: Mapping[int, float],
-        walked: tuple[list[float], Tensor, Tensor],
+        walked: Walked,
     ) -> tuple[dict[int, Line], list[int]]:
-        """Measure an epoch; give the line of each member without `seconds`, and the positions of those that improved.
-
-        `walked` has mean losses of train (active,), and outputs and targets (active, n_rows, …).
-        """
-        losses, outputs, targets = walked
+        """Measure an epoch; give the line of each member without `seconds`, and the positions that improved."""
         lines: dict[int, Line] = {}
         improved: list[int] = []
         for positions in self._cohorts(active):
             cohort = [active[position] for position in positions]
             first = self._members[cohort[0]]
             metric, n_rows = first.objective.task.primary_metric, len(first.train)
-            train_scores = first.objective.scores(
-                pick(outputs, positions)[:, :n_rows], pick(targets, positions)[:, :n_rows]
-            )
+            seen = [each for each in walked[1:] if each is not None]
+            train_scores = first.objective.scores(*(pick(each, positions)[:, :n_rows] for each in seen))
             valid_losses, valid_scores = self._look_at_valid(stack.part(positions), cohort)
             for number, (position, member) in enumerate(zip(positions, cohort, strict=True)):
                 lines[member] = {
                     "epoch": epoch,
-                    "train_loss": losses[position],
+                    "train_loss": walked.losses[position],
                     "valid_loss": valid_losses[number],
                     f"train_{metric}": train_scores[number],
                     f"valid_{metric}": valid_scores[number],
@@ -118,15 +126,15 @@ class Looks:
         members = [self._members[member] for member in cohort]
         if not len(members[0].valid):
             return [math.nan] * len(cohort), [math.nan] * len(cohort)
-        features, targets = self._rows.valid_of(members)
+        features, targets, weights = self._rows.valid_of(members)
         outputs = torch.cat([part.evaluate(rows) for rows in features.split(VALID_ROWS, dim=1)], dim=1)
         losses = [
-            each.objective.loss(of_member, of_rows)
-            for each, of_member, of_rows in zip(members, outputs, targets, strict=True)
+            each.objective.loss(outputs[number], targets[number], None if weights is None else weights[number])
+            for number, each in enumerate(members)
         ]
         objective = members[0].objective
-        self.held_out.update(cohort, objective, outputs, targets)
-        return losses, objective.scores(outputs, targets)
+        self.held_out.update(cohort, objective, outputs, targets, weights)
+        return losses, objective.scores(outputs, targets, weights)
 
     def _note_best(self, member: int, line: Line) -> bool:
         none_yet = self._best_epochs[member] == 0 and member not in self._starts

@@ -11,7 +11,7 @@ from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.stacks.layout import Program
 from torchlane.core.training.members import Line, Member, Outcome, Stop, loss_fault
-from torchlane.core.training.stacked.looks import Looks, pick
+from torchlane.core.training.stacked.looks import Looks, Walked, pick
 from torchlane.core.training.stacked.optimizers import MemberSettings
 from torchlane.core.training.stacked.randomness import MemberRandom, draw_noise
 from torchlane.core.training.stacked.rows import JoinedRows
@@ -97,8 +97,8 @@ class StackedRun:
             self._program.still_norms = adaptation.still_norms(self.epoch + 1)
             self._stack.begin_epoch(self.epoch + 1)
 
-    def _walk_train(self) -> tuple[list[float], Tensor, Tensor]:
-        """Take the steps of an epoch; give mean losses (active,), and outputs and targets (active, n_rows, …)."""
+    def _walk_train(self) -> Walked:
+        """Take the steps of an epoch."""
         lengths = [len(self._members[member].train) for member in self._active]
         sizes = [self._members[member].batch_sizes for member in self._active]
         order = self._rows.orders([(member, self._random[member].draw_order()) for member in self._active])
@@ -117,18 +117,19 @@ class StackedRun:
                 self._after_batch(positions)
         assert outputs is not None
         means = (losses.cpu() / torch.tensor(lengths)).tolist()
-        return means, outputs, self._rows.targets[order]
+        return Walked(means, outputs, self._rows.targets[order], self._rows.weights_of(order))
 
     def _step(self, positions: list[int], rows: Tensor) -> tuple[Tensor, Tensor]:
         """Take one step of the members at `positions`, on their `rows` (positions, n_rows)."""
         features, targets = self._rows.gather(rows)
+        weights = self._rows.weights_of(rows)
         members = [self._active[position] for position in positions]
         first = self._members[members[0]]
         randoms, shapes = [self._random[member] for member in members], self._program.noise_shapes
         dtype = next(self._members[0].model.parameters()).dtype  # features may be uint8
         noise = draw_noise(randoms, shapes, rows.shape[1], dtype, self._rows.features.device)
         part = self._stack.part(positions)
-        result = part.step(features, targets, noise, first.objective, self._shared.clip_norm)
+        result = part.step(features, targets, weights, noise, first.objective, self._shared.clip_norm)
         if part is not self._stack:
             self._stack.put(positions, part)
         return result

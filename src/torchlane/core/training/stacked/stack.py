@@ -132,12 +132,18 @@ class Stack:
             self._all[name][positions] = tensor
 
     def step(
-        self, features: Tensor, targets: Tensor, noise: list[Tensor], objective: Objective, clip_norm: float | None
+        self,
+        features: Tensor,
+        targets: Tensor,
+        weights: Tensor | None,
+        noise: list[Tensor],
+        objective: Objective,
+        clip_norm: float | None,
     ) -> tuple[Tensor, Tensor]:
         """Take a step on features (members, n_rows, …); give outputs (members, n_rows, width) and losses (members,)."""
         features, targets, *noise = map(self._with_twin, (features, targets, *noise))
         outputs = self._program.forward(self._parameters, self._buffers, features, noise)
-        losses = objective.member_losses(outputs, targets)
+        losses = objective.member_losses(outputs, targets, None if weights is None else self._with_twin(weights))
         torch._foreach_copy_(self._gradients_of_trained, torch.autograd.grad(losses.sum(), self._trained))
         if PULL in self._all:
             self._gradients.addcmul_(self._pulling, self._all["numbers"] - self._all[START])
