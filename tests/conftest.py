@@ -1,8 +1,12 @@
 """What tests share: small tables, and a way to run commands as a user would."""
 
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # torch reads it when it is imported; workers of one machine share its cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
 import pytest
@@ -12,6 +16,22 @@ from torch.utils.data import TensorDataset
 from torchlane.core.options import DataOptions
 
 from .commands import run_command
+
+
+def sendable(text: str) -> str:
+    """Escape what UTF-8 cannot hold, such as half of a pair of surrogates: a worker of pytest-xdist dies of sending it."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let each report be sent, whatever its test printed, logged or was given."""
+    report = yield
+    report.sections = [(sendable(title), sendable(content)) for title, content in report.sections]
+    if report.failed:
+        report.longrepr = sendable(report.longreprtext)
+    return report
+
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
