@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # torch reads it when it is imported; workers of one machine share its cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,21 +17,34 @@ from torch.utils.data import TensorDataset
 from torchlane.core.options import DataOptions
 
 from .commands import run_command
+from .oracles import agreement
+from .reports import pytest_runtest_makereport as pytest_runtest_makereport
+
+WORKERS = 2  # of the whole default run
 
 
-def sendable(text: str) -> str:
-    """Escape what UTF-8 cannot hold, such as half of a pair of surrogates: a worker of pytest-xdist dies of sending it."""
-    return text.encode(errors="backslashreplace").decode()
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use workers for the whole default run alone: some files are over sooner than workers start, and slow proofs time and kill processes."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    return WORKERS if whole and config.option.markexpr == "not slow" and not config.option.keyword else 0
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let each report be sent, whatever its test printed, logged or was given."""
-    report = yield
-    report.sections = [(sendable(title), sendable(content)) for title, content in report.sections]
-    if report.failed:
-        report.longrepr = sendable(report.longreprtext)
-    return report
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker tell how far from the oracles its numbers were."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["agreement"] = agreement.as_lists()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker told."""
+    agreement.take_in(getattr(node, "workeroutput", {}).get("agreement", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how often oracles were asked, and how far from them the numbers were."""
+    for line in agreement.lines():
+        terminalreporter.write_line(line)
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
