@@ -32,6 +32,7 @@ Text is read as it is written: `no` and `010` are a text where an option is text
 "required" means that there is no default. `null` is YAML's word for no value.
 """
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "any value"}
+NAMED_BY_USERS = {"columns": "columns.<name>", "metrics": "metrics.<name>", "space": "space.<option>: "}
 NAMED = {RangeOptions: "a range", ChoicesOptions: "choices"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 MEANINGS: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
@@ -84,9 +85,7 @@ def _inner(group: str, options: type[BaseModel]) -> Iterator[tuple[str, type[Bas
         for model in models:
             if model in (OptimizerOptions, SchedulerOptions) and group != "training":
                 continue
-            place = {"columns": f"{group}.columns.<name>", "space": f"{group}.space.<option>: "}.get(
-                name, f"{group}.{name}"
-            )
+            place = f"{group}.{NAMED_BY_USERS.get(name, name)}"
             yield place + (NAMED.get(model, "")), model
 
 

@@ -18,9 +18,13 @@ PROJECT = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS = 600
 ENTRY_POINTS = {"kedro": ("kedro.framework.cli", "main"), "torchlane": ("torchlane.cli", "main")}
 LIBRARIES = [
-    *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.runner", "kedro_datasets.pandas", "omegaconf"),
+    *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.config", "kedro.runner", "omegaconf"),
+    *("kedro_datasets.json", "kedro_datasets.pandas", "kedro_datasets.plotly", "kedro_telemetry.plugin"),
+    *("kedro_viz.integrations.kedro.hooks", "kedro_viz.launchers.cli.main"),
     *("torch", "torch._dynamo", "torch.func", "safetensors.torch", "torchvision"),
-    *("optuna", "pandas", "plotly.graph_objects", "pyarrow.parquet", "pydantic", "sklearn.metrics", "sqlalchemy"),
+    *("plotly.graph_objects", "plotly._subplots", "_plotly_utils.colors", "narwhals.stable.v1", "tests.warm"),
+    *("pyarrow.parquet", "pyarrow.csv", "pyarrow.dataset", "filelock", "fsspec.implementations.local"),
+    *("optuna", "pandas", "pathspec", "pydantic", "requests", "sklearn.metrics", "sqlalchemy"),
 ]
 
 _forks = get_context("forkserver")

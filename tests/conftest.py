@@ -1,8 +1,13 @@
 """What tests share: small tables, and a way to run commands as a user would."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # torch reads it when it is imported; workers of one machine share its cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pandas as pd
 import pytest
@@ -12,6 +17,35 @@ from torch.utils.data import TensorDataset
 from torchlane.core.options import DataOptions
 
 from .commands import run_command
+from .oracles import agreement
+from .reports import pytest_runtest_makereport as pytest_runtest_makereport
+
+WORKERS = 2  # of the whole default run
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Use workers for the whole default run alone: some files are over sooner than workers start, and slow proofs time and kill processes."""
+    whole = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    return WORKERS if whole and config.option.markexpr == "not slow" and not config.option.keyword else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker tell how far from the oracles its numbers were."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["agreement"] = agreement.as_lists()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker told."""
+    agreement.take_in(getattr(node, "workeroutput", {}).get("agreement", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how often oracles were asked, and how far from them the numbers were."""
+    for line in agreement.lines():
+        terminalreporter.write_line(line)
+
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -156,6 +156,15 @@ def test_section_that_is_null_has_its_defaults(read):
     assert parameters["prices"]["tuning"] == parameters["prices"]["diagnosis"] == {}
 
 
+def test_metric_that_does_not_suit_the_task_is_refused_where_it_is_set(read):
+    with pytest.raises(ValueError) as refused:
+        read(GOOD + "  evaluation: {metrics: [torchmetrics.AUROC]}")
+    assert str(refused.value).startswith(
+        "prices.evaluation.metrics: metric auroc: torchmetrics.AUROC does not suit regr"
+    )
+    assert "base/parameters/prices.yml" in str(refused.value)
+
+
 @pytest.mark.parametrize("value", [False, 0, [], ""])
 @pytest.mark.parametrize(
     ("section", "name"),
@@ -167,7 +176,7 @@ def test_section_that_is_null_has_its_defaults(read):
     ],
 )
 def test_block_within_a_section_is_refused_where_it_is_none(section, name, value):
-    if (name, value) != ("freeze", []):  # no layer
+    if (name, value) not in [("freeze", []), ("metrics", [])]:  # no layer, no metric
         with pytest.raises(ValueError, match=rf"(?m)^{name}"):
             SECTIONS[section].model_validate({name: value})
 

@@ -51,6 +51,7 @@ def test_direct_and_transitive_dependencies_are_pinned_by_name_and_version_only(
         *settings["project"]["dependencies"],
         *(pin for pin in settings["dependency-groups"]["dev"] if isinstance(pin, str)),  # others include a group
         *settings["dependency-groups"]["onnx"],
+        *settings["dependency-groups"]["metrics"],
         *settings["build-system"]["requires"],
     ]
     pins = [*direct, *settings["tool"]["uv"]["constraint-dependencies"]]

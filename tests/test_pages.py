@@ -9,6 +9,7 @@ import yaml
 from kedro.utils import load_obj
 
 from torchlane.core.options import SECTIONS
+from torchlane.pipelines.supervised import create_pipeline
 
 from .commands import PROJECT
 from .pages import PAGES, blocks, without_blocks
@@ -58,6 +59,13 @@ def test_reference_of_options_is_what_the_options_say():
     assert {group: set(names) for group, names in generator["groups"]().items()} == {
         group: set(names) for group, names in generator["MEANINGS"].items()
     }
+
+
+def test_drawing_in_the_readme_is_that_of_the_pipeline():
+    text = (PROJECT / "README.md").read_text()
+    generator = runpy.run_path(str(PROJECT / "docs/pipeline.py"))
+    assert generator["with_drawing"](text) == text, "run uv run python docs/pipeline.py"
+    assert len(generator["drawing"]().splitlines()) == len(create_pipeline("any").nodes)
 
 
 def test_design_shows_every_room_and_module_and_the_folders_are_there():

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from torchlane.core.options import SECTIONS, ModelOptions, SplitOptions
+from torchlane.core.options import SECTIONS, DataOptions, EvaluationOptions, ModelOptions, SplitOptions
 from torchlane.core.options.base import broken_rule
 from torchlane.core.options.searchable import SEARCHED, is_option
 from torchlane.option_shapes import PARAMETERS, Shape, values_instead_of_text
@@ -97,7 +97,20 @@ class UseCaseConfigLoader(ParameterFilesLoader):
                 from torchlane.core.networks.named import trust
 
                 trust(checked.module_class)
+        self._try_metrics(sections, use_case)
         return sections
+
+    def _try_metrics(self, sections: Mapping[str, Any], use_case: str) -> None:
+        """Check the metrics that the use case names, now and not after a training."""
+        named = EvaluationOptions.model_validate(sections["evaluation"]).metrics
+        if named:
+            from torchlane.core.judging.named_metrics import check_named
+
+            try:
+                check_named(named, DataOptions.model_validate(sections["data"]).task)
+            except ValueError as error:
+                place = self._where(use_case, "evaluation", "metrics")
+                raise ValueError(f"{use_case}.evaluation.metrics: {error}; set it in {place}") from error
 
     def _require_text(self, options: Mapping[str, Any], shape: Shape = PARAMETERS, *place: str) -> None:
         """Check that every option that is text is given as text."""

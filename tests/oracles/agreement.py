@@ -47,6 +47,19 @@ def compare(name: str, got: Any, expected: Any, *, relative: float = 0.0, absolu
         )
 
 
+def as_lists() -> list[list[Any]]:
+    """Give what was met, in a form that one process can send to another."""
+    return [[name, met.comparisons, met.relative, met.absolute] for name, met in MET.items()]
+
+
+def take_in(lists: list[list[Any]]) -> None:
+    """Add what another process met."""
+    for name, comparisons, relative, absolute in lists:
+        met = MET.setdefault(name, Agreement())
+        met.comparisons += comparisons
+        met.relative, met.absolute = max(met.relative, relative), max(met.absolute, absolute)
+
+
 def lines() -> list[str]:
     """Say how often each oracle was asked and how far from it the numbers were."""
     return [

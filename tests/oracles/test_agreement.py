@@ -24,6 +24,13 @@ def test_comparisons_are_counted_and_the_largest_difference_is_kept_by_name():
     ]
 
 
+def test_what_other_processes_met_is_counted_too():
+    agreement.compare("a", [8.0], [7.5], relative=0.1)
+    agreement.take_in([*agreement.as_lists(), ["a", 2, 0.5, 0.25], ["b", 1, 0.0, 0.0]])
+    assert agreement.MET["a"] == agreement.Agreement(comparisons=4, relative=0.5, absolute=0.5)
+    assert agreement.MET["b"].comparisons == 1
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, 1e308])
 def test_a_number_meets_itself_and_only_itself(value):
     agreement.compare("a", value, value)

@@ -87,11 +87,16 @@ def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(toy_ro
 
 
 def test_folds_are_scored_into_the_metrics(toy_rows):
-    metrics = run(toy_rows, "regression", "price", evaluation={"folds": 3, "coverage": 0.8})["toy.metrics"].load()
+    evaluation = {"folds": 3, "coverage": 0.8, "metrics": {"squares": "torchmetrics.MeanSquaredError"}}
+    metrics = run(toy_rows, "regression", "price", evaluation=evaluation)["toy.metrics"].load()
     found = metrics["cross_validation"]
     assert (found["folds"], found["repeats"]) == (3, 1)
     assert found["r2_score"]["low"] < found["r2_score"]["mean"] < found["r2_score"]["high"]
     assert metrics["calibration"]["coverage_asked"] == 0.8
+    assert found["squares_error"]["mean"] > 0
+    for part in ("train", "valid", "test", "baseline"):
+        own = metrics[part]
+        assert own["squares_error"] == pytest.approx(own["root_mean_squared_error"] ** 2)
     assert run(toy_rows, "regression", "price")["toy.metrics"].load()["cross_validation"] == {}
 
 

@@ -46,7 +46,7 @@ def evaluate(
     `truth` and the columns of `TrainedModel.predict`, in raw units.
     """
     target = model.encoder.target
-    truths = {part: _truth(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
+    truths = {part: truth_of(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
     objective = Objective.of(target, model.training.loss)
     metrics: dict[str, Any] = {}
     for part, dataset in tensors.items():
@@ -122,7 +122,8 @@ def _judge_classes(
     return {"positive": positive, "classes": classes, "absent_from_test": absent}
 
 
-def _truth(values: pd.Series, target: TargetEncoder) -> Tensor:
+def truth_of(values: pd.Series, target: TargetEncoder) -> Tensor:
+    """Give the checked values of a target as metrics take them: raw numbers in float64, or label indices."""
     if target.task == "regression":
         return torch.tensor(values.to_numpy("float64"))
     return torch.from_numpy(target.label_index(values))

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from torchlane.core.options.base import Options
+from torchlane.core.options.named_metrics import MetricOptions, metrics_by_name
 
 
 def require_coverage(coverage: float) -> float:
@@ -26,12 +27,14 @@ class EvaluationOptions(Options):
 
     Prediction intervals are made to cover the share `coverage` of new rows. `folds` is the number of folds of a
     cross-validation, which tests every row on a model that has not seen it and is repeated `repeats` times; 0
-    switches it off.
+    switches it off. `metrics` of torchmetrics are computed beside those of the task. They are a list of classes, or a
+    mapping of names to classes; `_score`, or `_error` if lower is better, is added to a name without such an ending.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
     folds: int = Field(0, ge=0)
     repeats: int = Field(1, ge=1)
+    metrics: Annotated[dict[str, MetricOptions], BeforeValidator(metrics_by_name)] = {}
 
     @field_validator("folds")
     @classmethod

@@ -7,7 +7,7 @@ from plotly.graph_objects import Figure
 
 from torchlane.core import transfer
 from torchlane.core.encoding import tensors
-from torchlane.core.judging import evaluation
+from torchlane.core.judging import evaluation, named_metrics
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import (
@@ -120,6 +120,8 @@ def evaluate_fine_tuned(
     metrics, listed = evaluation.evaluate(
         fine_tuned_model, parts, new_clean_rows, new_splits, evaluation_options.coverage
     )
+    named = evaluation_options.metrics
+    metrics = named_metrics.with_named(metrics, fine_tuned_model, parts, new_clean_rows, new_splits, named)
     own, old = parent.model(fine_tuning.parent), parent.rows(fine_tuning.parent)
     verdict = comparison.judge(own, fine_tuned_model, new_clean_rows, new_splits, comparison_scores, old)
     return {**metrics, **verdict}, listed

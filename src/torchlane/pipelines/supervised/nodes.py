@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding import encoder as encoders
 from torchlane.core.encoding import tensors
 from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.judging import cross_validation, evaluation
+from torchlane.core.judging import cross_validation, evaluation, named_metrics
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.model import learning
@@ -143,6 +143,7 @@ def evaluate_model(
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, splits, options.coverage)
+    metrics = named_metrics.with_named(metrics, model, parts, clean_rows, splits, options.metrics)
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
 

@@ -1,6 +1,6 @@
 """How much K networks cost when they are trained as one tensor program.
 
-    python benchmarks/stacking.py [--env public] [--epochs 15] [--use-cases salaries zoo]
+    python benchmarks/stacks.py [--env public] [--epochs 15] [--use-cases salaries zoo]
 
 An epoch of K = 4, 16 and 64 stacked members, at widths 64, 128 and 256 (two hidden layers; all other
 options are the use case's own), beside an epoch of the plain PyTorch loop with a `DataLoader` that

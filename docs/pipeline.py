@@ -1,0 +1,36 @@
+"""Write the drawing of the pipeline into the README, from the pipeline itself: `uv run python docs/pipeline.py`."""
+
+from pathlib import Path
+
+from torchlane.pipelines.supervised import create_pipeline
+from torchlane.stages import STAGES
+
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- docs/pipeline.py -->\n\n```text\n", "```\n\n<!-- end -->"
+
+
+def drawing() -> str:
+    """Draw a line for each node: its stage, its name, the datasets that it takes and those that it makes."""
+    lines, stage = [], ""
+    nodes = {node.name.partition(".")[2]: node for node in create_pipeline("use_case").nodes}
+    for tag in STAGES:
+        for name, node in nodes.items():
+            if tag in node.tags:
+                taken = _names(each for each in node.inputs if not each.startswith("params:"))
+                lines.append(f"{tag if tag != stage else '':9}{name:18}{taken} -> {_names(node.outputs)}")
+                stage = tag
+    return "\n".join(lines) + "\n"
+
+
+def _names(datasets) -> str:
+    return ", ".join(dict.fromkeys(name.partition(".")[2] for name in datasets))
+
+
+def with_drawing(text: str) -> str:
+    """Put the drawing in the place of the one that a text has."""
+    before, rest = text.split(START)
+    return before + START + drawing() + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    README.write_text(with_drawing(README.read_text(encoding="utf-8")), encoding="utf-8")
