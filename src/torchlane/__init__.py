@@ -2,12 +2,16 @@
 
 from typing import TYPE_CHECKING, Any
 
+from torchlane.core.machine.waiting import wait_briefly
+
 if TYPE_CHECKING:
     from torchlane.core.exchange import export_model, import_weights
     from torchlane.core.model.trained import TrainedModel, load
 
 __version__ = "0.1.0"
 __all__ = ["TrainedModel", "export_model", "import_weights", "load"]
+
+wait_briefly()
 
 
 def __getattr__(name: str) -> Any:

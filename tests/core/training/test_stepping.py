@@ -17,7 +17,7 @@ def take_steps(chosen: TrainingOptions, steps: int = 30) -> tuple[list[float], n
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
     features = torch.randn(32, 6)
     targets = features.sum(1, keepdim=True)
-    with process_settings(chosen):
+    with process_settings(chosen, 1):
         stepper = Stepper(model, nn.MSELoss(), chosen)
         return [float(stepper.step(features, targets)[1]) for _ in range(steps)], model
 
@@ -102,7 +102,7 @@ def cudnn_precision() -> tuple[object, ...]:
 def test_matmul_precision_governs_convolutions_too_and_is_put_back(cudnn, chosen, expected, allowed):
     cudnn.allow_tf32 = allowed
     before = cudnn_precision()
-    with pytest.raises(KeyError), process_settings(options(exact=False, matmul_precision=chosen)):
+    with pytest.raises(KeyError), process_settings(options(exact=False, matmul_precision=chosen), 1):
         assert cudnn_precision() == (expected[0], *expected)
         raise KeyError
     assert cudnn_precision() == before
@@ -110,7 +110,7 @@ def test_matmul_precision_governs_convolutions_too_and_is_put_back(cudnn, chosen
 
 def test_precisions_of_cudnn_that_a_process_has_parted_are_put_back(cudnn):
     cudnn.conv.fp32_precision = "ieee"
-    with process_settings(options()):
+    with process_settings(options(), 1):
         assert cudnn.rnn.fp32_precision == "ieee"
     assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == ("ieee", "tf32")
     with pytest.raises(RuntimeError, match="mix of the legacy and new APIs"):
@@ -119,6 +119,6 @@ def test_precisions_of_cudnn_that_a_process_has_parted_are_put_back(cudnn):
 
 def test_process_settings_hold_inside_and_are_put_back():
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    with process_settings(options(threads=1, exact=False, matmul_precision="medium")):
+    with process_settings(options(exact=False, matmul_precision="medium"), 1):
         assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, "medium")
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before

@@ -94,13 +94,12 @@ def train_models(
     first = lessons[0]
     capacity = describe_capacity(members[0].model)
     logger.info(
-        "training: %d rows, %s features, members %d, each %s; on %s with %d threads",
+        "training: %d rows, %s features, members %d, each %s; on %s",
         len(first.train),
         " x ".join(map(str, first.encoder.feature_shape)),
         len(members),
         capacity,
         choose_device(first.training.device),
-        first.training.threads or torch.get_num_threads(),
     )
     if observer is not None:
         observer.begin(members[0])
@@ -128,7 +127,7 @@ def conclude(
         "metrics": mean_metrics(own),
         "versions": {name: version(name) for name in ("torchlane", "torch", "numpy", "pandas")},
         "device": str(choose_device(lesson.training.device)),
-        "threads": lesson.training.threads or torch.get_num_threads(),
+        "threads": own[0]["threads"],
     }
     trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
     trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))

@@ -21,6 +21,7 @@ from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
+from torchlane.core.machine.threads import threads_for, torch_threads, work_of_step
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
@@ -101,21 +102,29 @@ class TrainedModel:
 
     def outputs(self, features: Tensor) -> Tensor:
         """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
-        with torch.inference_mode():
+        with torch_threads(self._threads), torch.inference_mode():
             return _by_blocks(self._forward, features, rows_in=0, rows_out=1)
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
         """The function for all members' outputs (members, n_rows, width); one stacked program if possible."""
         networks = [self.network(member) for member in range(self.n_members)]
-        dtype = torch.float32 if self.encoder.image is None else torch.uint8
-        few_rows = torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
         try:
             if len(networks) > 1:
-                return stacked_forward(networks, few_rows)
+                return stacked_forward(networks, self._few_rows)
         except NotStackableError:
             pass
         return lambda features: torch.stack([network(features) for network in networks])
+
+    @cached_property
+    def _threads(self) -> int:
+        """The number of threads for a block of rows."""
+        return threads_for(lambda: work_of_step(self.network(), self._few_rows, BLOCK_ROWS, self.n_members))
+
+    @property
+    def _few_rows(self) -> Tensor:
+        dtype = torch.float32 if self.encoder.image is None else torch.uint8
+        return torch.zeros(2, *self.encoder.feature_shape, dtype=dtype)
 
     def member_predictions(self, features: Tensor) -> Tensor:
         """Predict with each member: float64 (members, n_rows) values, or (members, n_rows, n_labels) probabilities."""

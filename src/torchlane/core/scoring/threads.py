@@ -10,8 +10,8 @@ from queue import Empty, Full, Queue
 from typing import Any
 
 import pyarrow as pa
-import torch
 
+from torchlane.core.machine.threads import decide_threads, torch_threads
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.scoring.chunks import ChunkScorer, Scored
 from torchlane.core.scoring.contracts import Writer
@@ -57,7 +57,7 @@ def score_in_threads(scorer: ChunkScorer, chunks: Iterator[Chunk]) -> Iterator[S
     """
     workers = min(os.cpu_count() or 1, MAX_WORKERS)
     pending: deque[Future[Scored]] = deque()
-    with _one_thread_for_torch(), ThreadPoolExecutor(workers, "score") as pool:
+    with torch_threads(1), ThreadPoolExecutor(workers, "score", decide_threads, (1,)) as pool:
         try:
             for chunk in chunks:
                 pending.append(pool.submit(scorer.score, chunk))
@@ -130,16 +130,6 @@ class BackgroundWriter:
     def _raise(self) -> None:
         if self._error is not None:
             raise WritingError(str(self._error)) from self._error
-
-
-@contextmanager
-def _one_thread_for_torch() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _put(queue: "Queue[Any]", item: Any, ended: threading.Event) -> bool:

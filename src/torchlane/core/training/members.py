@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.machine.randomness import RandomState
+from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
 from torchlane.core.options import TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation
@@ -52,19 +53,30 @@ class Member:
         """The number of rows of each batch of an epoch."""
         return batch_sizes(len(self.train), self.options.batch_size, self.smallest_batch)
 
+    def threads(self, n_together: int = 1) -> int:
+        """The number of CPU threads for steps of `n_together` members like this one."""
+        if next(self.model.parameters()).device.type != "cpu":
+            return self.options.threads or usual_threads()
+
+        def work() -> int:
+            return work_of_step(self.model, self.train.tensors[0], max(self.batch_sizes), n_together)
+
+        return threads_for(work, self.options.threads)
+
 
 class Outcome(TypedDict):
     """The result of training a member, in plain containers that a checkpoint can hold.
 
     `weights` is a `state_dict` on the CPU, from the epoch whose line of `history` is `kept`. `held_out` has
     the outputs for the rows of valid, float64 (n_rows,), as `HeldOut` defines them; it is empty for
-    classification. `error` says why the member failed, and is empty if it did not.
+    classification. `threads` is the number of CPU threads. `error` says why the member failed, and is empty if it did not.
     """
 
     weights: Weights
     history: list[Line]
     kept: Line
     held_out: Tensor
+    threads: int
     error: str
 
 

@@ -38,6 +38,7 @@ class PlainRun:
         self._valid_weights = weights[0] if weights else None
         self._objective = member.objective
         self._options = member.options
+        self._threads = member.threads()
         self._train = member.train
         self._has_learned = member.adaptation is not None
         weighted = with_relative_weights(member.train, next(member.model.parameters()).dtype)
@@ -61,7 +62,7 @@ class PlainRun:
         Raises:
             ValueError: a loss is not finite, and the other members are not to continue.
         """
-        with self._random.in_use(), process_settings(self._options):
+        with self._random.in_use(), process_settings(self._options, self._threads):
             if self._has_learned and self._has_valid and not self._history:
                 self._look_at_start()
             self.last_state = self.state_dict()
@@ -83,7 +84,16 @@ class PlainRun:
         weights = _copy_weights(self._model) if self._best is None else self._best
         kept = line_of(self._history, self._best_epoch)
         held_out = self._held_out.rows_of(0)
-        return [Outcome(weights=weights, history=self._history, kept=kept, held_out=held_out, error=self._fault)]
+        return [
+            Outcome(
+                weights=weights,
+                history=self._history,
+                kept=kept,
+                held_out=held_out,
+                threads=self._threads,
+                error=self._fault,
+            )
+        ]
 
     def _has_ended(self) -> bool:
         patience = self._options.patience_epochs

@@ -53,12 +53,14 @@ def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) ->
                 logger.info("%s: epoch %d: %s", name, line["epoch"], _numbers_of(line))
             yield
     outcomes = run.outcomes()
+    threads = outcomes[0]["threads"]
     kept = sorted({int(outcome["kept"]["epoch"]) for outcome in outcomes})
     logger.info(
-        "%s: %d epochs in %.1f s; keeps epoch%s: %s",
+        "%s: %d epochs in %.1f s with %s; keeps epoch%s: %s",
         name,
         run.epoch,
         time.perf_counter() - started,
+        f"{threads} {'thread' if threads == 1 else 'threads'}",
         f" {kept[0]}" if len(kept) == 1 else f"s {kept[0]} to {kept[-1]}",
         _numbers_of(mean_metrics(outcomes)),
     )

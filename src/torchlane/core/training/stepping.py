@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from torchlane.core.machine.threads import torch_threads
 from torchlane.core.options import TrainingOptions
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.optimizers import make_optimizer
@@ -102,21 +103,18 @@ class Stepper:
 
 
 @contextmanager
-def process_settings(options: TrainingOptions) -> Iterator[None]:
-    """Set the thread count and the precision of float32 arithmetic of the process, and restore them afterwards.
+def process_settings(options: TrainingOptions, threads: int) -> Iterator[None]:
+    """Set the number of threads and the precision of float32 arithmetic of the process, and restore them afterwards.
 
     `matmul_precision` applies to matrix products. cuDNN uses TF32 for convolutions and recurrent kernels only
     if it is below `highest`; torch's own default allows TF32 there always.
     """
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(options.matmul_precision)
     try:
-        with _cudnn_precision("ieee" if options.matmul_precision == "highest" else "tf32"):
+        with torch_threads(threads), _cudnn_precision("ieee" if options.matmul_precision == "highest" else "tf32"):
             yield
     finally:
-        torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
 
 

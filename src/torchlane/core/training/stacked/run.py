@@ -32,6 +32,7 @@ class StackedRun:
         self._stop = stop
         self._keep_going = keep_going
         self._shared = members[0].options  # the same for all members, except for `OWN` in grouping
+        self._threads = members[0].threads(len(members))
         self._rows = JoinedRows(members, program)
         self._looks = Looks(members, self._rows)
         self._random = [MemberRandom(member, program) for member in members]
@@ -51,7 +52,7 @@ class StackedRun:
         Raises:
             ValueError: a loss is not finite, and the other members are not to continue.
         """
-        with process_settings(self._shared):
+        with process_settings(self._shared, self._threads):
             if self.epoch == 0 and not self._looks.have_begun and self._members[0].adaptation is not None:
                 self._looks.look_at_start(self._stack, self._active, self._rates())
             self.last_state = self.state_dict()
@@ -180,6 +181,7 @@ class StackedRun:
             history=self._looks.history_of(member),
             kept=self._looks.best_line(member),
             held_out=self._looks.held_out.rows_of(member),
+            threads=self._threads,
             error=fault,
         )
 

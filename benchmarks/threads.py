@@ -1,0 +1,149 @@
+"""How many threads a training gains from, on an idle machine and beside one busy process.
+
+    uv run python benchmarks/threads.py widths [--rounds 5]
+    uv run python benchmarks/threads.py ends [--rounds 5] [--before OTHER/.venv/bin/python]
+
+`widths` trains networks of several widths on one thread and on two, and says what two threads cost in times of one.
+`ends` trains with default options what users train, with the environment of `--before` and with this one in turn.
+Each figure is the median over the rounds of a ratio of two processes that ran one after the other. The process that is
+busy only counts; it is started here and ended here. Features are random numbers: the time does not depend on
+their values.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+# members, features, hidden widths, rows of a batch, batches of an epoch, epochs
+WIDTHS = {
+    "1 x 32-16, 32 rows": (1, 32, (16,), 32, 100, 3),
+    "1 x 120-128-128, 64 rows": (1, 120, (128, 128), 64, 100, 4),
+    "16 x 40-64-64, 64 rows": (16, 40, (64, 64), 64, 30, 4),
+    "1 x 784-100, 100 rows": (1, 784, (100,), 100, 100, 4),
+    "4 x 120-128-128, 64 rows": (4, 120, (128, 128), 64, 40, 4),
+    "1 x 120-128-128, 256 rows": (1, 120, (128, 128), 256, 60, 4),
+    "16 x 120-128-128, 64 rows": (16, 120, (128, 128), 64, 15, 4),
+    "1 x 784-512-512, 100 rows": (1, 784, (512, 512), 100, 20, 4),
+    "16 x 378-128-128, 64 rows": (16, 378, (128, 128), 64, 10, 4),
+    "16 x 378-128-128, 256 rows": (16, 378, (128, 128), 256, 6, 4),
+    "1 x 784-1024-1024, 256 rows": (1, 784, (1024, 1024), 256, 6, 4),
+}
+ENDS = {
+    "salaries": (16, 64, (64, 64), 64, 7, 45),
+    "digits perceptron": (1, 784, (100,), 100, 600, 2),
+    "salaries_2025": (16, 378, (128, 128), 256, 100, 1),
+}
+CASES = WIDTHS | ENDS
+
+
+def main() -> None:
+    """Print a table of ratios."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("widths", "ends", "train"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--before", default=sys.executable)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    named = [name for name in CASES if name in arguments.only.split(";")]
+    if arguments.what == "train":
+        print(json.dumps({name: train(name, arguments.threads) for name in named}))
+    elif arguments.what == "widths":
+        compare_widths(named or list(WIDTHS), arguments.rounds)
+    else:
+        compare_ends(named or list(ENDS), arguments.rounds, arguments.before)
+
+
+def compare_widths(names: list[str], rounds: int) -> None:
+    """Print what two threads take, in times of one thread on the idle machine."""
+    print("| training | multiply-adds of a step | one thread, busy | two, idle | two, busy |\n" + "| --- " * 5 + "|")
+    seen = []
+    for _ in range(rounds):
+        one, two = (seconds_of(names, threads) for threads in (1, 2))
+        with busy_process():
+            seen.append((one, *(seconds_of(names, 1), two, seconds_of(names, 2))))
+    for name in sorted(names, key=multiply_adds):
+        ratios = [statistics.median(each[column][name] / each[0][name] for each in seen) for column in (1, 2, 3)]
+        print(f"| {name} | {multiply_adds(name):,} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+
+
+def compare_ends(names: list[str], rounds: int, before: str) -> None:
+    """Print what this environment takes, idle and busy, in times of `before` on the idle machine."""
+    print("| training | before, busy | now, idle | now, busy | now, busy to idle |\n" + "| --- " * 5 + "|")
+    for name in names:
+        seen = []
+        for _ in range(rounds):
+            old, new = (seconds_of([name], None, python)[name] for python in (before, sys.executable))
+            with busy_process():
+                old_busy, new_busy = (seconds_of([name], None, python)[name] for python in (before, sys.executable))
+            seen.append((old_busy / old, new / old, new_busy / old, new_busy / new))
+        medians = [statistics.median(each) for each in zip(*seen, strict=True)]
+        print(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in medians) + " |", flush=True)
+
+
+def seconds_of(names: list[str], threads: int | None, python: str = sys.executable) -> dict[str, float]:
+    """Train in a process of its own, without threads or spinning set by the environment; give seconds a case."""
+    command = [python, __file__, "train", f"--only={';'.join(names)}"]
+    command += [] if threads is None else [f"--threads={threads}"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MKL_NUM", "OMP_NUM"))}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=plain).stdout)
+
+
+@contextmanager
+def busy_process() -> Iterator[None]:
+    """Keep one processor busy meanwhile."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def train(name: str, threads: int | None) -> float:
+    """Train a case by the product and give the seconds of its steps and looks; one epoch more warms up."""
+    import torchlane  # noqa: F401, I001 (first, as in a user's process: it sets what OpenMP reads as torch is loaded)
+    import torch
+    from torch import nn
+    from torch.utils.data import TensorDataset
+    from torchlane.core.encoding.target import TargetEncoder
+    from torchlane.core.machine.checkpoints import NoCheckpoints
+    from torchlane.core.options import TrainingOptions
+    from torchlane.core.tasks.objectives import Objective
+    from torchlane.core.training.fit import fit
+    from torchlane.core.training.members import make_members
+
+    members, n_features, widths, batch_size, n_batches, epochs = CASES[name]
+    training = TrainingOptions(
+        members=members, batch_size=batch_size, epochs=epochs + 1, patience_epochs=None, threads=threads, device="cpu"
+    )
+
+    def build() -> nn.Module:
+        layers = [(nn.Linear(*pair), nn.ReLU()) for pair in pairwise((n_features, *widths))]
+        return nn.Sequential(*(each for pair in layers for each in pair), nn.Linear(widths[-1], 1))
+
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(n_batches * batch_size, n_features, generator=generator)
+    data = TensorDataset(rows, rows.mean(1, keepdim=True))
+    target = TargetEncoder(name="y", task="regression")
+    objective = Objective.of(target, training.loss)
+    together = make_members(build, data, TensorDataset(*data[:64]), objective, training, torch.device("cpu"))
+    outcomes = fit(together, NoCheckpoints(), quiet=True)
+    lines = [each["history"] for each in outcomes]
+    return sum(line["seconds"] for history in lines for line in history if line["epoch"] > 1)
+
+
+def multiply_adds(name: str) -> int:
+    """Count the multiply-adds of the forward pass of a step."""
+    members, n_features, widths, batch_size, *_ = CASES[name]
+    return members * batch_size * sum(first * second for first, second in pairwise((n_features, *widths, 1)))
+
+
+if __name__ == "__main__":
+    main()

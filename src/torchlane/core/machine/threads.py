@@ -1,0 +1,97 @@
+"""How many threads torch takes for a computation: one, unless its steps are wide enough to gain from more."""
+
+import copy
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+WIDE_STEP = 20_000_000  # multiply-adds of a forward pass from which two threads gain; see benchmarks/threads.py
+UPDATE = 16  # what the update of a weight costs, in multiply-adds of a forward pass
+CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+_at_import = torch.get_num_threads()
+_of_thread = threading.local()
+
+
+def threads_for(work: Callable[[], int], chosen: int | None = None) -> int:
+    """Give the number of threads for steps of `work` multiply-adds each.
+
+    `chosen` wins. Otherwise it is one thread for narrow steps, and torch's number for wide ones or if the
+    environment sets a number.
+    """
+    if chosen is not None:
+        return chosen
+    return usual_threads() if any(map(os.environ.get, CHOSEN_BY_USER)) or work() >= WIDE_STEP else 1
+
+
+def usual_threads() -> int:
+    """Give torch's number of threads, as it is outside of `torch_threads`.
+
+    A thread that first uses torch while another is within `torch_threads` starts with the number set there. So
+    only the main thread is asked.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    return torch.get_num_threads() if in_main else _at_import
+
+
+def work_of_step(model: nn.Module, features: Tensor, n_rows: int, n_members: int = 1) -> int:
+    """Estimate the multiply-adds of a training step of `n_members` networks on `n_rows` of `features` (…) each."""
+    update = UPDATE * sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return n_members * (n_rows * multiply_adds(model, features[:1]) + update)
+
+
+def multiply_adds(model: nn.Module, features: Tensor) -> int:
+    """Count the multiply-adds of a forward pass over `features` (n_rows, …).
+
+    The pass runs on a copy without numbers, so it costs nothing. For a network that cannot run so, each weight
+    is counted once a row.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _Counter() as counter:
+        try:
+            # With gradients, layers take no short cut that the counter does not know.
+            copy.deepcopy(model).to("meta").eval()(features.to("meta"))
+        except Exception:  # a user's network may do anything
+            return len(features) * sum(each.numel() for each in model.parameters())
+    return counter.n_operations // 2
+
+
+class _Counter(TorchDispatchMode):
+    """Counts additions and multiplications in this thread; torch's own `FlopCounterMode` puts hooks on all threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func._overloadpacket):
+            self.n_operations += count(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch take `count` threads in this thread; within another such block the outer one decides."""
+    if getattr(_of_thread, "decided", False):
+        yield
+        return
+    before = usual_threads()
+    decide_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _of_thread.decided = False
+
+
+def decide_threads(count: int) -> None:
+    """Let torch take `count` threads in this thread for good."""
+    torch.set_num_threads(count)
+    _of_thread.decided = True
