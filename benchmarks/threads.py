@@ -40,6 +40,7 @@ ENDS = {
     "salaries_2025": (16, 378, (128, 128), 256, 100, 1),
 }
 CASES = WIDTHS | ENDS
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with its parent, however that ends
 
 
 def main() -> None:
@@ -49,11 +50,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", default=sys.executable)
     parser.add_argument("--only", default="")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=int, nargs="*", default=[None])
     arguments = parser.parse_args()
     named = [name for name in CASES if name in arguments.only.split(";")]
     if arguments.what == "train":
-        print(json.dumps({name: train(name, arguments.threads) for name in named}))
+        print(json.dumps([[train(name, threads) for threads in arguments.threads] for name in named]))
     elif arguments.what == "widths":
         compare_widths(named or list(WIDTHS), arguments.rounds)
     else:
@@ -65,12 +66,13 @@ def compare_widths(names: list[str], rounds: int) -> None:
     print("| training | multiply-adds of a step | one thread, busy | two, idle | two, busy |\n" + "| --- " * 5 + "|")
     seen = []
     for _ in range(rounds):
-        one, two = (seconds_of(names, threads) for threads in (1, 2))
+        idle = seconds_of(names, [1, 2])
         with busy_process():
-            seen.append((one, *(seconds_of(names, 1), two, seconds_of(names, 2))))
-    for name in sorted(names, key=multiply_adds):
-        ratios = [statistics.median(each[column][name] / each[0][name] for each in seen) for column in (1, 2, 3)]
-        print(f"| {name} | {multiply_adds(name):,} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+            seen.append(list(zip(idle, seconds_of(names, [1, 2]), strict=True)))
+    for name, rounds_of in zip(names, zip(*seen, strict=True), strict=True):
+        ratios = [(busy[0] / idle[0], idle[1] / idle[0], busy[1] / idle[0]) for idle, busy in rounds_of]
+        medians = " | ".join(f"{statistics.median(each):.2f}" for each in zip(*ratios, strict=True))
+        print(f"| {name} | {multiply_adds(name):,} | {medians} |")
 
 
 def compare_ends(names: list[str], rounds: int, before: str) -> None:
@@ -79,18 +81,21 @@ def compare_ends(names: list[str], rounds: int, before: str) -> None:
     for name in names:
         seen = []
         for _ in range(rounds):
-            old, new = (seconds_of([name], None, python)[name] for python in (before, sys.executable))
+            old, new = (seconds_of([name], [], python)[0][0] for python in (before, sys.executable))
             with busy_process():
-                old_busy, new_busy = (seconds_of([name], None, python)[name] for python in (before, sys.executable))
+                old_busy, new_busy = (seconds_of([name], [], python)[0][0] for python in (before, sys.executable))
             seen.append((old_busy / old, new / old, new_busy / old, new_busy / new))
         medians = [statistics.median(each) for each in zip(*seen, strict=True)]
         print(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in medians) + " |", flush=True)
 
 
-def seconds_of(names: list[str], threads: int | None, python: str = sys.executable) -> dict[str, float]:
-    """Train in a process of its own, without threads or spinning set by the environment; give seconds a case."""
+def seconds_of(names: list[str], threads: list[int], python: str = sys.executable) -> list[list[float]]:
+    """Train in a process of its own, without a number of threads in its environment; give seconds by case and threads.
+
+    Without `threads` the product chooses.
+    """
     command = [python, __file__, "train", f"--only={';'.join(names)}"]
-    command += [] if threads is None else [f"--threads={threads}"]
+    command += ["--threads", *map(str, threads)] if threads else []
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MKL_NUM", "OMP_NUM"))}
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=plain).stdout)
 
@@ -98,7 +103,7 @@ def seconds_of(names: list[str], threads: int | None, python: str = sys.executab
 @contextmanager
 def busy_process() -> Iterator[None]:
     """Keep one processor busy meanwhile."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
         yield
     finally:
