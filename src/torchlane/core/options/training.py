@@ -78,8 +78,9 @@ class TrainingOptions(Options):
     showed a gain (fused optimizers, channels-last images). Three more options change bits and so need
     `exact: false`: a `precision` below float32 (autocast, with gradient scaling for float16), a
     `matmul_precision` below highest (for matrix products, and on a GPU for convolutions) and `compile` (a mode
-    of `torch.compile`; `reduce-overhead` records CUDA graphs). `threads` sets the number of CPU threads; null
-    leaves it to torch.
+    of `torch.compile`; `reduce-overhead` records CUDA graphs). `threads` sets the number of CPU threads. Null
+    means one for narrow steps and torch's number for wide ones, or torch's number always if the environment
+    sets `OMP_NUM_THREADS` or `MKL_NUM_THREADS`.
     """
 
     members: int | None = Field(None, ge=1)
