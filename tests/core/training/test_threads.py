@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -73,7 +75,7 @@ def test_narrow_training_has_the_same_bits_whatever_the_number_of_cores(machine_
 @pytest.mark.parametrize(("widths", "rows"), [((40, 64, 64), 16), ((120, 128, 128), 64), ((784, 100), 48)])
 def test_stacked_perceptrons_have_the_same_bits_on_any_number_of_threads(widths, rows):
     def build() -> nn.Module:
-        layers = [layer for pair in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*pair), nn.GELU())]
+        layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.GELU())]
         return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
     trained = [

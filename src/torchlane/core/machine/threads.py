@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-WIDE_STEP = 20_000_000  # multiply-adds of a forward pass from which two threads gain; see benchmarks/threads.py
+WIDE_STEP = 50_000_000  # multiply-adds from which two threads lose nothing on a busy machine; see benchmarks/README.md
 UPDATE = 16  # what the update of a weight costs, in multiply-adds of a forward pass
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -3,7 +3,7 @@
 import os
 import sys
 
-# GNU's OpenMP, which torch brings on Linux, counts turns of a loop; LLVM's and Intel's, on macOS and Windows, milliseconds.
+# GNU's OpenMP, which torch brings on Linux, counts turns of a loop; those of LLVM and Intel count milliseconds.
 SHORT_WAIT = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 CHOSEN_BY_USER = ("OMP_WAIT_POLICY", *SHORT_WAIT)
 

@@ -21,7 +21,7 @@ from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
-from torchlane.core.machine.threads import threads_for, torch_threads, work_of_step
+from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
@@ -119,7 +119,8 @@ class TrainedModel:
     @cached_property
     def _threads(self) -> int:
         """The number of threads for a block of rows."""
-        return threads_for(lambda: work_of_step(self.network(), self._few_rows, BLOCK_ROWS, self.n_members))
+        in_block = BLOCK_ROWS * self.n_members
+        return threads_for(lambda: in_block * multiply_adds(self.network(), self._few_rows[:1]))
 
     @property
     def _few_rows(self) -> Tensor:

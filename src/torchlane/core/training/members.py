@@ -69,7 +69,8 @@ class Outcome(TypedDict):
 
     `weights` is a `state_dict` on the CPU, from the epoch whose line of `history` is `kept`. `held_out` has
     the outputs for the rows of valid, float64 (n_rows,), as `HeldOut` defines them; it is empty for
-    classification. `threads` is the number of CPU threads. `error` says why the member failed, and is empty if it did not.
+    classification. `threads` is the number of CPU threads. `error` says why the member failed; it is empty if
+    it did not.
     """
 
     weights: Weights
