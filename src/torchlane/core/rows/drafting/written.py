@@ -88,15 +88,16 @@ def are_times_of_day(column: SeenColumn) -> bool:
 
 
 def remark_on_several_forms(column: SeenColumn, became: str) -> str:
-    """Say that text may be dates in several formats or numbers in several units, and what it `became`; "" if neither."""
-    if not (_are_dates(column) or (marks := _marks_beside(column))):
-        return ""
+    """Say that text may be dates in several formats or numbers in several units, and what it `became`; else ""."""
     first = column.examples(np.arange(column.n_distinct) == 0)
     if _are_dates(column):
         return (
             f"{first} and others look like dates in several formats; it is {became}, so write all of them alike in the "
             f"file if you want kind: date"
         )
+    marks = _marks_beside(column)
+    if not marks:
+        return ""
     return (
         f"{first} and others look like numbers with something beside them ({', '.join(marks)}); it is {became}, so "
         f"write the numbers alone, in one unit, in the file if they are amounts"
