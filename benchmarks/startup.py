@@ -1,55 +1,64 @@
-"""What a run costs beside its imports and its training.
+"""Processor seconds of whole commands, beside those of another checkout of the project.
 
-    python benchmarks/startup.py [--pairs 5]
+    OMP_NUM_THREADS=1 python benchmarks/startup.py OTHER [--turns 5]
 
-Takes turns: a process that only imports what a run needs, and `kedro run --pipeline=salaries` with
-one member. From the run's wall time it subtracts the imports of its pair and the training: the
-median seconds of an epoch times their number, so that what is imported in the first epoch counts
-as cost.
+OTHER is the folder of the other checkout, with an environment `.venv` of its own. The commands of both take turns,
+and each figure is the median of user and system seconds of the process and its children. With one thread, since
+threads that wait for a core count as work.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import pandas as pd
-
-IMPORTS = "import kedro.framework.cli, torch, sklearn.preprocessing, pandas"
+COMMANDS = {
+    "torchlane --help": ["torchlane", "--help"],
+    "registry list": ["kedro", "registry", "list"],
+    "prepare": ["kedro", "run", "--pipeline=salaries", "--tags=prepare"],
+    "salaries": ["kedro", "run", "--pipeline=salaries"],
+    "salaries, one member": ["kedro", "run", "--pipeline=salaries"],
+    "empty inbox": ["kedro", "run", "--pipeline=salaries.predict"],
+}
+ONE_MEMBER = "salaries.training.members=1"
 
 
 def main() -> None:
-    """Print each pair and the medians."""
+    """Print the medians and their ratios."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=5)
-    pairs = parser.parse_args().pairs
-    rests = []
+    parser.add_argument("other", type=Path)
+    parser.add_argument("--turns", type=int, default=5)
+    arguments = parser.parse_args()
+    projects = [arguments.other.resolve(), Path(__file__).resolve().parents[1]]
     with tempfile.TemporaryDirectory() as folder:
-        run = [
-            str(Path(sys.executable).with_name("kedro")),
-            "run",
-            "--pipeline=salaries",
-            f"--params=output_root={folder},salaries.training.members=1",
-        ]
-        for number in range(pairs + 1):
-            imports = seconds_of([sys.executable, "-c", IMPORTS])
-            wall = seconds_of(run)
-            epochs = pd.read_csv(Path(folder, "08_reporting/salaries/history.csv"))["seconds"]
-            training = epochs.median() * len(epochs)
-            if number:  # the first pair warms caches
-                rests.append(wall - imports - training)
-                print(f"run {wall:.2f} s, imports {imports:.2f} s, training {training:.2f} s, rest {rests[-1]:.2f} s")
-    print(f"rest: median {statistics.median(rests):.2f} s of {pairs} pairs")
+        outputs = [Path(folder, str(number)) for number in range(2)]
+        for name, command in COMMANDS.items():
+            seconds: tuple[list[float], list[float]] = ([], [])
+            for turn in range(arguments.turns + 1):
+                for project, output, own in zip(projects, outputs, seconds, strict=True):
+                    taken = processor_seconds(project, [*command, *params(name, command, output)])
+                    if turn:  # the first turn warms caches
+                        own.append(taken)
+            before, now = map(statistics.median, seconds)
+            print(f"{name}: {before:.2f} s -> {now:.2f} s, {now / before:.2f} of it", flush=True)
 
 
-def seconds_of(command: list[str]) -> float:
-    """Time a command that must succeed."""
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - started
+def params(name: str, command: list[str], output: Path) -> list[str]:
+    """Name the folder that a run writes to."""
+    if command[1] != "run":
+        return []
+    return [f"--params=output_root={output}" + (f",{ONE_MEMBER}" if name.endswith("one member") else "")]
+
+
+def processor_seconds(project: Path, command: list[str]) -> float:
+    """Run a command of a project; the seconds of processes that have ended, user and system."""
+    before = os.times()
+    program = project / ".venv/bin" / command[0]
+    subprocess.run([program, *command[1:]], cwd=project, check=True, capture_output=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from kedro.utils import find_kedro_project, load_obj
 
 from torchlane.core.machine import interruption
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
+from torchlane.parameter_files import only_use_cases
 from torchlane.pipeline_registry import pipelines_with
 from torchlane.quiet import ignore_warnings, quieten
 from torchlane.yaml_text import read_params
@@ -77,7 +78,7 @@ def _run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     assert kedro_run.callback is not None
     pipelines = pipelines or pipelines_with([name for each in NAMING for name in options.get(each) or ()])
     try:
-        with interruption.handled():
+        with interruption.handled(), only_use_cases(name.partition(".")[0] for name in pipelines):
             return kedro_run.callback(pipeline=pipeline, pipelines=pipelines, **options)
     except DatasetError as error:
         if pipelines and all(name.endswith(".predict") for name in pipelines):

@@ -64,14 +64,14 @@ class UseCaseConfigLoader(ParameterFilesLoader):
             elif name not in self.use_cases():
                 if name not in self.broken:
                     raise ValueError(_unknown("a use case", name, self.use_cases(), self._where(name)))
-            elif name not in self.broken or name in self.runtime_params:
+            elif name in self.read_use_cases() and (name not in self.broken or name in self.runtime_params):
                 try:
                     checked[name] = self._checked_block(name, block)
                 except ValueError as error:
                     if name in self.runtime_params:
                         raise
                     self._refuse(name, str(error))
-        for name in set(self.use_cases()) - set(parameters):
+        for name in set(self.read_use_cases()) - set(parameters):
             self._refuse(name, f"{self._where(name)} has no block '{name}'; write one, or remove the file")
         return {name: block for name, block in checked.items() if name not in self.broken}
 

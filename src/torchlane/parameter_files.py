@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,18 @@ REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # `${` that no backslash escape
 
 Options = dict[str, Any]
 
+_wanted: ContextVar[frozenset[str] | None] = ContextVar("wanted use cases", default=None)
+
+
+@contextmanager
+def only_use_cases(names: Iterable[str]) -> Iterator[None]:
+    """Read only the parameters of these use cases, as far as nothing in them can refer to others; all for no names."""
+    token = _wanted.set(frozenset(names) or None)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
 
 class ParameterFilesLoader(OmegaConfigLoader):
     """Kedro's loader, except that each parameter file, and then each block, is read separately.
@@ -25,7 +39,8 @@ class ParameterFilesLoader(OmegaConfigLoader):
     columns. It resolves only text with `${…}`, and sees only the blocks that such text can refer to.
 
     A file `parameters/<use_case>.yml` may hold only the block of its use case. `broken` says in one line for
-    each use case what is wrong with its file. The blocks of broken use cases are left out of the parameters.
+    each use case what is wrong with its file. The blocks of broken use cases are left out of the parameters, as are
+    those of use cases that are not wanted; see `only_use_cases`.
 
     Raises:
         ValueError: on reading the parameters, if a parameter file outside that folder cannot be read.
@@ -34,10 +49,27 @@ class ParameterFilesLoader(OmegaConfigLoader):
     def __init__(self, *args: Any, **kwargs: Any):
         self.broken: dict[str, str] = {}
         super().__init__(*args, **kwargs)
+        wanted = _wanted.get()
+        self._read = None if wanted is None else wanted | {str(name) for name in self.runtime_params}
+        if self._read is not None and (not self._read & {*self.use_cases()} or self._may_refer()):
+            self._read = None
 
     def use_cases(self) -> list[str]:
         """List the use cases of base and of the run's environment in alphabetical order."""
         return sorted({path.stem for path in self._parameter_files()})
+
+    def read_use_cases(self) -> list[str]:
+        """List the use cases whose files are read."""
+        return [name for name in self.use_cases() if self._read is None or name in self._read]
+
+    def _may_refer(self) -> bool:
+        """Say whether the parameters of the wanted use cases may have references, which may lead to other files."""
+        given = _texts_of_references(self.runtime_params)
+        files = (path for path in self._parameter_files() if self._is_wanted(path))
+        return any(True for _ in given) or any(b"${" in path.read_bytes() for path in files if path.is_file())
+
+    def _is_wanted(self, path: Path) -> bool:
+        return self._read is None or path.stem in self._read or not self._is_of_use_case(path)
 
     def _parameter_files(self) -> Iterable[Path]:
         for env in dict.fromkeys((self.base_env, self.env or self.default_run_env)):
@@ -63,7 +95,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
         found = (Path(each) for pattern in patterns for each in self._fs.glob(f"{conf_path}/{pattern}"))
         files: dict[Path, Options] = {}
         for path in sorted(set(found)):
-            if self._is_hidden(str(path)) or not self._is_valid_config_path(path):
+            if self._is_hidden(str(path)) or not self._is_valid_config_path(path) or not self._is_wanted(path):
                 continue
             processed_files.add(path)
             try:

@@ -21,9 +21,10 @@ from torchlane.core.rows.checking import check_rows
 from torchlane.datasets.image_files import read_image
 from torchlane.datasets.images import BundledDigitsDataset, ImageFolderDataset, TorchvisionImagesDataset
 from torchlane.datasets.models import ChosenDataset, EncoderDataset, ModelDataset, RecipeDataset
+from torchlane.datasets.plots import PlotlyDataset
 from torchlane.datasets.previews import CHARACTERS, COLUMNS, SIDE, plain, preview_table
 from torchlane.datasets.rows import RawRowsDataset
-from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset, PlotlyDataset
+from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset
 from torchlane.datasets.tensors import TensorsDataset
 
 from .viz import pixels_of, shown_by_viz

@@ -7,7 +7,8 @@ import pytest
 from kedro.io import DatasetError, Version
 from plotly.graph_objects import Figure
 
-from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset, PlotlyDataset
+from torchlane.datasets.plots import PlotlyDataset
+from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset
 
 TABLE = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
 DATASETS = {"a.csv": (CSVDataset, TABLE), "a.parquet": (ParquetDataset, TABLE), "a.json": (JSONDataset, {"a": [1]})}

@@ -2,25 +2,29 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedro_datasets._typing import JSONPreview
 
-from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.model import trained as inference
-from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import Recipe
-from torchlane.core.search.chosen import Chosen, read_chosen
 from torchlane.datasets.files import FileDataset
 from torchlane.datasets.previews import preview_json
 
+if TYPE_CHECKING:  # they import torch, and a run asks for the place of its model before it does anything
+    from torchlane.core.encoding.encoder import Encoder
+    from torchlane.core.model.trained import TrainedModel
+    from torchlane.core.search.chosen import Chosen
 
-class EncoderDataset(FileDataset[Encoder]):
+
+class EncoderDataset(FileDataset["Encoder"]):
     """A fitted encoder as readable JSON; numbers keep their exact values."""
 
-    def read(self, path: Path) -> Encoder:
+    def read(self, path: Path) -> "Encoder":
+        from torchlane.core.encoding.encoder import Encoder
+
         return Encoder.model_validate_json(path.read_text(encoding="utf-8"))
 
-    def write(self, content: Encoder, path: Path) -> None:
+    def write(self, content: "Encoder", path: Path) -> None:
         path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
@@ -28,16 +32,18 @@ class EncoderDataset(FileDataset[Encoder]):
         return preview_json(self.load().model_dump(mode="json"))
 
 
-class ChosenDataset(FileDataset[Chosen]):
+class ChosenDataset(FileDataset["Chosen"]):
     """The options that a search changed; see `torchlane.core.search.chosen`."""
 
-    def read(self, path: Path) -> Chosen:
+    def read(self, path: Path) -> "Chosen":
+        from torchlane.core.search.chosen import read_chosen
+
         try:
             return read_chosen(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{error}; delete it, or search again") from error
 
-    def write(self, content: Chosen, path: Path) -> None:
+    def write(self, content: "Chosen", path: Path) -> None:
         path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
     def preview(self) -> JSONPreview:
@@ -59,13 +65,15 @@ class RecipeDataset(FileDataset[Recipe]):
         return preview_json(self.load().model_dump(mode="json"))
 
 
-class ModelDataset(FileDataset[TrainedModel]):
+class ModelDataset(FileDataset["TrainedModel"]):
     """A model file; see `torchlane.core.model.trained`."""
 
-    def read(self, path: Path) -> TrainedModel:
-        return inference.load(path)
+    def read(self, path: Path) -> "TrainedModel":
+        from torchlane.core.model import trained
 
-    def write(self, content: TrainedModel, path: Path) -> None:
+        return trained.load(path)
+
+    def write(self, content: "TrainedModel", path: Path) -> None:
         content.save(path)
 
     def preview(self) -> JSONPreview:

@@ -1,6 +1,7 @@
 """Kedro's own datasets, saved atomically. Kedro writes in place, so a kill would leave half a file."""
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import loads
@@ -8,12 +9,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from kedro.io import DatasetError
-from kedro_datasets import json, pandas, plotly
-from kedro_datasets._typing import ImagePreview, JSONPreview, PlotlyPreview, TablePreview
+from kedro_datasets import json
+from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from torchlane.core.machine.files import replacing
-from torchlane.datasets.previews import COLUMNS, plain, preview_images, preview_json, preview_table, seen
+from torchlane.datasets.previews import COLUMNS, preview_images, preview_json, preview_table, seen
+
+SQL = "kedro_datasets.pandas.sql_dataset"
+if SQL not in sys.modules:  # it imports SQLAlchemy; the package does without, and imports it when it is asked for
+    sys.modules[SQL] = None  # type: ignore[assignment]
+    from kedro_datasets import pandas
+
+    del sys.modules[SQL]
+else:
+    from kedro_datasets import pandas
 
 
 class AtomicSave:
@@ -84,21 +93,6 @@ class JSONDataset(AtomicSave, json.JSONDataset):
     def preview(self) -> JSONPreview:
         """Show the values."""
         return preview_json(loads(super().preview()))
-
-
-class PlotlyDataset(AtomicSave, plotly.JSONDataset):
-    """plotly.JSONDataset, saved atomically."""
-
-    def preview(self) -> PlotlyPreview:
-        """Show the figure.
-
-        Raises:
-            DatasetError: the file holds no figure.
-        """
-        figure = super().preview()
-        if not isinstance(figure, dict):
-            raise DatasetError(f"{self._filepath} holds no figure; run the stage report again")
-        return PlotlyPreview(plain(figure))
 
 
 def _first_rows(file: Any, nrows: int, names: list[str]) -> dict[str, list[Any]]:

@@ -11,15 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
-import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
-from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.search.chosen import read_chosen
 from torchlane.core.search.fingerprints import fingerprint
 from torchlane.core.search.leaderboard import empty_leaderboard
 from torchlane.core.search.store import Found
-from torchlane.datasets.databases import make_empty
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -93,6 +90,7 @@ class SQLStudies:
             ValueError: the storage cannot be opened, or belongs to another use case or another search.
         """
         import optuna
+        from sqlalchemy.exc import SQLAlchemyError
 
         url = storage or self._url
         if url is None:
@@ -177,6 +175,10 @@ def _read_table(text: str) -> pd.DataFrame:
 def _open(url: str, own: Path | None) -> "tuple[str, RDBStorage]":
     """Open a database, or the `own` file, for Optuna. Return its URL without the password, and the storage."""
     import optuna
+    import sqlalchemy as sql
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from torchlane.datasets.databases import make_empty
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # the search writes its own log lines
     try:

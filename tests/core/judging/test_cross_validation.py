@@ -4,7 +4,7 @@ import pytest
 
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
-from torchlane.core.judging.cross_validation import cross_validate, deal_folds, require_folds, summarise_folds
+from torchlane.core.judging.cross_validation import cross_validate, summarise_folds
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
@@ -18,6 +18,7 @@ from torchlane.core.options import (
     TrainingOptions,
 )
 from torchlane.core.rows.checking import check_rows
+from torchlane.core.rows.folds import deal_folds, require_folds
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
 
 SPLIT, ENCODING, MODEL = SplitOptions(), EncodingOptions(), ModelOptions(widths=(8,))

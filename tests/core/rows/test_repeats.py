@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlane.core.rows.repeats import find_coincidences, number_combinations
+from torchlane.core.rows.repeats import _poisson_at_most, find_coincidences, number_combinations
 
 seeds = st.integers(0, 2**32 - 1)
 drawn = settings(max_examples=50, deadline=None)
@@ -110,3 +110,12 @@ def test_many_columns_are_bearable(n_columns):
     rows = pd.DataFrame(random.random((2000, n_columns)) < 0.001)
     copies, coincidences = count(rows)
     assert copies + coincidences > 1000
+
+
+@given(mean=st.floats(0, 1e4), share=st.floats(0, 2))
+def test_probability_of_few_neighbours_is_that_of_scipy(mean, share):
+    from scipy.special import pdtr
+
+    assert _poisson_at_most(int(mean * share), mean) == pytest.approx(
+        pdtr(int(mean * share), mean), rel=1e-8, abs=1e-300
+    )

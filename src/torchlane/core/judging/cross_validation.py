@@ -15,9 +15,8 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.options import DataOptions, EvaluationOptions, Recipe, SplitOptions
-from torchlane.core.rows.checking import ROW
-from torchlane.core.rows.levels import natural_order
-from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
+from torchlane.core.rows.folds import deal_folds
+from torchlane.core.rows.splits import PARTS, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,55 +52,6 @@ def cross_validate(
             repeat, fold = divmod(len(lines), evaluation.folds)
             lines.append({"repeat": repeat, "fold": fold, **metrics["rows"], **metrics["test"]})
     return pd.DataFrame(lines, columns=None if lines else ["repeat", "fold", *PARTS])
-
-
-def deal_folds(
-    clean_rows: pd.DataFrame,
-    data: DataOptions,
-    split: SplitOptions,
-    evaluation: EvaluationOptions,
-    *,
-    quiet: bool = False,
-) -> list[pd.DataFrame]:
-    """Split the rows into folds, repeat by repeat, with another seed for each repeat."""
-    if not evaluation.folds:
-        return []
-    folds = [
-        splits
-        for repeat in range(evaluation.repeats)
-        for splits in fold_rows(clean_rows, data, split, evaluation.folds, split.seed + repeat)
-    ]
-    n_rows = len(folds[0])
-    if n_rows < len(clean_rows) and not quiet:
-        logger.info(
-            "folds: made from %d rows; the other %d rows are left out, since '%s' puts them into test",
-            n_rows, len(clean_rows) - n_rows, split.part_column,
-        )  # fmt: skip
-    return folds
-
-
-def require_folds(
-    clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, evaluation: EvaluationOptions
-) -> None:
-    """Check that every fold can be trained and scored, which costs nothing yet.
-
-    Raises:
-        ValueError: there are fewer distinct rows than folds, or fewer of some class; or the train part of a fold
-            has no row or lacks a label.
-    """
-    folds = deal_folds(clean_rows, data, split, evaluation, quiet=True)
-    label = clean_rows.set_index(ROW)[data.target]
-    for number, splits in enumerate(folds if data.task != "regression" else []):
-        labels = splits[ROW].map(label)
-        in_train = splits["part"] == "train"
-        lacking = natural_order(set(labels[~in_train]) - set(labels[in_train]))
-        if lacking:
-            repeat, fold = divmod(number, evaluation.folds)
-            raise ValueError(
-                f"evaluation.folds {evaluation.folds}: train lacks the label {', '.join(lacking)} of "
-                f"'{data.target}' in fold {fold + 1} of repeat {repeat + 1}; give more rows of it, or set more folds "
-                f"or another split.seed"
-            )
 
 
 def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a use case may set: one frozen model for each section, in the order in which a run uses them.
 
 Each model rejects unknown keys and holds the defaults, so YAML states only what differs from them.
-Nothing here imports torch until the name of a torch class has to be checked.
+Nothing here imports torch until the name of a torch class has to be checked that is not in `familiar`.
 """
 
 from torchlane.core.options.base import Level, Options, fault_in_options

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from torchlane.core.options.base import Options
+from torchlane.core.options.familiar import ACTIVATIONS
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
 OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
@@ -82,7 +83,7 @@ class ModelOptions(Options):
     @field_validator("activation")
     @classmethod
     def _activation_exists(cls, name: str | None) -> str | None:
-        if name is not None:
+        if name is not None and name not in ACTIVATIONS:
             from torchlane.core.options.torch_names import activation_class
 
             activation_class(name)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from torchlane.core.options.base import Level, Options
+from torchlane.core.options.familiar import OPTIMIZERS, SCHEDULERS, is_familiar
 from torchlane.core.options.network import AugmentationOptions
 
 
@@ -34,9 +35,10 @@ class OptimizerOptions(Options):
 
     @model_validator(mode="after")
     def _optimizer_fits(self) -> Self:
-        from torchlane.core.options.torch_names import check_optimizer
+        if not is_familiar(self.name, self.arguments, OPTIMIZERS):
+            from torchlane.core.options.torch_names import check_optimizer
 
-        check_optimizer(self.name, self.arguments)
+            check_optimizer(self.name, self.arguments)
         return self
 
 
@@ -54,9 +56,10 @@ class SchedulerOptions(Options):
 
     @model_validator(mode="after")
     def _scheduler_fits(self) -> Self:
-        from torchlane.core.options.torch_names import check_scheduler
+        if not is_familiar(self.name, self.arguments, SCHEDULERS):
+            from torchlane.core.options.torch_names import check_scheduler
 
-        check_scheduler(self.name, self.step, self.arguments)
+            check_scheduler(self.name, self.step, self.arguments)
         return self
 
 

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.networks.augmentation import Augmentation
+from torchlane.core.options import OptimizerOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.bounds import constant_loss, distinct_rows
+from torchlane.core.training.optimizers import make_optimizer
 
 OVERFIT_ROWS = 32
 OVERFIT_RATE = 0.005  # of Adam
@@ -56,7 +58,7 @@ def _learn(
 ) -> tuple[float, int]:
     """Train until the batch is fitted; give the loss reached and the steps taken."""
     enough = FITTED_SHARE * constant_loss(targets, objective)
-    optimizer = torch.optim.Adam(network.parameters(), lr=OVERFIT_RATE)
+    optimizer = make_optimizer(network.parameters(), OptimizerOptions(name="Adam"), OVERFIT_RATE)
     loss, taken = torch.tensor(torch.inf), 0
     while taken < steps:
         optimizer.zero_grad()

@@ -9,6 +9,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from torchlane.core.options import OptimizerOptions, SchedulerOptions
 from torchlane.core.options.torch_names import optimizers, schedulers, with_defaults
+from torchlane.core.training.eager import spare_compiler
 
 
 def make_optimizer(
@@ -19,9 +20,11 @@ def make_optimizer(
     Raises:
         ValueError: the optimizer does not accept the value of an argument.
     """
+    made = optimizers()[options.name]
+    spare_compiler(made)
     optimizer: Optimizer = _construct(
         f"optimizer {options.name}",
-        lambda: optimizers()[options.name](parameters, lr=learning_rate, **options.arguments),
+        lambda: made(parameters, lr=learning_rate, **options.arguments),
         options.arguments,
     )
     return optimizer

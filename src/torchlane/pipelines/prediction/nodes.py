@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions, PredictionOptions
-from torchlane.core.scoring.contracts import Inbox, Ledger, PredictionStore
-from torchlane.core.scoring.inbox import score_inbox
+
+if TYPE_CHECKING:
+    from torchlane.core.model.trained import TrainedModel
+    from torchlane.core.scoring.contracts import Inbox, Ledger, PredictionStore
+else:  # Kedro resolves all annotations of a node for the types of its options
+    Inbox = Ledger = PredictionStore = TrainedModel = Any
 
 
 def score_files(
@@ -23,6 +26,8 @@ def score_files(
 
     See `torchlane.core.scoring.inbox.score_inbox`.
     """
+    from torchlane.core.scoring.inbox import score_inbox
+
     scored = score_inbox(inbox, ledger, predictions, model, prediction, evaluation.coverage)
     return scored, scored
 

@@ -1,19 +1,11 @@
-"""The nodes of the supervised pipeline. Each unpacks its inputs and calls core."""
+"""The nodes of the supervised pipeline. Each unpacks its inputs and calls core.
 
-from typing import Any
+Each imports what it calls, because a stage waits for the libraries of no other, and a list of pipelines for none.
+"""
 
-import pandas as pd
-from plotly.graph_objects import Figure
-from torch.utils.data import TensorDataset
+from typing import TYPE_CHECKING, Any
 
-from torchlane.core.encoding import encoder as encoders
-from torchlane.core.encoding import tensors
-from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.judging import cross_validation, evaluation, named_metrics
-from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import CheckpointStore
-from torchlane.core.model import learning
-from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import (
     DataOptions,
     DiagnosisOptions,
@@ -25,39 +17,46 @@ from torchlane.core.options import (
     TrainingOptions,
     TuningOptions,
 )
-from torchlane.core.rows import checking as rows
-from torchlane.core.rows import splits as splitting
-from torchlane.core.rows.splits import PARTS, rows_of
-from torchlane.core.search import chosen, search
-from torchlane.core.search.ground import Ground
-from torchlane.core.search.option_importances import OptionImportances
-from torchlane.core.search.store import StudyStore
-from torchlane.core.training.observation import Observer
-from torchlane.figures import curves, layers, predictions, trials
-from torchlane.figures.style import source_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from plotly.graph_objects import Figure
+    from torch.utils.data import TensorDataset
+
+    from torchlane.core.encoding.encoder import Encoder
+    from torchlane.core.model.trained import TrainedModel
+    from torchlane.core.search.option_importances import OptionImportances
+    from torchlane.core.search.store import StudyStore
+else:  # Kedro resolves all annotations of a node for the types of its options
+    DataFrame = Encoder = Figure = OptionImportances = StudyStore = TensorDataset = TrainedModel = Any
 
 
-def check_rows(raw_rows: pd.DataFrame, data: DataOptions) -> tuple[pd.DataFrame, pd.DataFrame]:
+def check_rows(raw_rows: DataFrame, data: DataOptions) -> tuple[DataFrame, DataFrame]:
     """Separate clean rows from rejected ones; see `torchlane.core.rows.checking.check_rows`."""
+    from torchlane.core.rows import checking as rows
+
     return rows.check_rows(raw_rows, data)
 
 
-def split_rows(
-    clean_rows: pd.DataFrame, rejected_rows: pd.DataFrame, data: DataOptions, split: SplitOptions
-) -> pd.DataFrame:
+def split_rows(clean_rows: DataFrame, rejected_rows: DataFrame, data: DataOptions, split: SplitOptions) -> DataFrame:
     """Assign each row to a part, unless too many were rejected; see `torchlane.core.rows.splits.split_rows`."""
+    from torchlane.core.rows import checking as rows
+    from torchlane.core.rows import splits as splitting
+
     rows.check_rejections(clean_rows, rejected_rows, data)
     return splitting.split_rows(clean_rows, data, split)
 
 
-def check_folds(clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, options: EvaluationOptions) -> None:
-    """Check the folds of cross-validation; see `torchlane.core.judging.cross_validation.require_folds`."""
-    cross_validation.require_folds(clean_rows, data, split, options)
+def check_folds(clean_rows: DataFrame, data: DataOptions, split: SplitOptions, options: EvaluationOptions) -> None:
+    """Check the folds of cross-validation; see `torchlane.core.rows.folds.require_folds`."""
+    from torchlane.core.rows import folds
+
+    folds.require_folds(clean_rows, data, split, options)
 
 
 def choose_options(
-    clean_rows: pd.DataFrame,
-    splits: pd.DataFrame,
+    clean_rows: DataFrame,
+    splits: DataFrame,
     studies: StudyStore,
     search_checkpoints: CheckpointStore,
     data: DataOptions,
@@ -65,16 +64,19 @@ def choose_options(
     model: ModelOptions,
     training: TrainingOptions,
     options: TuningOptions,
-) -> tuple[dict[str, Any], pd.DataFrame, OptionImportances]:
+) -> tuple[dict[str, Any], DataFrame, OptionImportances]:
     """Search for better options; see `torchlane.core.search.search.choose_options`."""
+    from torchlane.core.search import search
+    from torchlane.core.search.ground import Ground
+
     recipe = Recipe(encoding=encoding, model=model, training=training)
     ground = Ground(clean_rows, splits, data, recipe, options)
     return search.choose_options(ground, studies, search_checkpoints)
 
 
 def settle_recipe(
-    clean_rows: pd.DataFrame,
-    splits: pd.DataFrame,
+    clean_rows: DataFrame,
+    splits: DataFrame,
     chosen_options: dict[str, Any],
     data: DataOptions,
     encoding: EncodingOptions,
@@ -83,17 +85,25 @@ def settle_recipe(
     options: TuningOptions,
 ) -> Recipe:
     """Merge the given options with those that the search chose; see `torchlane.core.search.chosen`."""
+    from torchlane.core.search import chosen
+
     recipe = Recipe(encoding=encoding, model=model, training=training)
     return chosen.apply_chosen(chosen_options, clean_rows, splits, data, recipe, options)
 
 
-def fit_encoder(clean_rows: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
+def fit_encoder(clean_rows: DataFrame, splits: DataFrame, recipe: Recipe, data: DataOptions) -> Encoder:
     """Fit the encoder to train; see `torchlane.core.encoding.encoder.fit_encoder`."""
+    from torchlane.core.encoding import encoder as encoders
+    from torchlane.core.rows.splits import rows_of
+
     return encoders.fit_encoder(rows_of("train", clean_rows, splits), data, recipe.encoding)
 
 
-def build_tensors(clean_rows: pd.DataFrame, splits: pd.DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
+def build_tensors(clean_rows: DataFrame, splits: DataFrame, encoder: Encoder) -> tuple[TensorDataset, ...]:
     """Encode the parts: the tensors of train, valid and test."""
+    from torchlane.core.encoding import tensors
+    from torchlane.core.rows.splits import PARTS, rows_of
+
     return tuple(tensors.build_tensors(rows_of(part, clean_rows, splits), encoder) for part in PARTS)
 
 
@@ -101,13 +111,17 @@ def train_model(
     train_tensors: TensorDataset,
     valid_tensors: TensorDataset,
     encoder: Encoder,
-    clean_rows: pd.DataFrame,
+    clean_rows: DataFrame,
     recipe: Recipe,
     checkpoints: CheckpointStore,
     data: DataOptions,
     diagnosis: DiagnosisOptions,
-) -> tuple[TrainedModel, pd.DataFrame, dict[str, Any]]:
+) -> tuple[TrainedModel, DataFrame, dict[str, Any]]:
     """Train a model and diagnose the training; see `learning.train_model` and `diagnosis.diagnose`."""
+    from torchlane.core.judging.diagnosis import diagnose
+    from torchlane.core.model import learning
+    from torchlane.core.training.observation import Observer
+
     source = clean_rows.attrs["source"]
     lesson = learning.Lesson(train_tensors, valid_tensors, encoder, recipe.training)
     observer = Observer(diagnosis)
@@ -116,15 +130,17 @@ def train_model(
 
 
 def cross_validate(
-    clean_rows: pd.DataFrame,
+    clean_rows: DataFrame,
     recipe: Recipe,
     encoder: Encoder,
     fold_checkpoints: CheckpointStore,
     data: DataOptions,
     split: SplitOptions,
     evaluation: EvaluationOptions,
-) -> pd.DataFrame:
+) -> DataFrame:
     """Train and score a model for each fold; see `torchlane.core.judging.cross_validation.cross_validate`."""
+    from torchlane.core.judging import cross_validation
+
     data = encoder.target.keep_positive(data)
     return cross_validation.cross_validate(clean_rows, data, split, recipe, evaluation, fold_checkpoints)
 
@@ -134,13 +150,16 @@ def evaluate_model(
     train_tensors: TensorDataset,
     valid_tensors: TensorDataset,
     test_tensors: TensorDataset,
-    clean_rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    fold_scores: pd.DataFrame,
+    clean_rows: DataFrame,
+    splits: DataFrame,
+    fold_scores: DataFrame,
     recipe: Recipe,
     options: EvaluationOptions,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> tuple[dict[str, Any], DataFrame]:
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
+    from torchlane.core.judging import cross_validation, evaluation, named_metrics
+    from torchlane.core.rows.splits import PARTS
+
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, splits, options.coverage)
     metrics = named_metrics.with_named(metrics, model, parts, clean_rows, splits, options.metrics)
@@ -148,21 +167,32 @@ def evaluate_model(
     return {**metrics, "cross_validation": folds}, test_predictions
 
 
-def plot_history(history: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+def plot_history(history: DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw losses and the primary metric over epochs."""
+    from torchlane.figures import curves
+    from torchlane.figures.style import source_of
+
     return curves.plot_history(history, source_of(metrics))
 
 
-def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, metrics: dict[str, Any]) -> Figure:
+def plot_search(leaderboard: DataFrame, importances: OptionImportances, metrics: dict[str, Any]) -> Figure:
     """Draw the trials of the search, and how much each option mattered."""
+    from torchlane.figures import trials
+    from torchlane.figures.style import source_of
+
     return trials.plot_search(leaderboard, importances, source_of(metrics))
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
     """Draw the measurements inside the network, with the findings."""
+    from torchlane.figures import layers
+    from torchlane.figures.style import source_of
+
     return layers.plot_layers(diagnosis, source_of(metrics))
 
 
-def plot_predictions(test_predictions: pd.DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
+def plot_predictions(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
     """Draw truth against prediction on test."""
+    from torchlane.figures import predictions
+
     return predictions.plot_predictions(test_predictions, metrics["data"], data.target)

@@ -1,0 +1,23 @@
+"""Kedro's dataset for figures, saved atomically. It stands alone because it imports plotly."""
+
+from kedro.io import DatasetError
+from kedro_datasets import plotly
+from kedro_datasets._typing import PlotlyPreview
+
+from torchlane.datasets.previews import plain
+from torchlane.datasets.stock import AtomicSave
+
+
+class PlotlyDataset(AtomicSave, plotly.JSONDataset):
+    """plotly.JSONDataset, saved atomically."""
+
+    def preview(self) -> PlotlyPreview:
+        """Show the figure.
+
+        Raises:
+            DatasetError: the file holds no figure.
+        """
+        figure = super().preview()
+        if not isinstance(figure, dict):
+            raise DatasetError(f"{self._filepath} holds no figure; run the stage report again")
+        return PlotlyPreview(plain(figure))
