@@ -66,7 +66,8 @@ def copy_project(folder: Path) -> Path:
     """Copy what the commands need."""
     for name in ("conf", "src"):
         shutil.copytree(PROJECT / name, folder / name)
-    shutil.copy(PROJECT / "pyproject.toml", folder)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(PROJECT / name, folder)
     (folder / "data/01_raw").mkdir(parents=True)
     return folder
 

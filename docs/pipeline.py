@@ -10,15 +10,16 @@ START, END = "<!-- docs/pipeline.py -->\n\n```text\n", "```\n\n<!-- end -->"
 
 
 def drawing() -> str:
-    """Draw a line for each node: its stage, its name, the datasets that it takes and those that it makes."""
+    """Draw a line for each node: its first stage, its name, the datasets that it takes and those that it makes."""
     lines, stage = [], ""
     nodes = {node.name.partition(".")[2]: node for node in create_pipeline("use_case").nodes}
     for tag in STAGES:
-        for name, node in nodes.items():
-            if tag in node.tags:
-                taken = _names(each for each in node.inputs if not each.startswith("params:"))
-                lines.append(f"{tag if tag != stage else '':9}{name:18}{taken} -> {_names(node.outputs)}")
-                stage = tag
+        for name in [name for name, node in nodes.items() if tag in node.tags]:
+            node = nodes.pop(name)
+            taken = _names(each for each in node.inputs if not each.startswith("params:"))
+            made = f" -> {_names(node.outputs)}" if node.outputs else ""
+            lines.append(f"{tag if tag != stage else '':9}{name:18}{taken}{made}")
+            stage = tag
     return "\n".join(lines) + "\n"
 
 

@@ -66,7 +66,7 @@ def test_fault_in_a_file_is_said_by_its_own_use_case_and_keeps_no_other(conf, en
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     loader = load(conf)
     assert list(loader["parameters"]) == ["prices"]
-    pipelines = Pipelines(loader.use_cases(), lambda: loader)
+    pipelines = Pipelines(lambda: loader)
     with pytest.raises(ValueError, match=message) as caught:
         pipelines["houses.predict"]
     assert "\n" not in str(caught.value)
@@ -98,7 +98,7 @@ def test_whatever_stands_in_a_file_the_others_can_run(content, env):
         write_conf(conf)
         (conf / env / "parameters/houses.yml").write_bytes(content)
         loader = load(conf)
-        pipelines = Pipelines(loader.use_cases(), lambda: loader)
+        pipelines = Pipelines(lambda: loader)
         assert "prices.predict" in pipelines
         assert ("houses" in loader["parameters"]) is ("houses" not in loader.broken_use_cases())
 
@@ -167,12 +167,23 @@ def test_registry_that_lives_on_goes_by_the_files_as_they_are_now(conf):
     path = conf / "base/parameters/houses.yml"
     path.write_text("houses: {")
     loaders = [load(conf)]
-    pipelines = Pipelines(loaders[0].use_cases(), lambda: loaders[-1])
+    pipelines = Pipelines(lambda: loaders[-1])
     assert len(pipelines) == 3
     path.write_text(f"houses:\n  {DATA}\n")
     loaders.append(load(conf))
     assert len(pipelines) == len(list(pipelines)) == 7
     assert pipelines["houses"].nodes
+
+
+def test_registry_made_before_the_loader_of_its_project_names_the_use_cases_of_that(conf, tmp_path):
+    (conf / "base/parameters/houses.yml").write_text(f"houses:\n  {DATA}\n")
+    other = shutil.copytree(conf, tmp_path / "of another project")
+    (other / "base/parameters/houses.yml").unlink()
+    loaders = [load(other)]
+    pipelines = Pipelines(lambda: loaders[-1])
+    assert "houses" not in pipelines
+    loaders.append(load(conf))
+    assert "houses" in pipelines
 
 
 def test_block_in_the_file_of_another_use_case_is_refused_by_both(conf):
@@ -255,6 +266,6 @@ def test_viz_shows_the_other_use_cases(conf):
     (conf / "base/parameters/houses.yml").write_text("houses: {")
     loader = load(conf)
     manager = DataAccessManager()
-    manager.add_catalog(DataCatalog(), dict(Pipelines(loader.use_cases(), lambda: loader)))
-    manager.add_pipelines(dict(Pipelines(loader.use_cases(), lambda: loader)))
+    manager.add_catalog(DataCatalog(), dict(Pipelines(lambda: loader)))
+    manager.add_pipelines(dict(Pipelines(lambda: loader)))
     assert manager.get_default_selected_pipeline().id == "prices"

@@ -20,7 +20,7 @@ KINDS = {
 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Name every pipeline: `<use_case>`, `<use_case>.predict`, and `__default__` that trains all use cases."""
-    return Pipelines(_config_loader().use_cases(), _config_loader)
+    return Pipelines(_config_loader)
 
 
 class CannotRunError(click.ClickException, ValueError):
@@ -61,10 +61,17 @@ class Pipelines(Mapping[str, Pipeline]):
         CannotRunError: one of them is asked for, with what is wrong.
     """
 
-    def __init__(self, use_cases: list[str], config_loader: Callable[[], UseCaseConfigLoader] | None = None):
-        self._use_cases = use_cases
-        self._config_loader = config_loader
-        self._parts = {f"{use_case}{kind}": (use_case, kind) for use_case in use_cases for kind in KINDS}
+    def __init__(self, use_cases: list[str] | Callable[[], UseCaseConfigLoader]):
+        self._given = use_cases
+
+    @property
+    def _use_cases(self) -> list[str]:
+        """Those of the loader now: a process may make its registry before the loader of its project."""
+        return self._given().use_cases() if callable(self._given) else self._given
+
+    @property
+    def _parts(self) -> dict[str, tuple[str, str]]:
+        return {f"{use_case}{kind}": (use_case, kind) for use_case in self._use_cases for kind in KINDS}
 
     def __getitem__(self, name: str) -> Pipeline:
         broken = self._broken()
@@ -90,11 +97,11 @@ class Pipelines(Mapping[str, Pipeline]):
 
     def _broken(self) -> dict[str, str]:
         """Return what is wrong now; the fault may have been mended since the registry was made."""
-        return self._config_loader().broken_use_cases() if self._config_loader else {}
+        return self._given().broken_use_cases() if callable(self._given) else {}
 
     def _warn(self) -> None:
-        if self._config_loader:
-            self._config_loader().warn()
+        if callable(self._given):
+            self._given().warn()
 
 
 def _config_loader() -> UseCaseConfigLoader:

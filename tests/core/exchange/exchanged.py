@@ -108,9 +108,9 @@ def rows_for(model: TrainedModel) -> pd.DataFrame:
 
 
 def predicted(model: TrainedModel, rows: pd.DataFrame) -> np.ndarray:
-    """What `predict` gives in the columns that a program has too."""
-    table = model.predict(rows)
-    names = [name for name in table if name.startswith("probability_")] or "prediction"
+    """What `predict` gives in the columns that a program has too, in the program's order of labels."""
+    table, target = model.predict(rows), model.encoder.target
+    names = [f"probability_{label}" for label in target.restore(target.labels)] or "prediction"
     return table[names].to_numpy()
 
 

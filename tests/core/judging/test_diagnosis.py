@@ -268,7 +268,8 @@ def test_constant_that_a_score_is_held_against_is_that_of_weighted_labels(toy_te
     training = TrainingOptions.model_validate(HEALTHY)
     build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
     observer.begin(make_members(build, *toy_tensors, Objective.of(NUMBER, training.loss), training, CPU)[0])
-    scores = {"train_loss": [0.3], "train_accuracy_score": 0.95, "valid_accuracy_score": 0.95}
+    constant = observer.constant_loss  # so that the score alone tells
+    scores = {"train_loss": [constant], "train_accuracy_score": 0.95, "valid_accuracy_score": 0.95}
     history = pd.DataFrame(scores)  # 0.95 is a good score where half of the rows have a label, and that of the constant
     target = LABEL.model_copy(update={"weights": weights})
     assert names(diagnose(observer, history, target, "")) == found

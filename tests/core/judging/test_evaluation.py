@@ -139,7 +139,7 @@ def test_calibration_tells_the_share_covered_and_the_mean_width(toy_rows, toy_da
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     metrics, predictions = evaluate(model, tensors, clean, splits)
     widths = predictions["high"] - predictions["low"]
-    assert widths.nunique() > 2 and (predictions["low"] >= 0).all()
+    assert widths.nunique() > 2 and (predictions["low"] >= np.minimum(predictions["prediction"], 0)).all()
     covered = (predictions["truth"] >= predictions["low"]) & (predictions["truth"] <= predictions["high"])
     assert metrics["calibration"] == {
         "coverage_asked": 0.9,

@@ -147,3 +147,23 @@ def test_clean_dates_survive_parquet(tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "rows.parquet"), clean)
     assert clean["bought"].dtype == pd.DatetimeTZDtype("us", "Europe/Amsterdam")
     assert np.iinfo(np.int64).min not in clean["bought"].dropna().astype("int64").tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "declared", "written"),
+    [
+        ({}, "9999-12-31", ["9999-12-31", "9999-12-31 00:00:00", "9999-12-31T00:00Z", dt.datetime(9999, 12, 31)]),
+        (
+            {"format": "%d.%m.%Y"},
+            "01.01.1900",
+            ["01.01.1900", "1.1.1900", dt.date(1900, 1, 1), pd.Timestamp(1900, 1, 1)],
+        ),
+        ({"format": "%d.%m.%Y"}, "1900-01-01", ["01.01.1900", dt.date(1900, 1, 1)]),
+    ],
+)
+def test_a_date_declared_as_missing_is_missing_however_it_is_written(options, declared, written):
+    for value in written:
+        values = pd.Series([value, dt.datetime(2024, 5, 6)], dtype=object)
+        moments, failed = read_dates(values, column(**options), (declared,))
+        assert moments.isna().tolist() == [True, False]
+        assert not failed.any()

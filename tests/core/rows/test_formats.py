@@ -152,3 +152,19 @@ def test_amounts_in_several_currencies_are_said_with_the_way_out(caplog):
     columns = {"cost": {"kind": "number", "format": "money"}}
     check_rows(one, DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns}))
     assert "read as plain numbers" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "declared", "values"),
+    [
+        ({"decimal": "comma"}, "-999", ["-999", "-999,0", "\u2212999", -999.0, -999]),
+        ({"decimal": "comma"}, "-999,00", ["-999", "-999,0", -999.0]),
+        ({"format": "money"}, "$-1.00", ["-$1", "($1.00)", -1]),
+        ({"unit": "kg"}, "0 kg", ["0", "0.0 kg", 0.0]),
+    ],
+)
+def test_a_number_declared_as_missing_is_missing_however_it_is_written(options, declared, values):
+    for value in values:
+        found, failed = read_formatted(pd.Series([value, "7"], dtype=object), column(**options), (declared,))
+        np.testing.assert_array_equal(found, [np.nan, 7])
+        assert not failed.any()

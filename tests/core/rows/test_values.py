@@ -130,3 +130,16 @@ def test_columns_are_respelt_as_each_level_is_and_once_is_enough(spellings):
     respelt = as_levels(pd.Series(spellings, dtype="str"), ())
     assert respelt.tolist() == [plain_level(each) for each in spellings]
     assert as_levels(respelt, ()).tolist() == respelt.tolist()
+
+
+@given(
+    st.integers(-9999, 9999), st.sampled_from(["{}", "{}.0", "{}.00", "{}e0", " {} "]), st.sampled_from(["{}", "{}.0"])
+)
+def test_a_number_declared_as_missing_is_missing_however_it_is_written(number, written, declared):
+    missing, text = (declared.format(number),), written.format(number)
+    for values in ([text, "0.5"], pd.Series([float(number), 0.5])):
+        read, failed = as_numbers(pd.Series(values), missing)
+        np.testing.assert_array_equal(read, [np.nan, 0.5])
+        assert not failed.any()
+    if "e" not in text:  # with an exponent, it is a code
+        assert listed(as_levels(pd.Series([text, "0.5"], dtype="str"), missing)) == [None, "0.5"]

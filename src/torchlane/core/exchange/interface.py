@@ -20,7 +20,8 @@ PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
     "numbers of programs without exponents (0.00001, not 1e-05), points in time as 2025-03-01 06:30:00, midnight as "
     "2025-03-01, true and false as True and False. As numbers, true and false are 1 and 0. A cell that is empty or one "
-    f"of missing_values is missing; a number also where it is {', '.join(MISSING_NUMBERS)}, in any case, and a date "
+    f"of missing_values is missing, a number or a date among them however it is written; "
+    f"a number also where it is {', '.join(MISSING_NUMBERS)}, in any case, and a date "
     "also where it is NaT. reading has the rules of each column: format, decimal and unit say what stands around the "
     "digits of a number that is given as text, and format how a date is written that is not ISO 8601."
 )

@@ -16,7 +16,8 @@ def read_dates(
 ) -> tuple[pd.Series, np.ndarray]:
     """Read points in time: datetime64[us] in the zone of the column, NaT where missing, and a mark where it is none.
 
-    Typed dates and times are read by their value, and everything else by its text, in the format of the column.
+    Typed dates and times are read by their value, and everything else by its text, in the format of the column. A date
+    among `missing_values` is missing however it is written: 9999-12-31 as 9999-12-31 00:00 too.
     """
     typed = typed_as(values, *TIMES)
     instants = np.full(len(values), NO_TIME)
@@ -27,10 +28,14 @@ def read_dates(
         each = [
             None if text in missing_values else instant_of(text, column.zone_name, form) for text in map(str, distinct)
         ]
-        said = [text in missing_values or text.lower() in MISSING_DATES for text in map(str, distinct)]
+        are_said = [text in missing_values or text.lower() in MISSING_DATES for text in map(str, distinct)]
         read = np.array([NO_TIME if instant is None else instant for instant in each] + [NO_TIME])
-        wrong = np.array([instant is None and not said[i] for i, instant in enumerate(each)] + [False])
+        wrong = np.array([instant is None and not are_said[i] for i, instant in enumerate(each)] + [False])
         instants[where], failed[where] = read[codes], wrong[codes]
+    said_instants = [
+        instant_of(text, column.zone_name, form) for text in missing_values for form in {None, column.format}
+    ]
+    instants[np.isin(instants, [each for each in said_instants if each is not None])] = NO_TIME
     moments = pd.Series(instants.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(column.zone_name)
     return moments, failed
 

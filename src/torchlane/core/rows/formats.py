@@ -53,7 +53,8 @@ def read_formatted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read numbers in the format of their column: float64, NaN where missing, and a mark where it is none.
 
-    Typed numbers are plain numbers. Text is read as `column` says; what may be missing is as for `as_numbers`.
+    Typed numbers are plain numbers. Text is read as `column` says; what may be missing is as for `as_numbers`, where a
+    number among `missing_values` is read as `column` says too.
     Digits stand in groups of three or in no groups, so `1,23` is no amount with a decimal point. Commas or points
     group digits only in amounts of money and where `decimal` is declared, since `1,234` may mean two numbers.
     """
@@ -61,11 +62,12 @@ def read_formatted(
     read = np.full(len(values), np.nan)
     failed = np.zeros(len(values), dtype=bool)
     if numbers.any():
-        read[numbers], failed[numbers] = as_numbers(values[numbers], missing_values)
+        read[numbers], failed[numbers] = as_numbers(values[numbers], ())
     texts = as_texts(values[~numbers]).str.strip()
     codes, distinct = pd.factorize(texts, use_na_sentinel=False)
     each = np.array([_read_text(text, column, missing_values) for text in distinct], dtype=np.float64).reshape(-1, 2)
     read[~numbers], failed[~numbers] = each[codes, 0], each[codes, 1] == 1
+    read[np.isin(read, [_missing_number(text, column) for text in missing_values])] = np.nan
     return read, failed
 
 
@@ -113,6 +115,12 @@ def _read_text(text: str | float, column: ColumnOptions, missing_values: tuple[s
         return np.nan, False
     found = _read_amount(text, column.format, column.decimal, column.unit)
     return (np.nan, text.lower() not in MISSING_NUMBERS) if found is None else (found + 0.0, False)
+
+
+def _missing_number(text: str, column: ColumnOptions) -> float:
+    """Read one of the declared missing values, in the format of the column or as a plain number; NaN if it is none."""
+    found = _read_amount(text, column.format, column.decimal, column.unit)
+    return float(pd.to_numeric(text, errors="coerce")) if found is None else found
 
 
 def _read_amount(text: str, form: str | None, decimal: str | None, unit: str | None) -> float | None:

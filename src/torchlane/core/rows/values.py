@@ -81,13 +81,14 @@ def as_texts(values: pd.Series) -> pd.Series:
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
     """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`."""
     text = _respelt(as_texts(values).str.strip())
-    return text.mask(text.isin(missing_values))
+    return text.mask(text.isin([*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))]))
 
 
 def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Read each value as float64, NaN where missing, and mark the values that are neither missing nor a number.
 
-    True is 1, False is 0, and zero has no sign. Integers and decimals are rounded to the nearest float64.
+    True is 1, False is 0, and zero has no sign. Integers and decimals are rounded to the nearest float64. A number
+    among `missing_values` is missing however it is written: -999 as -999.0 too.
 
     Raises:
         ValueError: as for `as_texts`.
@@ -102,18 +103,23 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
     if array is not None and (_is_exact(array.type) or _is_inexact(array.type)):
         array = array if _is_exact(array.type) else _text(array, values.name)
         read = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        said = pd.to_numeric(pd.Series(missing_values, dtype="str"), errors="coerce").dropna()
-        read = np.where(np.isin(read, said), np.nan, read) if len(said) else read
+        read = np.where(np.isin(read, _numbers_among(missing_values)), np.nan, read)
         return read + 0.0, np.zeros(len(read), dtype=bool)
     text = as_texts(values).str.strip()
     read = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True) + 0.0
     missing = (text.isna() | text.isin(missing_values)).to_numpy(bool, copy=True)
+    missing |= np.isin(read, _numbers_among(missing_values))
     read[missing] = np.nan
     others = np.flatnonzero(np.isnan(read) & ~missing)
     words = text.iloc[others].str.lower()
     read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
     missing[others] = words.isin(MISSING_NUMBERS)
     return read, np.isnan(read) & ~missing
+
+
+def _numbers_among(missing_values: tuple[str, ...]) -> np.ndarray:
+    read = pd.to_numeric(pd.Series(missing_values, dtype="str"), errors="coerce")
+    return read.dropna().to_numpy(np.float64)
 
 
 def typed_as(

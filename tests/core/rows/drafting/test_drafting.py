@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -196,3 +197,26 @@ def test_whatever_a_draft_writes_comes_back_as_the_same_text(values, names, use_
     assert set(rejected["value"]) <= set(values) - set(known)
     if data.columns[names[0]].kind == "category":
         assert clean[names[0]].tolist() == known * 2
+
+
+@pytest.mark.parametrize("first_line", ["# made by us", "sep=;", "Report,,"])
+def test_lines_above_the_header_are_named_as_the_cause(first_line):
+    names = first_line.split(",")
+    table = pd.DataFrame(
+        [["x", "y", ""][: len(names)]], columns=[each or f"Unnamed: {i}" for i, each in enumerate(names)]
+    )
+    with pytest.raises(ValueError, match="'y' is not a column .* so remove the lines above the header from the file"):
+        draft_parameters(table, "t", "y")
+
+
+def test_missing_target_among_good_names_is_no_fault_of_the_header():
+    with pytest.raises(ValueError, match="its columns are a, b$"):
+        draft_parameters(rows(a=["1"], b=["2"]), "t", "y")
+
+
+@pytest.mark.parametrize("label", ["NA", "null", "?"])
+def test_label_that_is_read_as_missing_is_named_if_no_other_is_left(label):
+    with pytest.raises(
+        ValueError, match=rf"those with '{re.escape(label)}' \(row 1\), which is read as missing; if that"
+    ):
+        draft_parameters(rows(x=[f"{i % 7 / 2}" for i in range(20)], y=[label, "EU"] * 10), "t", "y")

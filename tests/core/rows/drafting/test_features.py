@@ -263,3 +263,40 @@ def test_a_draft_accepts_all_rows_that_its_remarks_do_not_name(first, second):
         if (found := re.search(r"(\d+) rows? will be rejected", " ".join(draft.remarks)))
     }
     assert rejected.to_dict() == {name: n_rows for name, n_rows in said.items() if name in kept}
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [
+        ([f"{i % 17 + 5} {'kg' if i % 2 else 'g'}" for i in range(N)], "'5 g' (row 1) and others look like numbers with something beside them (…g, …kg); it is kept as a category"),
+        ([f"~{i % 17}" for i in range(N)], "'~0' (row 1) and others look like numbers with something beside them (~…); it is kept as a category"),
+        ([f"'{each}" for each in WHOLE], "''0' (row 1) and others look like numbers with something beside them ('…); it is kept as a category"),
+        ([f"{1 + i % 19}.3.2024" if i % 2 else f"2024-03-{1 + i % 19:02d}" for i in range(N)], "'2024-03-01' (row 1) and others look like dates in several formats; it is left out"),
+        ([f"{1 + i % 9}.3.2024" if i % 2 else f"March {1 + i % 9}, 2024" for i in range(N)], "'March 1, 2024' (row 1) and others look like dates in several formats; it is kept as a category"),
+    ],
+)  # fmt: skip
+def test_numbers_and_dates_in_several_forms_are_said(values, seen):
+    (drafted,) = draft(values).columns.values()
+    assert drafted.options == {"kind": "category"}
+    assert drafted.remarks[-1].startswith(f"{seen}, so write ")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        LETTERS,
+        [f"A{i % 17}" for i in range(N)],
+        [f"{i % 17} {chr(65 + i % 11)}" for i in range(N)],
+        ["1st", "2nd"] * 20,
+    ],
+)
+def test_names_with_numbers_in_them_are_no_amounts(values):
+    assert not [each for each in draft(values).columns["x"].remarks if "look like" in each]
+
+
+def test_yes_and_no_in_several_ways_are_said():
+    (drafted,) = draft(["yes", "no", "TRUE", "FALSE", "1"] * 8).columns.values()
+    assert drafted.remarks == (
+        "the levels 'yes' (row 1), 'no' (row 2), 'True' (row 3) and 2 more say yes or no in several ways; they are kept "
+        "apart, so write them alike in the file if they mean the same",
+    )

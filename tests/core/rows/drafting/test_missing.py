@@ -49,3 +49,10 @@ def test_na_among_codes_of_two_letters_may_be_namibia():
         "'NA' (row 1) is read as missing; if it is a code like 'DE', such as Namibia or North America, remove it from "
         "data.missing_values",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", ["\\N", "#DIV/0!", "#VALUE!", "Prefer not to say", "not applicable", "REFUSED"])
+def test_marks_of_databases_spreadsheets_and_surveys_are_missing_among_numbers(sign):
+    drafted = draft(x=[sign] * 12 + NUMBERS[12:])
+    assert drafted.missing_values == ("", sign)
+    assert drafted.columns["x"].options["kind"] == "number"

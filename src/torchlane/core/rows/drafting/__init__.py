@@ -40,7 +40,10 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     """
     if target not in raw_rows:
         columns = ", ".join(columns_of(raw_rows))
-        raise ValueError(f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}")
+        raise ValueError(
+            f"target '{target}' is not a column of {place_of(raw_rows)}; its columns are {columns}"
+            f"{_hint_on_header(columns_of(raw_rows))}"
+        )
     doubled = raw_rows.columns[raw_rows.columns.duplicated()]
     if len(doubled):
         raise ValueError(f"column '{doubled[0]}' stands more than once in {place_of(raw_rows)}; rename or drop one")
@@ -77,6 +80,14 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
     remarks = [f"'{name}': {remark}" for name, draft in drafts.items() for remark in draft.remarks]
     remarks += [f"data.missing_values: {remark}" for remark in remarks_on_missing]
     return Draft("\n".join(lines) + "\n", tuple(remarks), _summary(raw_rows, task, target, features, drafts))
+
+
+def _hint_on_header(names: list[str]) -> str:
+    """Say that the first line is no header, if that is likely."""
+    n_unnamed = sum(name.startswith("Unnamed: ") for name in names)
+    if names and not (names[0].startswith(("#", "sep=")) or n_unnamed > (len(names) - 1) / 2):
+        return ""
+    return "; the first line must be the header, so remove the lines above the header from the file"
 
 
 def _summary(

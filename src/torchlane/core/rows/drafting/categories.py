@@ -39,7 +39,13 @@ def left_out(column: SeenColumn, options: dict[str, str], why: str) -> ColumnDra
 
 
 def remarks_on_spelling(column: SeenColumn) -> list[str]:
-    """Give a remark if levels differ in case or white space only."""
+    """Give a remark if levels differ in case or white space only, or say yes and no in several ways."""
+    words = {text.casefold() for text in column.texts}
+    if len(words) >= 3 and words <= set().union(*CLOSED) and column.n_distinct <= MOST_LEVELS:
+        return [
+            f"the levels {column.examples(np.ones(column.n_distinct, dtype=bool))} say yes or no in several ways; they "
+            f"are kept apart, so write them alike in the file if they mean the same"
+        ]
     alike: dict[str, int] = {}
     for code, text in enumerate(column.texts):
         other = alike.setdefault(" ".join(text.casefold().split()), code)

@@ -14,6 +14,7 @@ from torchlane.core.rows.drafting.identifiers import is_named_like_code, may_ide
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
+from torchlane.core.rows.drafting.sentinels import remarks_on_sentinels, remarks_on_total
 
 MOST_CODES = 2  # distinct whole numbers up to which a feature is a category rather than a number
 NEARLY_CONSTANT = 0.99
@@ -61,9 +62,12 @@ def _draft(column: SeenColumn, before: SeenColumn) -> _Read:
     remarks = [*draft.remarks]
     if not draft.left_out:
         kind = draft.options["kind"]
-        remarks += [] if numbers is None else _remarks_on_bad(column, numbers, kind)
+        if numbers is not None:
+            remarks += [*_remarks_on_bad(column, numbers, kind), *remarks_on_sentinels(column, numbers, kind)]
         remarks += remarks_on_codes(before, column) if kind == "category" else []
         remarks += _remarks_on_constant(column)
+    if numbers is None:
+        remarks += remarks_on_total(column)
     return _Read(ColumnDraft(draft.options, draft.left_out, tuple(remarks), draft.note), numbers)
 
 
@@ -145,6 +149,9 @@ def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
             f"{column.examples(_first(column.texts))} and others look like times of day; they are kept as a category, "
             f"so write them as hours or minutes in the file if they are numbers"
         )
+        return _Read(_with_remark(draft, remark), None)
+    became = "left out" if draft.left_out else "kept as a category"
+    if remark := written.remark_on_several_forms(column, became):
         return _Read(_with_remark(draft, remark), None)
     return _Read(draft, None)
 

@@ -11,7 +11,8 @@ from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted
 from torchlane.core.rows.drafting.written import find_reading
 from torchlane.core.rows.values import MISSING_NUMBERS
 
-EVERYWHERE = {"NA", "na", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "?"}
+EVERYWHERE = {"NA", "na", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "?",
+              "\\N", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!"}  # fmt: skip
 AMONG_NUMBERS = {
     "-",
     "--",
@@ -24,6 +25,11 @@ AMONG_NUMBERS = {
     "missing",
     "unknown",
     "not available",
+    "not applicable",
+    "prefer not to say",
+    "don't know",
+    "no answer",
+    "refused",
 }  # in any case
 TWO_LETTERS = "[A-Z]{2}"
 

@@ -15,6 +15,7 @@ from torchlane.core.rows.drafting.identifiers import why_number_identifies
 from torchlane.core.rows.drafting.missing import stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, limits_of, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
+from torchlane.core.rows.drafting.sentinels import remarks_on_sentinels
 from torchlane.core.rows.drafting.written import Reading
 
 MOST_REMARKED = 50  # distinct numbers up to which a target may have been meant as classes
@@ -42,7 +43,7 @@ def draft_target(raw_rows: pd.DataFrame, name: str, missing_values: tuple[str, .
     """
     before = see(raw_rows[[name]])[name]
     column = before.without(missing_values)
-    _require_different_values(column)
+    _require_different_values(column, before)
     signs = stand_for_no_number(column.texts)
     reading = _read(column, signs)
     _refuse_times(column, reading)
@@ -59,12 +60,19 @@ def draft_target(raw_rows: pd.DataFrame, name: str, missing_values: tuple[str, .
     return TargetDraft(task, _with_remarks(draft, lost.remarks), lost.data)
 
 
-def _require_different_values(column: SeenColumn) -> None:
+def _require_different_values(column: SeenColumn, before: SeenColumn) -> None:
     if column.name == ROW:
         raise ValueError(f"target '{ROW}': this name is taken by the row number; rename the column in the file")
     if column.n_distinct == 0:
         raise ValueError(f"target '{column.name}' is empty in all rows; name another --target")
     if column.n_distinct == 1:
+        lost = ~np.isin(before.texts, column.texts)
+        if lost.any():
+            raise ValueError(
+                f"target '{column.name}' never changes: it is {quoted(column.texts[0])} in all rows but those with "
+                f"{before.examples(lost)}, which is read as missing; if that is a label, write another word for it in "
+                f"the file; otherwise name another --target"
+            )
         raise ValueError(
             f"target '{column.name}' never changes, it is {quoted(column.texts[0])} in all of the "
             f"{count(len(column.present), 'row')} that have one, so there is nothing to predict; name another --target"
@@ -101,7 +109,7 @@ def _draft_number(column: SeenColumn, reading: Reading) -> ColumnDraft:
 
 
 def _remarks_on_numbers(column: SeenColumn, reading: Reading) -> list[str]:
-    remarks = []
+    remarks = remarks_on_sentinels(column, reading.numbers, "number")
     numbers, n_rows = reading.numbers, len(column.present)
     first = column.examples(np.arange(column.n_distinct) == 0)
     to_classes = "if they are classes, set task: multiclass and write {kind: category} here"

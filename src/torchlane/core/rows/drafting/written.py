@@ -19,7 +19,7 @@ TRIED = 50  # distinct values by which options are chosen, before all values are
 DAYS = ("%d.%m.%Y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y",
         "%d-%b-%y", "%d%b%Y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d-%m-%Y", "%m-%d-%Y")  # fmt: skip
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
-MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y")
 EITHER = {"%m/%d": "%d/%m", "%d/%m": "%m/%d", "%d-%m": "%m-%d", "%m-%d": "%d-%m"}
 FORMS = (*(f"{day}{clock}" for clock in CLOCKS for day in DAYS), *MONTHS)
 DATE_LIKE = re.compile(r"(?=.*[0-9])(?:[^\W_]+[-/. ,]+[^\W_]+.*|[0-9]{1,2}[A-Za-z]{3}[0-9]{4})")
@@ -27,6 +27,8 @@ COMPACT = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 AMOUNT = r"[+-]?[0-9][0-9.,]*"
 WITH_UNIT = re.compile(rf"{AMOUNT}\s*([^\W\d_][^\d]*|°[^\d]*)")
 NO_MARK = r"[\s0-9.,'\u2019()+\-\u2212]"  # what an amount has besides its currency
+MARKED = re.compile(rf"([<>≤≥~≈='\"]*) ?{AMOUNT} ?([^\W\d]{{0,10}}|[\"'])")
+MOST_UNITS = 5  # in which amounts of one column are written
 TIME_OF_DAY = r"[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?"
 
 
@@ -83,6 +85,45 @@ def read_as(column: SeenColumn, options: dict[str, Any]) -> np.ndarray:
 def are_times_of_day(column: SeenColumn) -> bool:
     """Whether nearly all values are times of a day or lengths of time, such as 14:30."""
     return column.is_mostly(np.array([bool(re.fullmatch(TIME_OF_DAY, text)) for text in column.texts], dtype=bool))
+
+
+def remark_on_several_forms(column: SeenColumn, became: str) -> str:
+    """Say that text may be dates in several formats or numbers in several units, and what it `became`; else ""."""
+    first = column.examples(np.arange(column.n_distinct) == 0)
+    if _are_dates(column):
+        return (
+            f"{first} and others look like dates in several formats; it is {became}, so write all of them alike in the "
+            f"file if you want kind: date"
+        )
+    marks = _marks_beside(column)
+    if not marks:
+        return ""
+    return (
+        f"{first} and others look like numbers with something beside them ({', '.join(marks)}); it is {became}, so "
+        f"write the numbers alone, in one unit, in the file if they are amounts"
+    )
+
+
+def _are_dates(column: SeenColumn) -> bool:
+    few = _first(column)
+    likely = [bool(DATE_LIKE.fullmatch(text)) for text in few.texts]
+    if few.n_distinct < FEWEST_NUMBERS or sum(likely) <= few.n_distinct / 2:
+        return False
+    forms = (None, *FORMS)
+    return few.is_mostly(
+        np.array([any(instant_of(text, form=form) is not None for form in forms) for text in few.texts])
+    )
+
+
+def _marks_beside(column: SeenColumn) -> list[str]:
+    """List what stands beside the numbers of text, if it is little and more than one unit."""
+    found = [MARKED.fullmatch(text) for text in column.texts]
+    marks = sorted({f"{each[1]}…{each[2]}" for each in found if each})
+    amounts = {re.sub(r"[^0-9.,]", "", each[0]) for each in found if each}
+    if len(marks) > MOST_UNITS or (len(marks) < 2 and not any(each and each[1] for each in found)):
+        return []
+    many = len(amounts) >= max(FEWEST_NUMBERS, 2 * len(marks))
+    return marks if many and column.is_mostly(np.array([*map(bool, found)])) else []
 
 
 def _first(column: SeenColumn) -> SeenColumn:
