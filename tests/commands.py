@@ -1,12 +1,13 @@
 """Run commands of this environment as a user types them, without waiting for the same imports each time.
 
-`kedro` and `torchlane` run in a fork of a process that has imported the libraries, and only those: the project's own
-modules are imported anew, as in a process of one's own. Any other command is started as usual.
+`kedro`, `torchlane` and scripts run in a fork of a process that has imported the libraries, and only those: the
+project's own modules are imported anew, as in a process of one's own. Any other command is started as usual.
 """
 
 import atexit
 import importlib
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -37,15 +38,22 @@ def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedPr
     Raises:
         subprocess.TimeoutExpired: it runs for more than `TIMEOUT_SECONDS`.
     """
-    if command[0] in ENTRY_POINTS:
+    if command[0] in ENTRY_POINTS or _is_script(command):
         with Started(*command, folder=folder) as started:
             return started.wait()
     environment = _environment()
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
 
 
+def _is_script(command: tuple[str, ...]) -> bool:
+    return command[0] == sys.executable and command[1].endswith(".py")
+
+
 class Started:
-    """A command that runs beside the test, `kedro`, `torchlane` or `-c` with a program; killed on leaving the context."""
+    """A command that runs beside the test; killed on leaving the context.
+
+    It is `kedro`, `torchlane`, a script after `sys.executable`, or `-c` with a program.
+    """
 
     def __init__(self, *command: str, folder: Path = PROJECT):
         self._command = command
@@ -103,6 +111,11 @@ def _enter(command: tuple[str, ...], folder: Path, environment: dict[str, str], 
         if command[0] == "-c":
             sys.argv = ["-c", *command[2:]]
             exec(command[1], {"__name__": "__main__"})
+            return
+        if _is_script(command):
+            sys.argv = list(command[1:])
+            sys.path.insert(0, str(Path(command[1]).resolve().parent))
+            runpy.run_path(command[1], run_name="__main__")
             return
         sys.argv = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         module, function = ENTRY_POINTS[command[0]]

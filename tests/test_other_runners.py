@@ -112,23 +112,22 @@ def test_every_dataset_can_go_to_another_process_also_after_use(env, tmp_path):
         assert pickle.dumps(dataset), name
 
 
-@pytest.mark.parametrize("runner", RUNNERS[1:])
-def test_files_are_scored_alike_with_each_runner(plain, tmp_path, runner):
+def test_files_are_scored_alike_with_each_runner(plain, tmp_path):
     inbox = tmp_path / "raw/zoo_inbox"
     inbox.mkdir(parents=True)
     rows = pd.read_csv(PROJECT / "data/01_raw/zoo.csv")
     rows.head(60).to_csv(inbox / "first.csv", index=False)
     rows.tail(41).to_csv(inbox / "second.csv", index=False)
     scored = {}
-    for each in ("SequentialRunner", runner):
-        folder = tmp_path / each
+    for runner in RUNNERS:
+        folder = tmp_path / runner
         shutil.copytree(plain, folder)
-        run(folder, f"--runner={each}", pipeline="zoo.predict", raw_root=tmp_path / "raw")
+        run(folder, f"--runner={runner}", pipeline="zoo.predict", raw_root=tmp_path / "raw")
         files = sorted((folder / "07_model_output/zoo/predictions").glob("*.csv"))
-        scored[each] = [pd.read_csv(path).drop(columns="scored_at") for path in files]
-    assert [len(table) for table in scored[runner]] == [60, 41]
-    for one, other in zip(*scored.values(), strict=True):
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
+        scored[runner] = [pd.read_csv(path).drop(columns="scored_at") for path in files]
+        assert [len(table) for table in scored[runner]] == [60, 41]
+        for one, other in zip(scored[RUNNERS[0]], scored[runner], strict=True):
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

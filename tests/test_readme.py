@@ -44,10 +44,15 @@ def without_numbers(text: str) -> str:
 COMMANDS = {page: [line for block in blocks(page, "console") for line in block.splitlines()] for page in PAGES}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project as a clone has it, with the real rows where they are."""
-    folder = tmp_path_factory.mktemp("clone")
+SLOW = pytest.mark.slow
+SHORT = {
+    "batch_size: 32\n": "batch_size: 32\n    epochs: 3\n    members: 2\n",
+    "layer_decay: 0.2": "epochs: 3\n    layer_decay: 0.2",
+}
+
+
+def clone(folder: Path) -> Path:
+    """Copy the project as a clone has it, with the real rows where they are."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listing, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,29 +65,58 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def test_each_command_that_is_not_run_stands_on_a_page():
-    assert set(NOT_RUN) <= {line for lines in COMMANDS.values() for line in lines}
+def shorten(folder: Path) -> None:
+    """Spare most of the training of salaries."""
+    parameters = folder / "conf/base/parameters/salaries.yml"
+    text = parameters.read_text()
+    for old, new in SHORT.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    parameters.write_text(text)
 
 
 @pytest.fixture(scope="module")
-def printed(project) -> dict[str, str]:
-    """What each command of the pages, and the programs of each page, printed when they were run one after another."""
-    outputs: dict[str, str] = {}
-    for page, lines in COMMANDS.items():
-        for line in lines:
-            words = line.removeprefix("pip install uv && ").removeprefix("uv run ").split()
-            if line in NOT_RUN or line in outputs or ("--env=public" in words and not PUBLIC.exists()):
-                continue
-            words[0] = sys.executable if words[0] == "python" else words[0]
-            done = run_command(*words, folder=project)
-            assert done.returncode == 0, f"{line}\n{done.stderr}"
-            outputs[line] = done.stdout + done.stderr
-        for program in blocks(page, "python"):
-            with Started("-c", program, folder=project) as started:
-                done = started.wait()
-            assert done.returncode == 0, f"{page}\n{done.stderr}"
-            outputs[page.name] = done.stdout
-    return outputs
+def project(tmp_path_factory) -> Path:
+    return clone(tmp_path_factory.mktemp("clone"))
+
+
+class Printed(dict[str, str]):
+    """What each command of the pages, and the programs of each page, printed when they were run one after another.
+
+    Those of the README are always run as they stand; `short` shortens the trainings of the others.
+    """
+
+    def __init__(self, folder: Path, short: bool):
+        super().__init__()
+        self.folder = folder
+        for page, lines in COMMANDS.items():
+            if short and page == PAGES[1]:
+                shorten(folder)
+            for line in lines:
+                self._run(line)
+            for program in blocks(page, "python"):
+                with Started("-c", program, folder=folder) as started:
+                    done = started.wait()
+                assert done.returncode == 0, f"{page}\n{done.stderr}"
+                self[page.name] = done.stdout
+
+    def _run(self, line: str) -> None:
+        words = line.removeprefix("pip install uv && ").removeprefix("uv run ").split()
+        if line in NOT_RUN or line in self or ("--env=public" in words and not PUBLIC.exists()):
+            return
+        words[0] = sys.executable if words[0] == "python" else words[0]
+        done = run_command(*words, folder=self.folder)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        self[line] = done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module", params=["short trainings", pytest.param("as they stand", marks=SLOW)])
+def printed(request, tmp_path_factory) -> Printed:
+    return Printed(clone(tmp_path_factory.mktemp("printed")), short=request.param == "short trainings")
+
+
+def test_each_command_that_is_not_run_stands_on_a_page():
+    assert set(NOT_RUN) <= {line for lines in COMMANDS.values() for line in lines}
 
 
 def test_commands_of_the_pages_run_in_a_clone(printed):
@@ -104,9 +138,9 @@ def test_log_in_the_readme_is_that_of_its_first_command(printed):
         assert re.search(f"{pattern}$", found, re.MULTILINE), line
 
 
-def test_reference_of_options_is_written_as_it_stands(printed, project):
+def test_reference_of_options_is_written_as_it_stands(printed):
     assert "uv run python docs/options.py" in printed
-    assert (project / "docs/options.md").read_text() == (PROJECT / "docs/options.md").read_text()
+    assert (printed.folder / "docs/options.md").read_text() == (PROJECT / "docs/options.md").read_text()
 
 
 def test_viz_of_the_readme_serves_the_pipeline(project):

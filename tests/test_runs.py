@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -31,9 +32,25 @@ def digests(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}  # records have the times of files
 
 
-def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedro, tmp_path):
-    done = run_kedro()
+Done = subprocess.CompletedProcess[str]
+
+
+def run_into(folder: Path, params: str = "", env: str = "test") -> Done:
+    settings = ",".join(filter(None, [f"output_root={folder}", params]))
+    done = run_command("kedro", "run", "--pipeline=salaries", f"--env={env}", f"--params={settings}")
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> tuple[Path, Done]:
+    """The outputs of a plain run, and what it said."""
+    folder = tmp_path_factory.mktemp("plain")
+    return folder, run_into(folder)
+
+
+def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
+    tmp_path, done = plain
     assert sorted(digests(tmp_path)) == [
         "02_intermediate/salaries/clean_rows.parquet",
         "02_intermediate/salaries/rejected_rows.csv",
@@ -72,8 +89,8 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(run_kedr
     np.testing.assert_array_equal(predicted["prediction"], saved["prediction"])
 
 
-def test_two_runs_write_the_same_bits_and_stages_run_alone(run_kedro, tmp_path):
-    assert run_kedro().returncode == 0
+def test_two_runs_write_the_same_bits_and_stages_run_alone(plain, run_kedro, tmp_path):
+    shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
     first = digests(tmp_path)
     for stage in ("prepare", "tune", "train", "evaluate", "report"):
         done = run_kedro(f"--tags={stage}")
@@ -85,14 +102,11 @@ def test_two_runs_write_the_same_bits_and_stages_run_alone(run_kedro, tmp_path):
 
 
 @pytest.mark.parametrize("runner", ["ThreadRunner", "ParallelRunner"])
-def test_other_runners_write_the_same_model(run_kedro, tmp_path, runner):
-    model = tmp_path / "06_models/salaries/model.safetensors"
-    assert run_kedro().returncode == 0
-    first = model.read_bytes()
-    model.unlink()
+def test_other_runners_write_the_same_model(plain, run_kedro, tmp_path, runner):
+    model = "06_models/salaries/model.safetensors"
     done = run_kedro(f"--runner={runner}")
     assert done.returncode == 0, done.stderr
-    assert model.read_bytes() == first
+    assert (tmp_path / model).read_bytes() == (plain[0] / model).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -133,16 +147,28 @@ def start_and_wait(tmp_path: Path, params: str, sign: Path) -> Started:
     return run
 
 
+CHECKPOINTED = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """The outputs of the run that is cut off below, not cut off."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run_into(folder, CHECKPOINTED)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)],
     ids=["kill", "term", "ctrl-c"],
 )
-def test_run_cut_off_goes_on_from_its_checkpoint_and_ends_with_the_same_model(run_kedro, tmp_path, number, status):
-    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
+def test_run_cut_off_goes_on_from_its_checkpoint_and_ends_with_the_same_model(
+    undisturbed, run_kedro, tmp_path, number, status
+):
     model = tmp_path / "06_models/salaries/model.safetensors"
     checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
-    with start_and_wait(tmp_path, params, checkpoint) as run:
+    with start_and_wait(tmp_path, CHECKPOINTED, checkpoint) as run:
         run.send(number)
         cut = run.wait()
     assert cut.returncode == status
@@ -151,19 +177,15 @@ def test_run_cut_off_goes_on_from_its_checkpoint_and_ends_with_the_same_model(ru
     if number != signal.SIGKILL:
         assert "the same command goes on from there" in cut.stderr
         assert cut.stderr.splitlines()[-1] == f"Error: ended by {number.name}"
-    done = run_kedro(params=params)
+    done = run_kedro(params=CHECKPOINTED)
     assert "goes on after epoch" in done.stderr
     assert not checkpoint.exists()
-    cut_off = model.read_bytes()
-    model.unlink()
-    assert run_kedro("--tags=train", params=params).returncode == 0
-    assert model.read_bytes() == cut_off
+    assert model.read_bytes() == (undisturbed / "06_models/salaries/model.safetensors").read_bytes()
 
 
 def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
-    params = "salaries.training.epochs=40,salaries.training.checkpoint_minutes=0"
     checkpoint = tmp_path / "06_models/salaries/checkpoints/latest.safetensors"
-    with start_and_wait(tmp_path, params, checkpoint) as run:
+    with start_and_wait(tmp_path, CHECKPOINTED, checkpoint) as run:
         run.send(signal.SIGKILL)
         run.wait()
     done = run_kedro(params="salaries.model.dropout=0.1")
@@ -396,17 +418,23 @@ def test_public_run_learns_from_the_real_rows(run_kedro, tmp_path):
     assert "ignored, since not declared: Unnamed: 0, salary, salary_currency" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory) -> Path:
+    """The outputs of a run with the settings of the notebook."""
+    folder = tmp_path_factory.mktemp("notebook")
+    run_into(folder, env="notebook")
+    return folder
+
+
 @needs_public_file
-def test_notebook_run_prints_what_the_notebook_printed(run_kedro, tmp_path):
-    done = run_kedro(env="notebook")
-    assert done.returncode == 0, done.stderr
-    metrics = read_json(tmp_path / "08_reporting/salaries/metrics.json")
+def test_notebook_run_prints_what_the_notebook_printed(notebook):
+    metrics = read_json(notebook / "08_reporting/salaries/metrics.json")
     assert metrics["rows"] == {"train": 607, "valid": 0, "test": 607}
     assert metrics["test"]["loss"] == pytest.approx(0.0140564773, abs=1e-9)
 
 
 @needs_public_file
-def test_notebook_model_has_the_bits_of_the_plain_loop_and_the_pass_it_printed(run_kedro, tmp_path):
+def test_notebook_model_has_the_bits_of_the_plain_loop_and_the_pass_it_printed(notebook):
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -426,8 +454,7 @@ def test_notebook_model_has_the_bits_of_the_plain_loop_and_the_pass_it_printed(r
             torch.nn.functional.mse_loss(plain(inputs), truth).backward()
             optimizer.step()
 
-    assert run_kedro(env="notebook").returncode == 0
-    model = torchlane.load(tmp_path / "06_models/salaries/model.safetensors").network()
+    model = torchlane.load(notebook / "06_models/salaries/model.safetensors").network()
     for ours, theirs in zip(model.state_dict().values(), plain.state_dict().values(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)  # targets differ in their last bits
     printed = [

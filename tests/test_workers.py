@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from .commands import PROJECT
+from .commands import PROJECT, run_command
 
 BESIDE_THREADS = [
     "tests/test_workers.py::test_torch_has_the_threads_of_its_environment",
@@ -56,3 +56,21 @@ def test_worker_survives_half_of_a_pair_of_surrogates_and_takes_warnings_for_err
     assert "1 passed" in done.stdout and "2 failed" in done.stdout, done.stdout + done.stderr
     assert "a warning is an error" in done.stdout
     assert "crashed" not in done.stdout
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "raise RuntimeError('of the script')"])
+def test_script_in_a_fork_has_its_arguments_its_folder_and_its_status(end, tmp_path):
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside/helper.py").write_text("WORD = 'from beside'\n")
+    (tmp_path / "beside/script.py").write_text(
+        "import os, sys\n"
+        "from helper import WORD\n"
+        f"print(__name__, WORD, sys.argv, os.getcwd(), 'torchlane' in sys.modules)\n{end}\n"
+    )
+    done = run_command(sys.executable, "beside/script.py", "--word", "x", folder=tmp_path)
+    printed = f"__main__ from beside ['beside/script.py', '--word', 'x'] {tmp_path} False"
+    assert done.stdout.splitlines()[-1] == printed, done.stderr  # Kedro has said before which logging it takes
+    if end.startswith("raise"):
+        assert done.returncode == 1 and "RuntimeError: of the script" in done.stderr
+    else:
+        assert done.returncode == 3
