@@ -27,6 +27,7 @@ from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history, mean_metrics
 from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.training.observation import Observer
+from torchlane.core.training.saving import STATE
 
 logger = logging.getLogger(__name__)
 
@@ -153,4 +154,4 @@ def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
         }
         for lesson in lessons
     ]
-    return hashlib.sha256(json.dumps([FORMAT, named], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORMAT, STATE, named], sort_keys=True).encode()).hexdigest()

@@ -22,6 +22,7 @@ from torchlane.core.search.store import Found, StudyStore
 from torchlane.core.search.trials import Trials, name_trials
 from torchlane.core.training.fit import fit
 from torchlane.core.training.grouping import group_alike
+from torchlane.core.training.saving import STATE
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class _Search:
         members = [member for each in stack for member in each.members]
         owners = [each.number for each in stack for _ in each.members]
         others = [record_of(trial) for number, trial in finished.items() if number not in numbers]
-        run = self._checkpoints.of_run(fingerprint([FORMAT, self._identity, self._worker, numbers]))
+        run = self._checkpoints.of_run(fingerprint([FORMAT, STATE, self._identity, self._worker, numbers]))
         outcomes = fit(members, run, stop=self._make_stop(owners, others), keep_going=True, quiet=True)
         records = []
         for each in stack:

@@ -10,6 +10,8 @@ from torchlane.core.training.observation import Observer
 
 logger = logging.getLogger(__name__)
 
+STATE = 2  # the form of what a checkpoint holds; checkpoints of another form are not resumed
+
 
 class Saver:
     """Writes checkpoints when they are due; the training goes on if one cannot be written."""
