@@ -3,7 +3,6 @@ import pytest
 
 from torchlane.core.rows.drafting.features import draft_features
 
-AND_SO_ON = "is read as missing in every column; remove it here if it is a level, and add what else means missing"
 NUMBERS = [str((37 * i) % 101 / 10) for i in range(40)]
 LETTERS = ["a", "b", "c", "d"] * 10
 
@@ -16,8 +15,8 @@ def test_na_and_question_marks_are_missing_in_every_column():
     drafted = draft(x=["NA", *NUMBERS[1:]], z=[*LETTERS[:-2], "NA", "?"])
     assert drafted.missing_values == ("", "NA", "?")
     assert drafted.remarks == (
-        f"'NA', first seen in row 1 of 'x' and 1 more column, {AND_SO_ON}",
-        f"'?', first seen in row 40 of 'z', {AND_SO_ON}",
+        "'NA' (row 1 of 'x' and 1 more column) and '?' (row 40 of 'z') are read as missing in every column; remove one "
+        "here if it is a level, and add what else means missing",
     )
     assert [each.options["kind"] for each in drafted.columns.values()] == ["number", "category"]
     assert drafted.columns["z"].note == "levels: a, b, c, d"
@@ -35,6 +34,14 @@ def test_signs_are_missing_among_numbers_however_many_there_are(others):
 @pytest.mark.parametrize("levels", [["+", "--", "++", "-"], ["+", "?", "-", "++"]])
 def test_signs_among_signs_are_levels(levels):
     assert draft(x=["--", *NUMBERS[1:]], z=levels * 10).missing_values == (("", "--") if "?" in levels else ("",))
+
+
+def test_one_text_that_means_missing_is_said_in_the_singular():
+    (remark,) = draft(x=["?", *NUMBERS[1:]]).remarks
+    assert remark == (
+        "'?' (row 1 of 'x') is read as missing in every column; remove it here if it is a level, and add what else "
+        "means missing"
+    )
 
 
 def test_words_that_are_levels_of_a_category_stay_levels():
