@@ -79,9 +79,9 @@ def as_texts(values: pd.Series) -> pd.Series:
 
 
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
-    """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`."""
+    """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`, however spelt."""
     text = _respelt(as_texts(values).str.strip())
-    return text.mask(text.isin(missing_values))
+    return text.mask(text.isin({*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))}))
 
 
 def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -102,18 +102,23 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
     if array is not None and (_is_exact(array.type) or _is_inexact(array.type)):
         array = array if _is_exact(array.type) else _text(array, values.name)
         read = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        said = pd.to_numeric(pd.Series(missing_values, dtype="str"), errors="coerce").dropna()
-        read = np.where(np.isin(read, said), np.nan, read) if len(said) else read
+        read = np.where(_say_missing(read, missing_values), np.nan, read)
         return read + 0.0, np.zeros(len(read), dtype=bool)
     text = as_texts(values).str.strip()
     read = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True) + 0.0
-    missing = (text.isna() | text.isin(missing_values)).to_numpy(bool, copy=True)
+    missing = (text.isna() | text.isin(missing_values) | _say_missing(read, missing_values)).to_numpy(bool, copy=True)
     read[missing] = np.nan
     others = np.flatnonzero(np.isnan(read) & ~missing)
     words = text.iloc[others].str.lower()
     read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
     missing[others] = words.isin(MISSING_NUMBERS)
     return read, np.isnan(read) & ~missing
+
+
+def _say_missing(numbers: np.ndarray, missing_values: tuple[str, ...]) -> np.ndarray:
+    """Mark numbers that are declared as missing, however they are spelt: -999 also means -999.0."""
+    said = pd.to_numeric(pd.Series(missing_values, dtype="str"), errors="coerce").dropna()
+    return np.isin(numbers, said) if len(said) else np.zeros(len(numbers), dtype=bool)
 
 
 def typed_as(

@@ -57,7 +57,10 @@ def test_columns_that_say_nothing_are_comments_with_the_reason():
     for reason, line in (("it numbers the rows, beginning with '1'", "number: {kind: number}"),
                          ("no value repeats, beginning with 'owner 0'", "owner: {kind: category}"),
                          ("it never changes, it is always 'NL'", "country: {kind: category}")):  # fmt: skip
-        assert f"      # {reason} (row 1); it is left out, so remove the # before its line to use it\n      # {line}\n" in text
+        assert (
+            f"      # {reason} (row 1); it is left out, so remove the # before its line to use it\n      # {line}\n"
+            in text
+        )
 
 
 @pytest.mark.parametrize(
@@ -96,8 +99,7 @@ def test_torn_rows_are_left_out_and_said(caplog):
     torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
     assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
     assert (
-        "2 torn rows of 32 left out; the first is row 4: '4,50' should have 9 fields, as the header has"
-        in caplog.text
+        "2 torn rows of 32 left out; the first is row 4: '4,50' should have 9 fields, as the header has" in caplog.text
     )
     with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
         draft_parameters(torn, "houses", "rent")

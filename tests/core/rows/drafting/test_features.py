@@ -153,7 +153,9 @@ def test_columns_that_say_nothing_of_other_rows_are_left_out(name, values, why, 
     (drafted,) = draft(values, name).columns.values()
     assert (drafted.left_out, list(drafted.remarks)) == (
         why,
-        [f"{why}, {'it is always' if why == 'it never changes' else 'beginning with'} '{first}' (row 1); it is left out, {OUT}"],
+        [
+            f"{why}, {'it is always' if why == 'it never changes' else 'beginning with'} '{first}' (row 1); it is left out, {OUT}"
+        ],
     )
 
 

@@ -56,3 +56,18 @@ def test_na_among_codes_of_two_letters_may_be_namibia():
         "'NA' (row 1) is read as missing; if it is a code like 'DE', such as Namibia or North America, remove it from "
         "data.missing_values",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", ["-999", "9999", "-99.0"])
+def test_a_number_far_from_all_others_may_mean_missing(sign):
+    (drafted,) = draft(x=[*NUMBERS[:20], *[sign] * 3, *NUMBERS[23:]]).columns.values()
+    assert drafted.options == {"kind": "number"}
+    (remark,) = drafted.remarks
+    assert remark.startswith(f"'{sign.removesuffix('.0')}' (row 21) stands in 3 rows, far from all other numbers")
+    assert "add it to data.missing_values" in remark
+
+
+@pytest.mark.parametrize("others", [["-999"], ["-5", "-5"], ["12", "12"], ["99", "55", "99"]])
+def test_other_numbers_mean_themselves(others):
+    (drafted,) = draft(x=[*others, *NUMBERS[len(others) :]]).columns.values()
+    assert drafted.remarks == ()

@@ -17,7 +17,12 @@ from torchlane.core.rows.drafting.identifiers import (
     may_identify,
     why_number_identifies,
 )
-from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
+from torchlane.core.rows.drafting.missing import (
+    find_missing,
+    remarks_on_codes,
+    remarks_on_sentinels,
+    stand_for_no_number,
+)
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
 
@@ -69,6 +74,7 @@ def _draft(column: SeenColumn, before: SeenColumn) -> _Read:
         kind = draft.options["kind"]
         remarks += [] if numbers is None else _remarks_on_bad(column, numbers, kind)
         remarks += remarks_on_codes(before, column) if kind == "category" else []
+        remarks += remarks_on_sentinels(column, numbers) if numbers is not None and kind == "number" else []
         remarks += _remarks_on_constant(column)
     return _Read(ColumnDraft(draft.options, draft.left_out, tuple(remarks), draft.note), numbers)
 

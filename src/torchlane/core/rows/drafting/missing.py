@@ -8,7 +8,7 @@ import numpy as np
 
 from torchlane.core.rows.drafting.column import MISSING
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted
-from torchlane.core.rows.drafting.written import find_reading
+from torchlane.core.rows.drafting.written import FEWEST_NUMBERS, find_reading
 from torchlane.core.rows.values import MISSING_NUMBERS
 
 EVERYWHERE = {"NA", "na", "N/A", "n/a", "N.A.", "n.a.", "#N/A", "<NA>", "NaN", "nan", "NAN", "NULL", "null", "?"}
@@ -26,6 +26,8 @@ AMONG_NUMBERS = {
     "not available",
 }  # in any case
 TWO_LETTERS = "[A-Z]{2}"
+SENTINEL = re.compile(r"-?9{2,6}(?:\.0+)?")  # such as -999 and 9999
+FAR = 3  # times the width of all other numbers that such a number lies beyond them
 
 
 class MissingValues(NamedTuple):
@@ -70,6 +72,27 @@ def remarks_on_codes(before: SeenColumn, after: SeenColumn) -> list[str]:
         f"{before.examples(before.texts == 'NA')} is read as missing; if it is a code like '{codes[0]}', such as "
         f"Namibia or North America, remove it from data.missing_values"
     ]
+
+
+def remarks_on_sentinels(column: SeenColumn, numbers: np.ndarray) -> list[str]:
+    """Give a remark on a number such as -999 that repeats far from all others and so may stand for a missing value.
+
+    `numbers` (n_distinct,) are those of the texts.
+    """
+    if np.count_nonzero(~np.isnan(numbers)) < FEWEST_NUMBERS:
+        return []
+    for code in (int(np.nanargmin(numbers)), int(np.nanargmax(numbers))):
+        others = np.delete(numbers, code)
+        low, high = np.nanmin(others), np.nanmax(others)
+        distance = max(low - numbers[code], numbers[code] - high)
+        n_rows = int(column.counts[code])
+        if n_rows > 1 and SENTINEL.fullmatch(column.texts[code]) and distance > FAR * (high - low):
+            those = np.arange(column.n_distinct) == code
+            return [
+                f"{column.examples(those)} stands in {n_rows} rows, far from all other numbers; it is read as a number, "
+                f"so add it to data.missing_values if it means missing"
+            ]
+    return []
 
 
 def _stand_ins(column: SeenColumn) -> list[str]:
