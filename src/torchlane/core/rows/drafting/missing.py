@@ -89,8 +89,8 @@ def remarks_on_sentinels(column: SeenColumn, numbers: np.ndarray) -> list[str]:
         if n_rows > 1 and SENTINEL.fullmatch(column.texts[code]) and distance > FAR * (high - low):
             those = np.arange(column.n_distinct) == code
             return [
-                f"{column.examples(those)} stands in {n_rows} rows, far from all other numbers; it is read as a number, "
-                f"so add it to data.missing_values if it means missing"
+                f"{column.examples(those)} stands in {n_rows} rows, far from all other numbers; it is read as a "
+                f"number, so add it to data.missing_values if it means missing"
             ]
     return []
 
