@@ -17,9 +17,10 @@ import tempfile
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -48,7 +49,8 @@ class Mutated(NamedTuple):
     """A file, and what may be kept of it.
 
     Each clean row is one of `truth`, but for `strange` ones; and where `complete`, all of `truth` is
-    kept. Of its rows, all but `lost` are either kept or rejected.
+    kept. Of its rows, all but `lost` are either kept or rejected. `data` are options that replace those
+    of the section, a column's included.
     """
 
     content: bytes
@@ -56,6 +58,7 @@ class Mutated(NamedTuple):
     strange: int = 0
     complete: bool = False
     lost: int = 0
+    data: dict[str, Any] = {}
 
 
 class Kept(MemoryDataset):
@@ -79,17 +82,17 @@ def main() -> None:
     torch.set_num_threads(1)
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
     refusals: dict[str, Counter[str]] = defaultdict(Counter)
-    failures = 0
+    failures, all_mutations = 0, MUTATIONS | TYPED
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "salaries.csv")
         for number in range(arguments.files):
-            name = list(MUTATIONS)[number % len(MUTATIONS)]
+            name = list(all_mutations)[number % len(all_mutations)]
             random = Random(f"{arguments.seed} {number}")
-            mutated = MUTATIONS[name](read_table(), random)
+            mutated = all_mutations[name](read_table(), random)
             path.write_bytes(mutated.content)
             outcomes[name]["files"] += 1
             try:
-                kept, rejected = run(path)
+                kept, rejected = run(path, mutated.data)
                 judge(mutated, kept, rejected)
             except Exception as error:
                 if is_refusal(error):
@@ -108,9 +111,11 @@ def main() -> None:
         sys.exit(f"{failures} of {arguments.files} files ended neither with a right result nor with a refusal")
 
 
-def run(path: Path) -> tuple[list[Row], int]:
+def run(path: Path, data: dict[str, Any]) -> tuple[list[Row], int]:
     """Run the whole pipeline: the clean rows, and how many were rejected."""
-    sections = {**PARAMETERS, "training": {**PARAMETERS["training"], "members": 1, "epochs": 1}}
+    declared = {**PARAMETERS["data"], **data}
+    declared["columns"] = {**PARAMETERS["data"]["columns"], **data.get("columns", {})}
+    sections = {**PARAMETERS, "data": declared, "training": {**PARAMETERS["training"], "members": 1, "epochs": 1}}
     pipeline = create_pipeline("salaries")
     catalog = DataCatalog()
     for name in pipeline.datasets():
@@ -125,12 +130,15 @@ def run(path: Path) -> tuple[list[Row], int]:
             catalog[f"params:salaries.{name}"].save(model.model_validate(sections.get(name, {})))
     SequentialRunner().run(pipeline, catalog)
     clean, rejected = catalog["salaries.clean_rows"].load(), catalog["salaries.rejected_rows"].load()
-    rows = clean[list(DECLARED)].astype(object).where(clean[list(DECLARED)].notna(), "")
+    clean = clean[[*declared["columns"]]]
+    dates = {name: clean[name].dt.strftime(DATE) for name in clean.select_dtypes("datetimetz")}
+    rows = clean.assign(**dates).astype(object).where(clean.notna(), "")
     return list(rows.itertuples(index=False, name=None)), rejected[ROW].nunique()
 
 
 def judge(mutated: Mutated, kept: list[Row], rejected: int, columns: dict[str, str] = DECLARED) -> None:
     """Compare what was kept with what the file holds, which is read here without pandas."""
+    columns = {**columns, **{name: each["kind"] for name, each in mutated.data.get("columns", {}).items()}}
     truth = Counter(read_rows(mutated.truth, columns))
     strange = [row for row in kept if row not in truth]
     if len(strange) > mutated.strange:
@@ -414,6 +422,78 @@ def huge_numbers(table: Table, random: Random) -> Mutated:
     return Mutated(written(damaged), damaged)
 
 
+def spread_damage(values: list[str], damages: list[str], random: Random) -> list[str]:
+    """Put damages into up to 20 places."""
+    places = random.sample(range(len(values)), random.randint(0, 20))
+    return [random.choice(damages) if place in places else value for place, value in enumerate(values)]
+
+
+def with_column(table: Table, name: str, values: list[str]) -> Table:
+    """Give a column other values, or add it at the end."""
+    if name not in table[0]:
+        return [[*line, value] for line, value in zip(table, [name, *values], strict=True)]
+    place = table[0].index(name)
+    return [
+        table[0],
+        *([*line[:place], value, *line[place + 1 :]] for line, value in zip(table[1:], values, strict=True)),
+    ]
+
+
+def written_as(
+    table: Table, random: Random, form: Callable[[str], str], damages: list[str], data: dict[str, Any]
+) -> Mutated:
+    """Write the target in another form; damaged ones are no amounts and may not be kept."""
+    place = table[0].index(TARGET)
+    values = spread_damage([line[place] for line in table[1:]], damages, random)
+    file = with_column(table, TARGET, [value if value in damages else form(value) for value in values])
+    column = {**PARAMETERS["data"]["columns"][TARGET], **data}
+    truth = with_column(table, TARGET, values)
+    return Mutated(written(file, random.choice(",;\t")), truth, data={"columns": {TARGET: column}})
+
+
+def money(table: Table, random: Random) -> Mutated:
+    """Write the target as amounts of money, some of them damaged."""
+    forms = ["${:,}", "{:,} USD", "$ {:,}.00", "{}$", "+${:,}.0"]
+    damages = ["$1,23", "$", "1.2.3 $", "$12,3456", "--$5", "($5", "$1 2 3", "5 $ 6", "$1e", "$-", "5%"]
+    return written_as(table, random, lambda text: random.choice(forms).format(int(text)), damages, {"format": "money"})
+
+
+def decimal_commas(table: Table, random: Random) -> Mutated:
+    """Write the target with a decimal comma and points between thousands, some damaged."""
+    damages = ["1,2,3", ",", "1.23,4.5", "12.34", "1.2345", "1,5x", "5%", "1,234.5", "1..000"]
+
+    def form(text: str) -> str:
+        return f"{int(text):,}".replace(",", random.choice(["", "."])) + random.choice(["", ",0", ",00"])
+
+    return written_as(table, random, form, damages, {"decimal": "comma"})
+
+
+def dates(table: Table, random: Random) -> Mutated:
+    """Add a column of dates in one form, some of which are no days."""
+    form, damages = random.choice(list(BAD_DATES.items()))
+    days = [date(2000, 1, 1) + timedelta(random.randrange(9000)) for _ in table[1:]]
+    values = spread_damage([f"{day:{form}}" for day in days], damages, random)
+    truth = [value if value in damages else f"{day:{DATE}}" for value, day in zip(values, days, strict=True)]
+    column = {"kind": "date"} if form == DATE else {"kind": "date", "format": form}
+    file = written(with_column(table, "day", values), random.choice(",;\t"))
+    return Mutated(file, with_column(table, "day", truth), data={"columns": {"day": column}})
+
+
+def weights(table: Table, random: Random) -> Mutated:
+    """Add a column of weights, some of which are none."""
+    sound = [random.choice(["0", "1", "2.5", "1e3", "+4"]) for _ in table[1:]]
+    values = spread_damage(sound, ["", "-1", "NaN", "inf", "-inf", "1e400", "x", "-0.5", "1,5"], random)
+    truth = with_column(table, "times", [value if value in sound else "no weight" for value in values])
+    data = {"weight": "times", "columns": {"times": {"kind": "number"}}}
+    return Mutated(written(with_column(table, "times", values)), truth, data=data)
+
+
+DATE = "%Y-%m-%d"
+BAD_DATES = {  # by form: what is no day in it
+    DATE: ["2024-13-01", "2023-02-29", "2024-02-30", "0000-01-01", "24-1-1", "2024", "01.02.2024", "x"],
+    "%d.%m.%Y": ["31.04.2024", "29.02.2023", "1.13.2024", "00.01.2024", "2024-01-01", "1/2/2024", "x"],
+    "%m/%d/%Y": ["13/1/2024", "2/29/2023", "0/1/2024", "1.2.2024", "2024-01-01", "x"],
+}
 QUOTING = (csv.QUOTE_ALL, csv.QUOTE_MINIMAL)
 MUTATIONS: dict[str, Callable[[Table, Random], Mutated]] = {
     function.__name__.replace("_", " "): function
@@ -447,6 +527,9 @@ MUTATIONS: dict[str, Callable[[Table, Random], Mutated]] = {
         thousands_separators,
         huge_numbers,
     )
+}
+TYPED: dict[str, Callable[[Table, Random], Mutated]] = {  # they bring options of their own
+    function.__name__.replace("_", " "): function for function in (money, decimal_commas, dates, weights)
 }
 
 

@@ -133,6 +133,15 @@ def test_fault_in_yaml_is_said_with_rule_value_and_place(read, line, message):
         read(GOOD + line)
 
 
+def test_options_of_a_column_are_listed_where_one_is_unknown(read):
+    column = {"kind": "category", "levls": ["S"]}
+    rule = (
+        "'levls' in --params is not an option of prices.data.columns.size; did you mean 'levels'.* choose from kind, "
+    )
+    with pytest.raises(ValueError, match=rule):
+        read(runtime={"prices": {"data": {"columns": {"size": column}}}})
+
+
 @pytest.mark.parametrize("section", list(SECTIONS))
 @pytest.mark.parametrize(
     ("in_params", "value"),

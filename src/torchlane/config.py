@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -185,9 +186,14 @@ def _option_with(name: str) -> str:
 
 
 def _fields_at(model: Any, location: Iterable[int | str]) -> list[str]:
+    """List the options at a place in a model, also in a value of a mapping such as `data.columns`."""
     for key in location:
-        model = getattr(model, "model_fields", {}).get(str(key))
-        model = getattr(model, "annotation", None)
+        if hasattr(model, "model_fields"):
+            model = getattr(model.model_fields.get(str(key)), "annotation", None)
+        else:
+            model = next(reversed(get_args(model)), None)
+        if get_origin(model) in (Union, UnionType):
+            model = next((each for each in get_args(model) if each is not NoneType), None)
     return list(getattr(model, "model_fields", {}))
 
 
@@ -195,4 +201,5 @@ def _unknown(what: str, name: str, known: Iterable[str], place: str) -> str:
     choices = list(known)
     close = get_close_matches(str(name), choices, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"'{name}' in {place} is not {what}; {hint}choose from {', '.join(choices)}"
+    choose = f"; {hint}choose from {', '.join(choices)}" if choices else ""
+    return f"'{name}' in {place} is not {what}{choose}"

@@ -109,13 +109,14 @@ class PredictionFiles:
 
     def __init__(self, predictions: Path, rejected: Path):
         self._predictions, self._rejected = predictions, rejected
+        self._is_typed = predictions.suffix == ".parquet"
         self._open = ExitStack()
         self._partial: dict[Path, Path] = {}
         self._writers: dict[Path, Any] = {}
 
     def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
         """Append a chunk; the file of rejected rows exists only if there are any."""
-        self._append(self._predictions, predictions)
+        self._append(self._predictions, predictions if self._is_typed else _with_text_labels(predictions))
         if rejected.num_rows:
             self._append(self._rejected, rejected)
 
@@ -159,6 +160,19 @@ def _writer(path: Path, schema: pa.Schema) -> Any:
 
         return parquet.ParquetWriter(path, schema)
     return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
+
+
+def _with_text_labels(predictions: pa.Table) -> pa.Table:
+    """Write labels such as 2.0 and True as the names of their probabilities have them; pyarrow writes 2 and true."""
+    place = predictions.schema.get_field_index("prediction")
+    if place < 0 or not any(name.startswith("probability_") for name in predictions.column_names):
+        return predictions
+    labels = predictions.column(place)
+    if not (pa.types.is_floating(labels.type) or pa.types.is_boolean(labels.type)):
+        return predictions
+    encoded = labels.combine_chunks().dictionary_encode()
+    texts = pa.array([f"{label}" for label in encoded.dictionary.to_pylist()], pa.string())
+    return predictions.set_column(place, "prediction", texts.take(encoded.indices))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -88,6 +88,14 @@ def test_true_is_the_number_one_and_false_zero(dtype):
     assert not failed.any()
 
 
+@pytest.mark.parametrize("said", ["-999", "-999.0"])
+def test_missing_numbers_are_missing_however_the_file_and_the_options_spell_them(said):
+    texts = pd.Series(["-999", "-999.0", "-999.00", "5"], dtype="str")
+    read, failed = as_numbers(texts, ("", said))
+    assert (np.isnan(read).tolist(), failed.any()) == ([True, True, True, False], False)
+    assert as_levels(texts, ("", said)).isna().tolist()[:2] == [True, True]
+
+
 @pytest.mark.parametrize("dtype", ["str", "int64", "Int64", "float32", "object", "category"])
 def test_a_number_that_stands_for_missing_is_missing_from_whichever_column(dtype):
     read, failed = as_numbers(pd.Series([-999, 5], dtype=dtype), ("", "-999"))

@@ -55,10 +55,13 @@ def test_columns_have_types_and_limits_by_meaning():
 
 def test_columns_that_say_nothing_are_comments_with_the_reason():
     text = draft_parameters(HOUSES, "houses", "price").parameters
-    for line in ("number: {kind: number} # it numbers the rows",
-                 "owner: {kind: category} # every row has another value",
-                 "country: {kind: category} # it never changes"):  # fmt: skip
-        assert f"      # {line}\n" in text
+    for reason, line in (("it numbers the rows, beginning with '1'", "number: {kind: number}"),
+                         ("no value repeats, beginning with 'owner 0'", "owner: {kind: category}"),
+                         ("it never changes, it is always 'NL'", "country: {kind: category}")):  # fmt: skip
+        assert (
+            f"      # {reason} (row 1); it is left out, so remove the # before its line to use it\n      # {line}\n"
+            in text
+        )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_task_follows_the_target(values, task):
     [
         (HOUSES, "prise", "target 'prise' is not a column of the table; its columns are number, size"),
         (HOUSES, "country", "target 'country' never changes, it is 'NL' in all of the 30 rows that have one"),
-        (HOUSES, "owner", "target 'owner' cannot be predicted: every row has another value"),
+        (HOUSES, "owner", "target 'owner' cannot be predicted: no value repeats"),
         (HOUSES[["country", "price"]], "price", "no column to predict 'price' from \\('country': it never changes"),
         (HOUSES[:0], "price", "the table has 0 rows; a draft needs at least 2"),
     ],
@@ -97,8 +100,7 @@ def test_torn_rows_are_left_out_and_said(caplog):
     torn = mark_torn(sound, {4: "4,50", 32: "# the end"})
     assert draft_parameters(torn, "houses", "price") == draft_parameters(HOUSES, "houses", "price")
     assert (
-        "2 of 32 rows are torn and left out; the first is row 4: '4,50' should have 9 fields, as the header has"
-        in caplog.text
+        "2 torn rows of 32 left out; the first is row 4: '4,50' should have 9 fields, as the header has" in caplog.text
     )
     with pytest.raises(ValueError, match=r"its columns are number, size, .*, price$"):
         draft_parameters(torn, "houses", "rent")

@@ -47,6 +47,7 @@ def replaced(values: list[str], *others: str, at: int = 5) -> list[str]:
         ("ratio", [f"0.{i % 7}" for i in range(N)], {"kind": "number"}, "0 to 0.6 in the file"),
         ("x", ["0", "1", "1", ""] * 10, {"kind": "category", "levels": [0, 1]}, ""),
         ("x", ["4", "8"] * 20, {"kind": "category"}, "levels: 4, 8"),
+        ("year", ["1999", "2008"] * 20, {"kind": "number", "minimum": 0}, "1999 to 2008 in the file"),
         ("x", ["true", "FALSE"] * 20, {"kind": "category", "levels": [False, True]}, ""),
         ("x", ["yes", "no"] * 20, {"kind": "category", "levels": ["no", "yes"]}, ""),
         ("x", LETTERS, {"kind": "category"}, "levels: a, b, c, d"),
@@ -104,14 +105,20 @@ def test_limits_follow_from_meaning_and_the_range_of_the_file_is_a_note(name, va
          ["'9007199254740993' (row 1), '9007199254740992' (row 2) and other whole numbers beyond 2^53, which float64 does not keep apart, are kept as a category, unless you set kind: number"]),
         ("store_id", [str(7 * i % 9) for i in range(N)], {"kind": "category"},
          ["its name says that whole numbers such as '0' (row 1) are codes; they are kept as a category, unless you set kind: number"]),
+        ("MS.SubClass", [str(20 + 10 * (i % 5)) for i in range(N)], {"kind": "category"},
+         ["its name says that whole numbers such as '20' (row 1) are codes; they are kept as a category, unless you set kind: number"]),
+        ("roomType", ["1", "2", "3", "2"] * 10, {"kind": "category"},
+         ["its name says that whole numbers such as '1' (row 1) are codes; they are kept as a category, unless you set kind: number"]),
         ("x", [f"3{(7919 * i) % 1000003:06}" for i in range(100)], {"kind": "number", "minimum": 0},
          ["no value repeats, beginning with '3000000' (row 1), so they may identify rows; it is kept, so delete its line if they do"]),
         ("x", ["yes", "Yes", "NO", "no"] * 10, {"kind": "category"},
-         ["the levels 'yes' (row 1) and 'Yes' (row 2) differ in case or white space only, as 1 more do; they are kept apart, so write them alike in the file if they mean the same"]),
+         ["the levels 'yes' (row 1) and 'Yes' (row 2) differ in case or white space only, and so does 1 more; they are kept apart, so write them alike in the file if they mean the same"]),
         ("x", ["New York", "New  York", "Rome", "Oslo"] * 10, {"kind": "category"},
          ["the levels 'New York' (row 1) and 'New  York' (row 2) differ in case or white space only; they are kept apart, so write them alike in the file if they mean the same"]),
         ("x", ["none", "gas", "oil", "gas"] * 10, {"kind": "category"},
          ["'none' (row 1) is kept as a level; add it to data.missing_values if it means missing"]),
+        ("is_vip", ["1", "1", *["0"] * 198], {"kind": "category", "levels": [0, 1]}, ["it is '0' in 198 of 200 rows and kept; delete its line if the other rows mean nothing"]),
+        ("n_claims", ["1", *["0"] * 199], {"kind": "category"}, ["it is '0' in 199 of 200 rows and kept; delete its line if the other rows mean nothing"]),
         ("x", ["0", *["3"] * 199], {"kind": "category"}, ["it is '3' in 199 of 200 rows and kept; delete its line if the other rows mean nothing"]),
         ("x", ["a", "b", *[""] * 198], {"kind": "category"}, ["it is missing in 198 of 200 rows and kept; delete its line if the other rows mean nothing"]),
         ("x", [f"town {i % 25}" for i in range(N)], {"kind": "category"},
@@ -133,12 +140,12 @@ def test_what_was_seen_is_said_with_the_choice_made(name, values, options, remar
         ("x", [str(500 - i) for i in range(N)], "it counts the rows", "500"),
         ("PID", [str((7919 * i) % 1000003) for i in range(N)], "it has the name of an identifier, and 40 values in 40 rows", "0"),
         ("passengerId", replaced([str((7919 * i) % 1000003) for i in range(N)], "0"), "it has the name of an identifier, and 39 values in 40 rows", "0"),
-        ("x", [f"k{i:04}" for i in range(N)], "every row has another value", "k0000"),
-        ("rownames", ["Mazda", "Ford", "Fiat", "Audi", "Opel"], "every row has another value", "Mazda"),
-        ("x", [f"k{i:04}" for i in (*range(N - 1), 0)], "nearly every row has another value, 39 in 40 rows", "k0000"),
+        ("x", [f"k{i:04}" for i in range(N)], "no value repeats", "k0000"),
+        ("rownames", ["Mazda", "Ford", "Fiat", "Audi", "Opel"], "no value repeats", "Mazda"),
+        ("x", [f"k{i:04}" for i in (*range(N - 1), 0)], "nearly no value repeats, 39 in 40 rows", "k0000"),
         ("x", [f"{i // 2:08x}-0000-4000-8000-000000000000" for i in range(1, N)], "it holds identifiers such as UUIDs", "00000000-0000-4000-8000-000000000000"),
         ("x", [f"this is a sentence of number {i % 30}" for i in range(N)], "it is free text, with 30 values in 40 rows", "this is a sentence of number 0"),
-        ("x", [f"90071992547411{i:02}" for i in range(N)], "every row has another value", "9007199254741100"),
+        ("x", [f"90071992547411{i:02}" for i in range(N)], "no value repeats", "9007199254741100"),
         ("x", ["NL"] * N, "it never changes", "NL"),
     ],
 )  # fmt: skip
@@ -146,7 +153,9 @@ def test_columns_that_say_nothing_of_other_rows_are_left_out(name, values, why, 
     (drafted,) = draft(values, name).columns.values()
     assert (drafted.left_out, list(drafted.remarks)) == (
         why,
-        [f"{why}, beginning with '{first}' (row 1); it is left out, {OUT}"],
+        [
+            f"{why}, {'it is always' if why == 'it never changes' else 'beginning with'} '{first}' (row 1); it is left out, {OUT}"
+        ],
     )
 
 

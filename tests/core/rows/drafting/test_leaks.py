@@ -59,6 +59,13 @@ def test_ordinary_features_do_not_give_away_the_target(column, target):
     assert not [remark for remark in draft(column, target).remarks if "gives away" in remark]
 
 
+@pytest.mark.parametrize(("name", "target"), [("logwage", "wage"), ("log_y", "y"), ("y", "log_y"), ("age", "wage")])
+def test_a_function_of_the_target_that_bears_its_name_is_left_out(name, target):
+    table = pd.DataFrame({name: np.log(PRICE), "other": NOISE, target: PRICE}).astype("str")
+    is_out = draft_features(table, target).columns[name].left_out == "it gives away the target"
+    assert is_out == (name.startswith("log"))
+
+
 def test_few_rows_prove_nothing():
     table = pd.DataFrame({"x": PRICE[:9], "other": NOISE[:9], "y": PRICE[:9] * 2}).astype("str")
     assert draft_features(table, "y").columns["x"].remarks == ()

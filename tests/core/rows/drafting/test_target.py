@@ -43,6 +43,8 @@ WHOLE = {
     "ages": (spread(range(18, 36)), "regression", r"18 different whole numbers in 300 rows, such as '18' \(row 1\)"),
     "years": (spread(range(2010, 2020)), "regression", "10 different whole numbers"),
     "letters": (spread(range(1, 17)), "multiclass", "16 different whole numbers"),
+    "many letters": (spread(range(26)), "regression", "26 different whole numbers.*set task: multiclass"),
+    "miles per gallon": (spread(range(12, 45)), "regression", "^$"),
     "many": (spread(range(-500, 500, 3), 600), "regression", "^$"),
     "half steps": (repeated(**{"1.0": 20, "1.5": 20, "2.0": 20, "2.5": 30}), "regression", "4 different numbers"),
     "few rows": ([str(number) for number in range(1, 9)], "regression", "numbers the rows, .* name another --target"),
@@ -127,7 +129,7 @@ REFUSED = {
     "empty": ([""] * 20, "is empty in all rows"),
     "free text": ([f"the {number}th of many long remarks" for number in range(40)], "free text, .* too few rows per label"),
     "UUIDs": ([f"{number:08x}-0000-4000-8000-000000000000" for number in range(40)], "identifiers such as UUIDs"),
-    "names": ([f"owner{number}" for number in range(40)], "every row has another value, .* name another --target"),
+    "names": ([f"owner{number}" for number in range(40)], "no value repeats, .* name another --target"),
     "nearly unique": ([f"owner{number % 28}" for number in range(40)], "28 labels in 40 rows, .* too few rows per label"),
     "codes": ([f"00{number}" for number in range(100, 140)], "cannot be predicted"),
 }  # fmt: skip

@@ -105,9 +105,9 @@ def _without_torn(raw_rows: pd.DataFrame) -> pd.DataFrame:
     torn = find_torn(raw_rows)
     if len(torn):
         logger.warning(
-            "%s: %d of %d rows are torn and left out; the first is row %d: '%s' should have %s",
+            "%s: %s of %d left out; the first is row %d: '%s' should have %s",
             place_of(raw_rows),
-            len(torn),
+            count(len(torn), "torn row"),
             len(raw_rows),
             torn.index[0] + 1,
             torn["value"].iloc[0],
@@ -120,5 +120,5 @@ def _lines(name: str, draft: ColumnDraft) -> list[str]:
     """Write the remarks of a column as comments, and its options, as a comment too if it is left out."""
     entry = f"{as_key(name)}: {as_value(draft.options)}"
     remarks = [f"# {as_comment(remark)}" for remark in draft.remarks]
-    note = f" # {as_comment(draft.left_out or draft.note)}" if draft.left_out or draft.note else ""
+    note = f" # {as_comment(draft.note)}" if draft.note else ""
     return [*remarks, f"{'# ' * bool(draft.left_out)}{entry}{note}"]

@@ -10,6 +10,7 @@ from torchlane.core.rows.levels import natural_order, restore_labels
 
 YES_OR_NO = ("false true", "no yes", "n y", "f t", "off on", "0 1", "nein ja", "non oui", "nee ja", "nej ja")
 CLOSED = {frozenset(pair.split()) for pair in YES_OR_NO}  # in lower case; no other level is possible
+RARE = 0.01  # the fraction of rows below which a 1 may be the largest count so far rather than a yes
 
 
 def draft_category(column: SeenColumn) -> ColumnDraft:
@@ -25,7 +26,7 @@ def draft_category(column: SeenColumn) -> ColumnDraft:
     if column.n_distinct > MOST_LEVELS:
         return ColumnDraft({"kind": "category"}, remarks=tuple(remarks), note=f"{column.n_distinct} levels in the file")
     levels = natural_order(column.texts)
-    if frozenset(level.lower() for level in levels) in CLOSED and len(levels) == 2:
+    if frozenset(level.lower() for level in levels) in CLOSED and len(levels) == 2 and not _may_count(column):
         listed = restore_labels(levels, among=levels).tolist()
         return ColumnDraft({"kind": "category", "levels": listed}, remarks=tuple(remarks))
     note = f"levels: {', '.join(quoted(level)[1:-1] for level in levels)}"
@@ -34,7 +35,8 @@ def draft_category(column: SeenColumn) -> ColumnDraft:
 
 def left_out(column: SeenColumn, options: dict[str, str], why: str) -> ColumnDraft:
     """Draft a column that is left out, with a remark that says so."""
-    example = f", beginning with {column.examples(np.arange(column.n_distinct) == 0)}" if column.n_distinct else ""
+    first = column.examples(np.arange(column.n_distinct) == 0)
+    example = f", beginning with {first}" if column.n_distinct > 1 else f", it is always {first}" if first else ""
     return ColumnDraft(options, why, (f"{why}{example}; it is left out, so remove the # before its line to use it",))
 
 
@@ -52,12 +54,17 @@ def remarks_on_spelling(column: SeenColumn) -> list[str]:
         if other != code:
             pair = np.isin(np.arange(column.n_distinct), (other, code))
             n_more = column.n_distinct - len({" ".join(each.casefold().split()) for each in column.texts}) - 1
-            more = f", as {n_more} more do" * (n_more > 0)
+            more = f", and so {'do' if n_more > 1 else 'does'} {n_more} more" * (n_more > 0)
             return [
                 f"the levels {column.examples(pair).replace(', ', ' and ')} differ in case or white space only{more}; "
                 f"they are kept apart, so write them alike in the file if they mean the same"
             ]
     return []
+
+
+def _may_count(column: SeenColumn) -> bool:
+    """Whether 0 and a rare 1 may be counts, such as of accidents, of which a new row may have 2."""
+    return set(column.texts) == {"0", "1"} and column.counts[column.texts == "1"][0] < RARE * len(column.present)
 
 
 def _remarks_on_lines(column: SeenColumn) -> list[str]:

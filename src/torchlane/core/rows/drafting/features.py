@@ -9,8 +9,14 @@ import pandas as pd
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.drafting import leaks, written
 from torchlane.core.rows.drafting.categories import draft_category, left_out
-from torchlane.core.rows.drafting.column import ColumnDraft
-from torchlane.core.rows.drafting.identifiers import is_named_like_code, may_identify, why_number_identifies
+from torchlane.core.rows.drafting.column import MOST_LEVELS, ColumnDraft
+from torchlane.core.rows.drafting.identifiers import (
+    is_named_like_class,
+    is_named_like_code,
+    is_named_like_time,
+    may_identify,
+    why_number_identifies,
+)
 from torchlane.core.rows.drafting.missing import find_missing, remarks_on_codes, stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, code_like, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
@@ -83,7 +89,7 @@ def _by_kind(column: SeenColumn) -> _Read:
     signs = np.zeros(len(plain), dtype=bool) if plain.all() else stand_for_no_number(column.texts)
     if column.is_mostly(plain, among=~signs):
         dates = written.find_compact_dates(column)
-        few = plain.sum() <= MOST_CODES and are_whole(column.numbers)
+        few = plain.sum() <= MOST_CODES and are_whole(column.numbers) and not is_named_like_time(column.name)
         return _date(dates) if dates else _Read(draft_category(column), None) if few else _number(column)
     reading = written.find_best_reading(column)
     if reading is None or not column.is_mostly(~np.isnan(reading.numbers), among=~signs):
@@ -102,7 +108,7 @@ def _number(column: SeenColumn) -> _Read:
     if are_whole(numbers):
         if why := why_number_identifies(column, numbers):
             return _Read(left_out(column, {"kind": "number"}, why), numbers)
-        if is_named_like_code(column.name):
+        if is_named_like_code(column.name) or (column.n_distinct <= MOST_LEVELS and is_named_like_class(column.name)):
             remark = (
                 f"its name says that whole numbers such as {column.examples(_first(numbers))} are codes; they are "
                 f"kept as a category, unless you set kind: number"
@@ -191,7 +197,7 @@ def _without_leaks(
     changed = {}
     for name, leak in found.items():
         draft, seen = drafts[name], f"it gives away the target '{column.name}': {leak.how}"
-        if not leak.is_copy:
+        if not leak.is_copy and not leaks.is_named_after(name, column.name):
             draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if it is not known beforehand")
         elif len(found) == len(kept):
             draft = _with_remark(draft, f"{seen}; it is kept, since all columns do")

@@ -11,6 +11,8 @@ IDS = "(?:row|record|cust|customer|user|item|patient|subject|player|order|produc
 NAMES = rf"(?:^|.*[\W_])(?:{IDS}|key|index|idx|rownames?|row_?(?:no|nr|num|number)|unnamed.*)$"
 CAMEL = r".*[a-z](?:Id|ID|Key|Uid|Uuid|Guid)"
 CODES = rf"(?:^|.*[\W_])(?:{IDS}|code|zip|zip_?code|postal_?code|postcode|plz|fips)$"
+CLASSES = r"(?:^|.*[\W_])(?:sub)?(?:class|type|category|cluster)$"
+CAMEL_CLASSES = r".*[a-z](?:Class|Type|Category|Cluster)"
 TIMES = r"(?:^|.*[\W_])(?:years?|yr|time|timestamp|date|day|month|week|epoch|unix|ages?)(?:$|[\W_].*)"
 YEARS = (1500, 2100)
 UNIQUE = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}"
@@ -59,9 +61,9 @@ def why_text_identifies(column: SeenColumn) -> str:
         return f"it is free text, with {column.n_distinct} values in {n_present} rows"
     fewest = FEWEST_ROWS if is_named_like_one(column.name) else MOST_LEVELS + 1
     if column.n_distinct == n_present >= fewest:
-        return "every row has another value"
+        return "no value repeats"
     if column.n_distinct >= NEARLY * n_present and column.n_distinct > MOST_LEVELS:
-        return f"nearly every row has another value, {column.n_distinct} in {n_present} rows"
+        return f"nearly no value repeats, {column.n_distinct} in {n_present} rows"
     return ""
 
 
@@ -75,7 +77,17 @@ def is_named_like_code(name: str) -> bool:
     return bool(re.fullmatch(CODES, name.lower()) or re.fullmatch(CAMEL, name))
 
 
+def is_named_like_class(name: str) -> bool:
+    """Whether the name is that of a class, whose numbers are not amounts, such as `MSSubClass` or `room_type`."""
+    return bool(re.fullmatch(CLASSES, name.lower()) or re.fullmatch(CAMEL_CLASSES, name))
+
+
+def is_named_like_time(name: str) -> bool:
+    """Whether the name is that of a year, an age or another time, in which new values are to be expected."""
+    return bool(re.fullmatch(TIMES, name.lower()))
+
+
 def _is_time(name: str, numbers: np.ndarray) -> bool:
     """Whether numbers are years, or what their name says: ages, days and other times, which count up by themselves."""
     are_years = len(numbers) > 0 and numbers.min() >= YEARS[0] and numbers.max() <= YEARS[1]
-    return are_years or bool(re.fullmatch(TIMES, name.lower()))
+    return are_years or is_named_like_time(name)

@@ -1,5 +1,6 @@
 """Columns that give away the target, or repeat another column."""
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ NEARLY_ALL = 0.999  # a correlation, or a fraction of the variance, that only a 
 SAME_RATIO = 0.01  # as rounded amounts in two units have
 FEWEST_REPEATS = 4  # rows for each value of a column, on average, that can prove anything
 FEWEST_ERRORS = 5  # made without the column, below which that it makes none is chance
+SHORTEST = 3  # letters of a target's name that are no coincidence within another name
 MOST_ERRORS = 0.005  # of those made without the column, that one which gives away the labels leaves
 
 
@@ -52,6 +54,12 @@ def find_leak(column: SeenColumn, numbers: np.ndarray | None, target: Target) ->
     if numbers is None:
         return _explained(column, target.numbers)
     return _of_numbers(column.by_row(numbers), target.numbers) or _explained(column, target.numbers)
+
+
+def is_named_after(name: str, target: str) -> bool:
+    """Whether the name of a column holds that of the target, as `logwage` and `log_y` do."""
+    name, target = name.lower(), target.lower()
+    return target in re.split(r"[\W_]+", name) or (len(target) >= SHORTEST and target in name)
 
 
 def _of_numbers(x: np.ndarray, y: np.ndarray) -> Leak | None:

@@ -35,7 +35,7 @@ TWO_LETTERS = "[A-Z]{2}"
 
 
 class MissingValues(NamedTuple):
-    """Drafted `data.missing_values`, and a remark on each that is not empty."""
+    """Drafted `data.missing_values`, and a remark on those that are not empty, if there are any."""
 
     values: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -51,7 +51,7 @@ def find_missing(columns: Iterable[SeenColumn]) -> MissingValues:
                 places.setdefault(text, []).append(column)
             signs |= _levels_of_signs(column)
     found = {text: where for text, where in places.items() if text not in signs}
-    return MissingValues((*MISSING, *found), tuple(_remark(text, where) for text, where in found.items()))
+    return MissingValues((*MISSING, *found), _remarks(found))
 
 
 def stand_for_no_number(texts: np.ndarray) -> np.ndarray:
@@ -106,11 +106,20 @@ def _among(texts: np.ndarray, words: set[str]) -> np.ndarray:
     return np.array([text.lower() in words for text in texts], dtype=bool)
 
 
-def _remark(text: str, columns: list[SeenColumn]) -> str:
+def _remarks(found: dict[str, list[SeenColumn]]) -> tuple[str, ...]:
+    """Say in one remark which texts are read as missing, with the first place of each."""
+    if not found:
+        return ()
+    *shown, last = (f"{quoted(text)} ({_place(text, columns)})" for text, columns in found.items())
+    those, verb, one = (f"{', '.join(shown)} and {last}", "are", "one") if shown else (last, "is", "it")
+    return (
+        f"{those} {verb} read as missing in every column; remove {one} here if it is a level, and add what else "
+        f"means missing",
+    )
+
+
+def _place(text: str, columns: list[SeenColumn]) -> str:
     first = columns[0]
     row = first.first_row(int(np.flatnonzero(first.texts == text)[0]))
     others = f" and {count(len(columns) - 1, 'more column')}" if len(columns) > 1 else ""
-    return (
-        f"{quoted(text)}, first seen in row {row} of '{first.name}'{others}, is read as missing in every column; "
-        f"remove it here if it is a level, and add what else means missing"
-    )
+    return f"row {row} of '{first.name}'{others}"

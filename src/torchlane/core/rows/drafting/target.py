@@ -10,7 +10,7 @@ from torchlane.core.options import DataOptions, TaskName
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.drafting import written
 from torchlane.core.rows.drafting.classes import draft_classes, require_labels, why_classes
-from torchlane.core.rows.drafting.column import ColumnDraft
+from torchlane.core.rows.drafting.column import MOST_LEVELS, ColumnDraft
 from torchlane.core.rows.drafting.identifiers import why_number_identifies
 from torchlane.core.rows.drafting.missing import stand_for_no_number
 from torchlane.core.rows.drafting.numbers import are_whole, limits_of, range_note, why_codes
@@ -115,7 +115,7 @@ def _remarks_on_numbers(column: SeenColumn, reading: Reading) -> list[str]:
     to_classes = "if they are classes, set task: multiclass and write {kind: category} here"
     if reading.seen:
         remarks.append(f"{reading.seen}; they are read and predicted as such; {to_classes}")
-    elif column.n_distinct <= MOST_REMARKED and n_rows >= FEWEST_REPEATS * column.n_distinct:
+    elif n_rows >= FEWEST_REPEATS * column.n_distinct and _may_be_classes(column, numbers):
         what = "whole numbers" if are_whole(numbers) else "numbers"
         remarks.append(
             f"it has {column.n_distinct} different {what} in {n_rows} rows, such as {first}, and is predicted as a "
@@ -130,6 +130,14 @@ def _remarks_on_numbers(column: SeenColumn, reading: Reading) -> list[str]:
             f"number, so draft another target if only a change matters"
         )
     return remarks
+
+
+def _may_be_classes(column: SeenColumn, numbers: np.ndarray) -> bool:
+    """Whether few numbers are predicted that may have been meant as classes, more only if they count up from 0 or 1."""
+    known = numbers[~np.isnan(numbers)]
+    low, high = known.min(), known.max()
+    in_turn = are_whole(known) and low in (0, 1) and high - low + 1 == len(np.unique(known))
+    return column.n_distinct <= (MOST_REMARKED if in_turn else MOST_LEVELS)
 
 
 class _Lost(NamedTuple):
@@ -158,7 +166,7 @@ def _remarks_on_lost_rows(before: SeenColumn, column: SeenColumn, signs: np.ndar
     if lost + SPARE <= DataOptions.model_fields["max_rejected_fraction"].default:
         return _Lost(remarks, {})
     allowed = min(math.ceil(20 * (lost + SPARE)) / 20, 1.0)
-    remarks.append(f"so {lost:.0%} of the rows are rejected, and data.max_rejected_fraction is set to {allowed:g}")
+    remarks.append(f"{lost:.0%} of the rows are rejected for this, so data.max_rejected_fraction is set to {allowed:g}")
     return _Lost(remarks, {"max_rejected_fraction": allowed})
 
 
