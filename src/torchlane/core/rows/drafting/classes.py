@@ -1,6 +1,7 @@
 """Classes: which numbers stand for them, and the draft of their column."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -70,8 +71,13 @@ def draft_classes(column: SeenColumn, codes: str, why: str) -> tuple[TaskName, C
     labels = natural_order(column.texts)
     listed = restore_labels(labels, among=labels).tolist()
     task: TaskName = "binary" if len(labels) == 2 else "multiclass"
-    options = {"kind": "category", "levels": listed} if task == "binary" else {"kind": "category"}
-    note = "" if task == "binary" else f"{len(labels)} labels: {', '.join(labels[:MOST_LEVELS])}"
+    options: dict[str, Any] = {"kind": "category"}
+    if task == "binary":
+        options["levels"] = listed
+        rarer = min(reversed(labels), key=dict(zip(column.texts, column.counts, strict=True)).__getitem__)
+        note = f"the rarer label, {rarer}, is the positive one, unless data.positive names the other"
+    else:
+        note = f"{len(labels)} labels: {', '.join(labels[:MOST_LEVELS])}"
     remarks = [*remarks_on_levels(column), *remarks_on_spelling(column), *_remarks_on_rare(column)]
     if codes:
         to_numbers = "if they are amounts, set task: regression and write {kind: number} here"
