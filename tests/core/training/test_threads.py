@@ -59,7 +59,9 @@ def machine_of(monkeypatch):
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize(
-    ("build", "shape"), [(convolutional, IMAGES), (perceptron, TABLE), (normed, TABLE)], ids=lambda value: str(value)
+    ("build", "shape"),
+    [(convolutional, IMAGES), (perceptron, TABLE), (normed, TABLE)],
+    ids=lambda each: getattr(each, "__name__", ""),
 )
 def test_narrow_training_has_the_same_bits_whatever_the_number_of_cores(machine_of, build, shape, members, exact):
     trained = []
