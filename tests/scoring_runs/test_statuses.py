@@ -80,7 +80,7 @@ def test_status_says_what_failed_and_why(score, outputs, inbox):
     score("salaries.prediction.settle_seconds=600")
     shown = status(outputs)
     assert shown.startswith(
-        "salaries: 1 waiting to settle, 1 done, 1 copies, 1 failed\ntoday: 1 files done, 607 rows scored, 0 rejected, "
+        "salaries: 1 waiting to settle, 1 done, 1 copies, 1 failed\ntoday: 1 file done, 607 rows scored, 0 rejected, "
     )
     assert "  broken.csv after 2 attempts: column 'work_year' is missing; its columns are no" in shown
     assert status(outputs, "--retry") == "1 files will be tried again by the next run\n"

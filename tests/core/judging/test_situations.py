@@ -127,8 +127,10 @@ def test_training_that_was_still_improving_when_its_epochs_ended_is_found_with_t
     (finding,) = watched(40, 20, FALLING, [40, 40, 22])
     assert finding["name"] == "still_improving"
     assert "all 40 epochs ran (of 2 of 3 members)" in finding["finding"]
-    assert "its loss fell from 0.3 to 0.22 in the last 4" in finding["finding"]
+    assert "its loss fell from 0.3 to 0.22 in the last 4 epochs" in finding["finding"]
     assert finding["remedies"][0] == "training.epochs: 80"
+    (short,) = watched(3, 20, [1.0, 0.9, 0.8], [3])
+    assert short["finding"].endswith("its loss fell from 0.9 to 0.8 in the last epoch")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_rows_speed_drift_and_reasons_are_shown(tmp_path):
     shown = describe("toy", ledger.entries(), {"good.csv", "bad.csv", "new.csv"}, NOW)
     assert shown.splitlines()[:7] == [
         "toy: 1 done, 1 failed, 1 new, which no run has seen yet",
-        "today: 1 files done, 990 rows scored, 10 rejected, 2,000 rows/s; drift in 1",
+        "today: 1 file done, 990 rows scored, 10 rejected, 2,000 rows/s; drift in 1",
         "",
         "failed, with the reason:",
         "  bad.csv: it is broken",

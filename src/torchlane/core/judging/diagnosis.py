@@ -246,10 +246,11 @@ def _still_improving(evidence: Evidence) -> Finding | None:
     if not before - after > max(STILL_FALLING * before, NEGLIGIBLE * evidence.start_loss):
         return None
     members = "" if all(run) else f" (of {sum(run)} of {len(run)} members)"
+    time = "epoch" if recent == 1 else f"{recent} epochs"
     return Finding(
         "still_improving",
         f"all {training.epochs} epochs ran{members} and valid was still improving: its loss fell from "
-        f"{shown_number(before)} to {shown_number(after)} in the last {recent}",
+        f"{shown_number(before)} to {shown_number(after)} in the last {time}",
         (f"training.epochs: {2 * training.epochs}", "a higher learning_rate"),
     )
 

@@ -27,9 +27,10 @@ class RunReport:
         """Log the totals of a run over the inbox at `place`."""
         done = [file for file in self.files if file["state"] == "done"]
         logger.info(
-            "%s: %d files scored with %d rows, %d set aside, %d copies, %d waiting to settle",
+            "%s: %d file%s scored with %d rows, %d set aside, %d copies, %d waiting to settle",
             place,
             len(done),
+            "s" * (len(done) != 1),
             sum(file["rows"] for file in done),
             len(self.files) - len(done),
             self.copies,

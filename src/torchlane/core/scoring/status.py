@@ -71,7 +71,7 @@ def _describe_work(done: list[Entry]) -> str:
     drifted = sum(bool(_beyond(entry)) for entry in done)
     rejected = sum(entry["rows_rejected"] for entry in done)
     scored = f"{rows - rejected:,} rows scored, {rejected:,} rejected{speed}"
-    return f"{len(done)} files done, {scored}; drift in {drifted}"
+    return f"{len(done)} file{'s' * (len(done) != 1)} done, {scored}; drift in {drifted}"
 
 
 def _describe_failure(entry: Entry) -> str:
