@@ -163,7 +163,7 @@ BROKEN_RULES = [
 ]
 
 
-def test_rows_that_break_a_rule_are_set_apart_and_the_run_goes_on(run, outputs):
+def test_rows_that_break_a_rule_are_set_apart_and_the_run_goes_on(run, outputs, caplog):
     lines, expected = ROWS, []
     for number, (column, value, rule) in enumerate(BROKEN_RULES):
         rows = (3 + 10 * number, 7 + 10 * number)
@@ -173,6 +173,8 @@ def test_rows_that_break_a_rule_are_set_apart_and_the_run_goes_on(run, outputs):
     assert done.exit_code == 0, done.output
     by_row = rejected(outputs).sort_values("row", key=lambda row: row.astype("int64"))
     assert by_row.to_dict("records") == expected
+    place = outputs / "02_intermediate/salaries/rejected_rows.csv"
+    assert f"with the rules that they break, are in {place}" in caplog.text
 
 
 def test_rows_with_too_many_or_too_few_fields_are_set_apart_with_their_numbers(run, outputs):

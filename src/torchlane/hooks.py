@@ -96,6 +96,10 @@ class RunHooks:
         finally:
             self.end(catalog)
         for use_case in _use_cases(pipeline):
+            rejected = f"{use_case}.rejected_rows"
+            if rejected in pipeline.all_outputs() and len(catalog[rejected].load()):
+                file = shown(Path(catalog[rejected]._filepath))
+                logger.info("%s: the rejected rows, with the rules that they break, are in %s", use_case, file)
             if f"{use_case}.metrics" in pipeline.all_outputs():
                 folder = shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
                 command = _viz_command(run_params)
