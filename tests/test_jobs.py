@@ -18,8 +18,8 @@ from kedro.framework.startup import bootstrap_project
 from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from torchlane.core.rows import splits
+from torchlane.core.scoring import inbox
 from torchlane.core.scoring.failures import ScoringError
-from torchlane.pipelines.prediction import nodes
 
 from .commands import PROJECT
 
@@ -210,7 +210,7 @@ def job(server, outputs, monkeypatch) -> Iterator[Callable[..., int]]:
     def score(*_: object) -> dict[str, Any]:
         return {"files": [], "waiting": 0, "copies": 0, "errors": OUTCOMES[statuses.pop(0)]}
 
-    monkeypatch.setattr(nodes, "score_inbox", score)
+    monkeypatch.setattr(inbox, "score_inbox", score)
 
     def run(given: int | list[int], *hooks: Meanwhile, **options: Any) -> int:
         planned = [given] if isinstance(given, int) else given
