@@ -58,7 +58,7 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
     columns = options.checked_columns
     for what, name in {"target": options.target, "weight": options.weight}.items():
         if name is not None and name not in raw_rows:
-            raise ValueError(_missing_column(what, name, raw_rows, f"data.{what}"))
+            raise ValueError(_missing_column(what, name, raw_rows, f"set data.{what}"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
     for name, column in columns.items():
         formats.warn_of_currencies(raw_rows[name], column, name)
@@ -123,7 +123,8 @@ def apply_rules(
     """
     for name in columns:
         if name not in raw_rows:
-            raise ValueError(_missing_column("column", name, raw_rows, "data.columns"))
+            way_out = "set data.columns" if "place" in raw_rows.attrs else "add it to the table"
+            raise ValueError(_missing_column("column", name, raw_rows, way_out))
         if raw_rows[name].ndim > 1:
             n_times = raw_rows[name].shape[1]
             raise ValueError(f"column '{name}' stands {n_times} times in {place_of(raw_rows)}; rename or drop one")
@@ -206,10 +207,10 @@ def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], p
         yield f"at most {shown_limit(column.maximum)}", lambda values: values <= high
 
 
-def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, option: str) -> str:
+def _missing_column(what: str, name: str, raw_rows: pd.DataFrame, way_out: str) -> str:
     present = ", ".join(columns_of(raw_rows))
     hint = hint_at_header(columns_of(raw_rows))
-    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}{hint}; set {option}"
+    return f"{what} '{name}' is not a column of {place_of(raw_rows)}; its columns are {present}{hint}; {way_out}"
 
 
 def _nothing_left(raw_rows: pd.DataFrame, rejected: pd.DataFrame) -> str:
