@@ -93,6 +93,8 @@ def test_limits_follow_from_meaning_and_the_range_of_the_file_is_a_note(name, va
          ["'00:30' (row 1) and others look like times of day; they are kept as a category, so write them as hours or minutes in the file if they are numbers"]),
         ("zip", ["00501", "10001", "02139", "94105"] * 10, {"kind": "category"},
          ["'00501' (row 1), '02139' (row 3) and other codes with leading zeros are kept as a category, unless you set kind: number"]),
+        ("zip", ["00501", "02139", "03901", "05001"] * 10, {"kind": "category"},
+         ["'00501' (row 1), '02139' (row 2), '03901' (row 3) and other codes with leading zeros are kept as a category, unless you set kind: number"]),
         ("x", ["10E2", "1032", "2245", "11E3"] * 10, {"kind": "category"},
          ["'10E2' (row 1), '11E3' (row 4) and other codes with a letter E are kept as a category, unless you set kind: number"]),
         ("x", replaced([str(i % 9) for i in range(N * 2)], "5b", "7c"), {"kind": "category"},

@@ -56,19 +56,20 @@ def why_codes(column: SeenColumn) -> str:
             those = _matching(column.texts, rule)
             alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
             if those.any() and (alike or not column.is_mostly(~those)):
-                return f"{column.examples(those)} and other codes with {why}"
+                return f"{column.examples(those, with_rest=False)} and other codes with {why}"
     others = np.isnan(column.numbers)
     if (
         column.n_rows_of(others) > 1
         and are_whole(column.numbers)
         and _matching(column.texts[others], WITH_LETTER).all()
     ):
-        return f"{column.examples(others)} and other codes, some with letters,"
+        return f"{column.examples(others, with_rest=False)} and other codes, some with letters,"
     beyond = np.abs(column.numbers) >= EXACT
     if beyond.any():
         beyond &= _matching(column.texts, "[+-]?[0-9]+")
         if beyond.any() and are_whole(column.numbers):
-            return f"{column.examples(beyond)} and other whole numbers beyond 2^53, which float64 does not keep apart,"
+            examples = column.examples(beyond, with_rest=False)
+            return f"{examples} and other whole numbers beyond 2^53, which float64 does not keep apart,"
     return ""
 
 

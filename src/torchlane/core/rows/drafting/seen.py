@@ -69,11 +69,11 @@ class SeenColumn:
         few = n_others <= MOST_BAD * n_rows or (n_others == 1 and n_rows >= FEWEST_ROWS)
         return bool(those.any()) and few
 
-    def examples(self, those: np.ndarray, most: int = 3) -> str:
-        """Quote texts that are marked in `those`, each with the number of its first row."""
+    def examples(self, those: np.ndarray, most: int = 3, *, with_rest: bool = True) -> str:
+        """Quote texts marked in `those`, each with the number of its first row; `with_rest` counts those not shown."""
         where = np.flatnonzero(those)
         shown = [f"{quoted(self.texts[each])} (row {self.first_row(each)})" for each in where[:most]]
-        return ", ".join(shown) + (f" and {len(where) - most} more" if len(where) > most else "")
+        return ", ".join(shown) + (f" and {len(where) - most} more" if with_rest and len(where) > most else "")
 
     def first_row(self, code: int) -> int:
         """Give the number of the first row with a text."""
