@@ -309,3 +309,34 @@ def test_yes_and_no_in_several_ways_are_said():
         "the levels 'yes' (row 1), 'no' (row 2), 'True' (row 3) and 2 more say yes or no in several ways; they are kept "
         "apart, so write them alike in the file if they mean the same",
     )
+
+
+THOUSANDS = [f"{250 + 37 * i:,}" for i in range(N)]  # 250 to more than 1,000
+POINTS = [each.replace(",", ".") for each in THOUSANDS]
+WHOLE_COMMA = {"decimal": "comma", "minimum": 0}
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "seen"),
+    [
+        ([f"€ {each}" for each in POINTS], {"format": "money", **WHOLE_COMMA}, "points between thousands"),
+        ([f"€ {1000 + i:,}".replace(",", ".") for i in range(N)], {"format": "money", **WHOLE_COMMA}, "points between"),
+        ([f"{each} km" for each in POINTS], {"unit": "km", **WHOLE_COMMA}, "points between thousands"),
+        ([f"{each} km" for each in THOUSANDS], {"unit": "km", "decimal": "point", "minimum": 0}, "commas between"),
+        ([f"{each}.5 km" for each in THOUSANDS], {"unit": "km", "decimal": "point"}, "with the unit km;"),
+        ([f"{i / 7:.3f} kg" for i in range(1, N)], {"unit": "kg"}, "with the unit kg;"),
+        ([f"{i / 7:.3f} €" for i in range(1, N)], {"format": "money"}, "amounts of money;"),
+        (POINTS, {}, "'1.101' (row 24) and 16 more may have points between thousands"),
+    ],
+)
+def test_three_digits_behind_each_point_or_comma_are_thousands_where_whole_numbers_or_money_say_so(
+    values, options, seen
+):
+    (drafted,) = draft(values).columns.values()
+    assert drafted.options == {"kind": "number", **options}
+    assert seen in " ".join(drafted.remarks)
+
+
+def test_numbers_with_fractions_of_any_length_have_no_remark_on_thousands():
+    (drafted,) = draft([*POINTS[:-1], "1.5"]).columns.values()
+    assert drafted.remarks == ()

@@ -114,7 +114,8 @@ def _number(column: SeenColumn) -> _Read:
                 f"kept as a category, unless you set kind: number"
             )
             return _Read(_with_remark(draft_category(column), remark), None)
-    draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
+    remarks = tuple(written.remarks_on_points(column))
+    draft = ColumnDraft({"kind": "number", **limits}, remarks=remarks, note=range_note(numbers))
     if are_whole(numbers) and may_identify(column, numbers):
         seen = f"no value repeats, beginning with {column.examples(_first(numbers))}, so they may identify rows"
         draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if they do")

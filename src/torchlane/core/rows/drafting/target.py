@@ -110,6 +110,7 @@ def _draft_number(column: SeenColumn, reading: Reading) -> ColumnDraft:
 
 def _remarks_on_numbers(column: SeenColumn, reading: Reading) -> list[str]:
     remarks = remarks_on_sentinels(column, reading.numbers, "number")
+    remarks += [] if reading.seen else written.remarks_on_points(column)
     numbers, n_rows = reading.numbers, len(column.present)
     first = column.examples(np.arange(column.n_distinct) == 0)
     to_classes = "if they are classes, set task: multiclass and write {kind: category} here"
