@@ -72,7 +72,7 @@ def find_compact_dates(column: SeenColumn) -> Reading | None:
         return None
     options = {"kind": "date", "format": "%Y%m%d"}
     numbers = read_as(column, options)
-    seen = f"{column.examples(np.arange(column.n_distinct) == 0)} and the others look like dates"
+    seen = f"{column.first} and the others look like dates"
     return None if np.isnan(numbers).any() else Reading(options, numbers, seen)
 
 
@@ -92,7 +92,7 @@ def are_times_of_day(column: SeenColumn) -> bool:
 
 def remark_on_several_forms(column: SeenColumn, became: str) -> str:
     """Say that text may be dates in several formats or numbers in several units, and what it `became`; else ""."""
-    first = column.examples(np.arange(column.n_distinct) == 0)
+    first = column.first
     if _are_dates(column):
         return (
             f"{first} and others look like dates in several formats; it is {became}, so write all of them alike in the "
