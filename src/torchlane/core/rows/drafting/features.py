@@ -147,7 +147,7 @@ def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
     if partly is not None:
         others, kind = np.isnan(partly.numbers), partly.options["kind"]
         remark = (
-            f"{partly.seen}, but {column.examples(others)} do not, in all {count(column.n_rows_of(others), 'row')}; "
+            f"{partly.seen}, but {column.examples(others)} do not ({count(column.n_rows_of(others), 'row')} in all); "
             f"all are taken as text, so correct those rows if you want kind: {kind}"
         )
         return _Read(draft.with_remarks(remark), None)

@@ -156,7 +156,7 @@ def _remarks_on_lost_rows(before: SeenColumn, column: SeenColumn, signs: np.ndar
         where = before.examples(stand_ins) if stand_ins.any() else f"row {column.rows[np.argmax(missing)]} the first"
         remarks.append(
             f"{n_missing} of {n_rows} rows have no target ({where}); they are set apart as rejected rows, since "
-            f"nothing can be learned from them, unless you write it into the file"
+            f"nothing can be learned from them, unless you write the target into the file"
         )
     if n_bad:
         remarks.append(

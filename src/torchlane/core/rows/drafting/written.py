@@ -27,6 +27,7 @@ COMPACT = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 AMOUNT = r"[+-]?[0-9][0-9.,]*"
 WITH_UNIT = re.compile(rf"{AMOUNT}\s*([^\W\d_][^\d]*|°[^\d]*)")
 NO_MARK = r"[\s0-9.,'\u2019()+\-\u2212]"  # what an amount has besides its currency
+PER_CENT = "[%\uff05]"
 MARKED = re.compile(rf"([<>≤≥~≈='\"]*) ?{AMOUNT} ?([^\W\d]{{0,10}}|[\"'])")
 POINTS = "points between thousands"
 MOST_UNITS = 5  # in which amounts of one column are written
@@ -172,7 +173,8 @@ def _candidates(column: SeenColumn) -> Iterator[dict[str, Any]]:
     for decimal in ({"decimal": "point"}, {"decimal": "comma"}):
         yield {"kind": "number", **decimal}
     is_marked = any("(" in text or re.sub(NO_MARK, "", text) for text in texts)
-    for form in ("percent", "money") if is_marked else ():
+    forms = ("percent", "money") if any(re.search(PER_CENT, text) for text in texts) else ("money",)
+    for form in forms if is_marked else ():
         for decimal in decimals:
             yield {"kind": "number", "format": form, **decimal}
     units = pd.Series([found[1].strip() for text in texts if (found := WITH_UNIT.fullmatch(text))], dtype="str")
