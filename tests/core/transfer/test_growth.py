@@ -239,3 +239,16 @@ def test_labels_keep_the_parents_spelling_or_have_that_of_the_new_rows_if_none_i
     target = grow_encoder(parent, check_rows(new, data)[0], data, EncodingOptions(), options).target
     found = target.restore(target.labels).tolist()
     assert (found, [*map(type, found)]) == (restored, [*map(type, restored)])
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+def test_new_rows_without_any_date_leave_the_scales_of_the_parent(rescale):
+    column = ColumnOptions(kind="date")
+    old, new = (
+        read_dates(pd.Series(dates, name="day"), column, ("",))[0].rename("day")
+        for dates in (["2024-01-01", "2024-02-01", "2024-02-03", ""], ["", ""])
+    )
+    parent = DateEncoder.fit(old, "z_score")
+    grown = parent.grow(new, rescale)
+    np.testing.assert_array_equal(grown.encode(old), parent.encode(old))
+    assert grown.missing == 2
