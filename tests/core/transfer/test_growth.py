@@ -242,13 +242,12 @@ def test_labels_keep_the_parents_spelling_or_have_that_of_the_new_rows_if_none_i
 
 
 @pytest.mark.parametrize("rescale", [False, True])
-def test_new_rows_without_any_date_leave_the_scales_of_the_parent(rescale):
-    column = ColumnOptions(kind="date")
-    old, new = (
-        read_dates(pd.Series(dates, name="day"), column, ("",))[0].rename("day")
-        for dates in (["2024-01-01", "2024-02-01", "2024-02-03", ""], ["", ""])
-    )
-    parent = DateEncoder.fit(old, "z_score")
+@pytest.mark.parametrize("kind", [DateEncoder, NumberEncoder])
+def test_new_rows_without_any_value_leave_the_scales_of_the_parent(kind, rescale):
+    old, new = dated("2024-01-01", "2024-02-01", "2024-02-03", ""), dated("", "")
+    if kind is NumberEncoder:
+        old, new = pd.Series([100.0, 200.0, np.nan], name="when"), pd.Series([np.nan, np.nan], name="when")
+    parent = kind.fit(old, "z_score")
     grown = parent.grow(new, rescale)
     np.testing.assert_array_equal(grown.encode(old), parent.encode(old))
     assert grown.missing == 2
