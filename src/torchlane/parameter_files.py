@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml.error import MarkedYAMLError, YAMLError
 
+from torchlane.datasets.paths import shown
 from torchlane.yaml_text import load_parameters
 
 SUFFIXES = (".yml", ".yaml", ".json")
@@ -108,22 +109,22 @@ class ParameterFilesLoader(OmegaConfigLoader):
         return files
 
     def _read_file(self, path: Path) -> Options:
-        shown = shown_path(path)
+        place = shown(path)
         try:
             with self._fs.open(path.as_posix()) as stream:
                 text = stream.read().decode("utf-8")
             content = load_parameters(text)
         except UnicodeDecodeError as error:
-            raise ValueError(f"{shown} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+            raise ValueError(f"{place} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
         except MarkedYAMLError as error:
             fault = f"{_fault_in_yaml(error)} (a text with special characters needs quotes)"
-            raise ValueError(f"{shown} is not valid YAML: {fault}; correct or remove it") from error
+            raise ValueError(f"{place} is not valid YAML: {fault}; correct or remove it") from error
         except (YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{shown} cannot be read: {in_one_line(error)}; correct or remove it") from error
+            raise ValueError(f"{place} cannot be read: {in_one_line(error)}; correct or remove it") from error
         content = {} if content is None else {content: None} if isinstance(content, str) else content
         if not isinstance(content, dict):
             what = "a list" if isinstance(content, list) else f"{content!r} alone"
-            raise ValueError(f"{shown} must hold options by name, not {what}")
+            raise ValueError(f"{place} must hold options by name, not {what}")
         return content
 
     def _refuse_file(self, path: Path, reason: str) -> None:
@@ -139,7 +140,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
             return
         for name in map(str, config):
             if name != path.stem and name not in self["globals"]:
-                reason = f"'{name}' in {shown_path(path)}: the file may hold only the block of its own use case"
+                reason = f"'{name}' in {shown(path)}: the file may hold only the block of its own use case"
                 way_out = f"rename the block to {path.stem}, or move it to {path.with_stem(name).name}"
                 for use_case in (path.stem, name):
                     self._refuse(use_case, f"{reason}, {path.stem}; {way_out}")
@@ -151,7 +152,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
             for option in self._get_all_keys(_as_text(config)):
                 other = owners.setdefault(option, path)
                 if other != path:
-                    places = f"{shown_path(other)} and {shown_path(path)}"
+                    places = f"{shown(other)} and {shown(path)}"
                     self._refuse_block(option.split(".")[0], f"{option} is set in {places}; remove one of them")
 
     def _merge_and_resolve(self, key: str, config_per_file: Mapping[Path, Any]) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class ParameterFilesLoader(OmegaConfigLoader):
             given = given.get(key) if isinstance(given, Mapping) else given  # an element of a list is given with it
         if given is not None:
             return "--params"
-        files = [shown_path(path) for path in self._parameter_files() if path.stem == keys[0]]
+        files = [str(shown(path)) for path in self._parameter_files() if path.stem == keys[0]]
         return " or ".join(files) or f"{self.conf_source}/*/parameters"
 
 
@@ -254,8 +255,3 @@ def _as_text(content: Any) -> Any:
 def in_one_line(error: Exception) -> str:
     """Return the first line of the text of an error."""
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def shown_path(path: Path) -> str:
-    """Write a path relative to the working folder if it lies inside it."""
-    return str(path).removeprefix(f"{Path.cwd()}/")

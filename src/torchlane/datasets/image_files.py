@@ -47,7 +47,12 @@ def read_image(content: bytes) -> tuple[np.ndarray | str, bool]:
     except UnidentifiedImageError:
         return "no image", False
     except Exception as error:  # of a decoder, which raises what it likes for a file that is damaged or too large
-        return next(iter(str(error).splitlines()), type(error).__name__), False
+        return first_line(error), False
+
+
+def first_line(error: Exception) -> str:
+    """Give the first line of the text of an error, or its type if there is none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _upright(image: Any) -> Any:

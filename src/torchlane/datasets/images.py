@@ -13,7 +13,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview
 
-from torchlane.datasets.image_files import read_image
+from torchlane.datasets.image_files import first_line, read_image
 from torchlane.datasets.paths import shown
 from torchlane.datasets.previews import preview_images
 from torchlane.datasets.torchvision_sources import files_of, read_part, source_of
@@ -149,7 +149,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
             return read_part(self._name, self._split, self._root, train, download=False)
         except Exception as error:
             if self._files():  # torchvision says just "not found" if a file is cut off or missing
-                problem = f"has files that cannot be read ({_first_line(error)})"
+                problem = f"has files that cannot be read ({first_line(error)})"
             else:
                 is_there = (self._root / self._source.folder).is_dir()
                 problem = f"has no files of {self._name}" if is_there else "does not exist"
@@ -157,7 +157,7 @@ class TorchvisionImagesDataset(RawImagesDataset):
             return read_part(self._name, self._split, self._root, train, download=True)
         except Exception as error:  # a download can fail in many ways
             raise DatasetError(
-                f"{self.place} {problem}, and {self._name} cannot be downloaded ({_first_line(error)}); "
+                f"{self.place} {problem}, and {self._name} cannot be downloaded ({first_line(error)}); "
                 f"put the files there as torchvision.datasets.{self._name} keeps them"
             ) from error
 
@@ -290,7 +290,3 @@ def _digest(contents: Iterator[bytes]) -> str:
     for content in contents:
         whole.update(content)
     return whole.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

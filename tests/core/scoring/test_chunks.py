@@ -49,6 +49,14 @@ def test_predictions_and_rejected_rows_are_those_of_predict_and_apply_rules_on_m
     assert_as_predict(model, messy.iloc[[2, 3]].reset_index(drop=True))
 
 
+def test_spellings_in_the_dictionary_of_a_file_that_no_row_has_are_not_mentioned(toy_rows, toy_data):
+    scorer = ChunkScorer(train_on(toy_rows, toy_data))
+    rows = pa.table({"size": ["1", "2"], "place": pa.array(pd.Categorical(["town", "Town"]))})
+    assert [each.value for each in scorer.score(Chunk(np.array([1, 2]), rows)).respelt] == ["Town"]
+    first = scorer.score(Chunk(np.array([1]), rows.slice(0, 1)))
+    assert (first.respelt, first.rows_rejected, len(first.predictions)) == ((), 0, 1)
+
+
 def test_typed_columns_are_read_as_text_is(toy_rows, toy_data):
     model = train_on(toy_rows, toy_data)
     typed = pd.DataFrame({"size": [1.0, np.nan, 3.5, 1.0], "place": pd.Categorical(["town", None, "sea", "moon"])})

@@ -218,3 +218,36 @@ def test_head_still_means_the_same_labels_when_their_order_changes(asked):
     grown = grow_encoder(parent.encoder, clean, own, EncodingOptions(), FineTuningOptions())
     mapped, new = head_map(parent.encoder.target, grown.target, "grow")
     assert (mapped.item(), new.item()) == (1.0 if asked is None else -1.0, False)
+
+
+@pytest.mark.parametrize(
+    ("head", "first", "later", "restored"),
+    [
+        ("grow", "", ".0", [1, 2, 3]),
+        ("grow", ".0", ".0", [1.0, 2.0, 3.0]),
+        ("trim", "", ".0", [2.0, 3.0]),
+        ("trim", ".0", "", [2, 3]),
+    ],
+)
+def test_labels_keep_the_parents_spelling_or_have_that_of_the_new_rows_if_none_is_kept(head, first, later, restored):
+    data = DataOptions.model_validate(CLASSES)
+    old, new = make_rows(kinds="122"), make_rows(kinds="223")
+    old["kind"] += first
+    new["kind"] += later
+    parent = fit_encoder(check_rows(old, data)[0], data, EncodingOptions())
+    options = FineTuningOptions(head=head)
+    target = grow_encoder(parent, check_rows(new, data)[0], data, EncodingOptions(), options).target
+    found = target.restore(target.labels).tolist()
+    assert (found, [*map(type, found)]) == (restored, [*map(type, restored)])
+
+
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("kind", [DateEncoder, NumberEncoder])
+def test_new_rows_without_any_value_leave_the_scales_of_the_parent(kind, rescale):
+    old, new = dated("2024-01-01", "2024-02-01", "2024-02-03", ""), dated("", "")
+    if kind is NumberEncoder:
+        old, new = pd.Series([100.0, 200.0, np.nan], name="when"), pd.Series([np.nan, np.nan], name="when")
+    parent = kind.fit(old, "z_score")
+    grown = parent.grow(new, rescale)
+    np.testing.assert_array_equal(grown.encode(old), parent.encode(old))
+    assert grown.missing == 2

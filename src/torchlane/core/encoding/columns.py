@@ -158,12 +158,13 @@ class NumberEncoder(Fitted):
     def grow(self, values: pd.Series, rescale: bool) -> Self:
         """Replace the statistics of train by those of `values`, but keep the scale unless `rescale` is set.
 
-        Missing values get a column if `values` have any. The quantiles are kept only where they are the scale;
-        otherwise they are replaced too, since drift of later rows is measured against them.
+        Missing values get a column if `values` have any. If all are missing, the scale is kept. The quantiles are
+        kept only where they are the scale; otherwise they are replaced too, since drift of later rows is measured
+        against them.
         """
         fitted = type(self).fit(values, self.encoding)
         flagged = self.flagged or fitted.flagged
-        if rescale:
+        if rescale and values.notna().any():
             return fitted.model_copy(update={"flagged": flagged})
         changes = {"flagged": flagged, "missing": fitted.missing}
         return self.model_copy(

@@ -62,9 +62,10 @@ class DateEncoder(Fitted):
     def grow(self, values: pd.Series, rescale: bool) -> Self:
         """Add the parts that vary in `values` only, and keep the scales of the others unless `rescale` is set.
 
-        Missing dates get a column if `values` have any. The first date of train stays where it is.
+        Missing dates get a column if `values` have any. The first date of train stays where it is. If all of `values`
+        are missing, there is nothing to scale by, and the scales are kept.
         """
-        values = values.dt.tz_convert(self.zone)
+        values, rescale = values.dt.tz_convert(self.zone), rescale and bool(values.notna().any())
         fitted = type(self).fit(values, self.encoding)
         found = _parts(values.dropna(), self.origin)
         parts = tuple(part for part in PARTS if part in (*self.parts, *fitted.parts))

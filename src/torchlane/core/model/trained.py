@@ -25,13 +25,7 @@ from torchlane.core.machine.threads import multiply_adds, threads_for, torch_thr
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
-from torchlane.core.options import (
-    DataOptions,
-    ModelOptions,
-    TrainingOptions,
-    require_coverage,
-    shown_number,
-)
+from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions, require_coverage, shown_number
 from torchlane.core.options.searchable import LAYERED
 from torchlane.core.rows.checking import ROW, apply_rules
 from torchlane.core.rows.levels import natural_order

@@ -28,14 +28,14 @@ def read_dates(
         each = [
             None if text in missing_values else instant_of(text, column.zone_name, form) for text in map(str, distinct)
         ]
-        are_said = [text in missing_values or text.lower() in MISSING_DATES for text in map(str, distinct)]
+        missing = [text in missing_values or text.lower() in MISSING_DATES for text in map(str, distinct)]
         read = np.array([NO_TIME if instant is None else instant for instant in each] + [NO_TIME])
-        wrong = np.array([instant is None and not are_said[i] for i, instant in enumerate(each)] + [False])
+        wrong = np.array([instant is None and not missing[i] for i, instant in enumerate(each)] + [False])
         instants[where], failed[where] = read[codes], wrong[codes]
-    said_instants = [
+    missing_instants = [
         instant_of(text, column.zone_name, form) for text in missing_values for form in {None, column.format}
     ]
-    instants[np.isin(instants, [each for each in said_instants if each is not None])] = NO_TIME
+    instants[np.isin(instants, [each for each in missing_instants if each is not None])] = NO_TIME
     moments = pd.Series(instants.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(column.zone_name)
     return moments, failed
 

@@ -87,8 +87,8 @@ def warn_of_currencies(values: pd.Series, column: ColumnOptions, name: str) -> N
     counts = found.replace(SAME).value_counts()
     if len(counts) > 1:
         logger.warning(
-            "column '%s' has amounts in %s, which are read as plain numbers; set data.columns.%s.unit to the only one "
-            "to keep, or convert them",
+            "column '%s' has amounts in %s, which are read as plain numbers; set data.columns.%s.unit to the "
+            "currency whose rows are to be kept, or convert the amounts in the file",
             name, " and ".join(f"{currency} ({count} rows)" for currency, count in counts.items()), name,
         )  # fmt: skip
 
@@ -100,13 +100,8 @@ def rule_of(column: ColumnOptions) -> str:
     if column.unit is None:
         return f"{what} such as {example}"
     if column.format == "money":
-        return f"{what} in {column.unit}, such as {number_of(example)} {column.unit}"
+        return f"{what} in {column.unit}, such as {example.strip('$€ ')} {column.unit}"
     return f"{what} in {column.unit}, such as {'1,5' if column.decimal == 'comma' else '1.5'} {column.unit}"
-
-
-def number_of(example: str) -> str:
-    """Leave out the currency of an amount."""
-    return example.strip("$€ ")
 
 
 def _read_text(text: str | float, column: ColumnOptions, missing_values: tuple[str, ...]) -> tuple[float, bool]:

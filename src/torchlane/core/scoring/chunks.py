@@ -159,17 +159,20 @@ class ChunkScorer:
         features[good] = encoder.encode(typed[good])
         bins = np.zeros(len(raw), dtype=np.int64)
         bins[good] = self.profile.bins(encoder.name, typed[good])
-        respelt = self._respelt(encoder, typed, good & (bins == self.profile.width(encoder.name) - 2), rules)
-        return _Read(codes.to_numpy().astype(np.int64), raw, rules, features, bins, respelt)
+        numbers = codes.to_numpy().astype(np.int64)
+        present = np.bincount(numbers, minlength=len(raw)) > 0  # a file's dictionary may have values that no row has
+        unseen = good & (bins == self.profile.width(encoder.name) - 2)
+        respelt = self._respelt(encoder, typed, unseen & present, (rules != "") & present)
+        return _Read(numbers, raw, rules, features, bins, respelt)
 
     def _respelt(
-        self, encoder: TableEncoder, typed: pd.Series, unseen: np.ndarray, rules: np.ndarray
+        self, encoder: TableEncoder, typed: pd.Series, unseen: np.ndarray, rejected: np.ndarray
     ) -> dict[int, tuple[str, str]]:
         """Find the levels, unseen or not declared, that train knows in another spelling."""
         if not isinstance(encoder, CategoryEncoder):
             return {}
         if self._columns[encoder.name].levels is not None:
-            unseen = unseen | ((rules != "") & typed.notna().to_numpy())
+            unseen = unseen | (rejected & typed.notna().to_numpy())
         where = np.flatnonzero(unseen)[:MOST]
         if not len(where):
             return {}

@@ -116,7 +116,7 @@ def _read_predictions(
         predicted = part.select([each for each in part.column_names if each.startswith(NEEDED)]).to_pandas()
         if model.encoder.target.task == "regression":
             predicted["prediction"] = predicted["prediction"].astype("float64")
-        elif not any(each.startswith("probability_") for each in predicted):
+        elif not any(each.startswith(PROBABILITY) for each in predicted):
             raise ValueError("there are no probabilities, so a model for another task made them")
         yield pd.concat([read_keys(table, by, name), predicted.rename(columns=_plain_name)], axis=1)
 
@@ -155,7 +155,7 @@ def _score(rows: pd.DataFrame, model: TrainedModel) -> dict[str, Any]:
         prediction, truth = (torch.tensor(rows[name].astype("float64").to_numpy()) for name in ("prediction", "truth"))
         return {**evaluation.score(model.task, prediction, truth), "rows": len(rows)}
     labels = [*target.labels, *sorted(set(rows["truth"]) - set(target.labels))]
-    columns = [f"probability_{label}" for label in labels]  # models may know different labels
+    columns = [PROBABILITY + label for label in labels]  # models may know different labels
     probabilities = rows.reindex(columns=columns).astype("float64").fillna(0).to_numpy()
     index = pd.Index(labels).get_indexer(pd.Index(rows["truth"]))
     unknown = index >= len(target.labels)

@@ -1,7 +1,7 @@
 """The losses between which a network should end on given rows: that of the best constant, and the lowest possible."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchlane.core.tasks.objectives import Objective
 
@@ -45,7 +45,23 @@ def _loss_by_kind(kinds: Tensor, targets: Tensor, objective: Objective, weights:
     sums = known.new_zeros(int(kinds.max()) + 1, known.shape[1])
     totals = sums[:, :1].index_add(0, kinds, counts)
     means = sums.index_add(0, kinds, known * counts) / totals.where(totals > 0, 1)
+    smoothing = getattr(objective.criterion, "label_smoothing", 0.0)
+    if smoothing:
+        rows = counts.new_ones(len(counts), 1) if weights is None else weights.to(counts)[:, None]
+        means = _smoothed(means * totals, sums[:, :1].index_add(0, kinds, rows), objective.criterion, smoothing)
     return float(objective.batch_loss(_outputs(means, objective)[kinds], targets, weights))
+
+
+def _smoothed(sums: Tensor, rows: Tensor, criterion: nn.Module, smoothing: float) -> Tensor:
+    """Give the shares of labels with which `label_smoothing` costs least: it adds a part of each row to every label.
+
+    `sums` (n_kinds, n_labels) add up the weights of labels and rows, and `rows` (n_kinds, 1) those of rows.
+    """
+    of_labels = getattr(criterion, "weight", None)
+    of_labels = sums.new_ones(sums.shape[1]) if of_labels is None else of_labels.to(sums)
+    smoothed = (1 - smoothing) * sums + smoothing / sums.shape[1] * of_labels * rows
+    totals = smoothed.sum(1, keepdim=True)
+    return smoothed / totals.where(totals > 0, 1)
 
 
 def _row_weights(known: Tensor, objective: Objective) -> Tensor:

@@ -72,7 +72,10 @@ def _grow_target(
         )
     known = parent.positive if parent.positive in labels else None
     grown = TargetEncoder.of_labels(data.target, data.task, labels, values, data.positive or known)
-    return grown.spelt({**train_rows.attrs.get(SPELLINGS, {}), **parent.written})
+    spellings = train_rows.attrs.get(SPELLINGS, {})
+    if kept:  # the parent's labels stay as they were, and so does the type of predictions
+        spellings = {**spellings, **parent.written} if parent.written else {}
+    return grown.spelt(spellings)
 
 
 def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:

@@ -66,7 +66,7 @@ def test_limits_follow_from_meaning_and_the_range_of_the_file_is_a_note(name, va
          ["'1.2.3' (row 6) cannot be read as a number; 1 row will be rejected, unless you correct the file, add it to data.missing_values or set kind: category"]),
         ("x", replaced(NUMBERS, "-", "n/a"), {"kind": "number"}, ["'-' (row 6) is read as missing; correct the file if it is not"]),
         ("x", replaced([str(i % 9) for i in range(N)], "<0.1", "<0.1", "high", ">9"), {"kind": "category"},
-         ["'0' (row 1) and others look like numbers, but '<0.1' (row 6), 'high' (row 8), '>9' (row 9) do not, in all 4 rows; all are taken as text, so correct those rows if you want kind: number"]),
+         ["'0' (row 1) and others look like numbers, but '<0.1' (row 6), 'high' (row 8), '>9' (row 9) do not (4 rows in all); all are taken as text, so correct those rows if you want kind: number"]),
         ("x", [f"${i * 111:,}.50" for i in range(N)], {"kind": "number", "format": "money"},
          ["'$0.50' (row 1) and others look like amounts of money; they are read as such, unless you set kind: category"]),
         ("x", [f"{'$€'[i % 2]}{i % 9}.50" for i in range(N)], {"kind": "number", "format": "money"},
@@ -311,3 +311,33 @@ def test_yes_and_no_in_several_ways_are_said():
         "the levels 'yes' (row 1), 'no' (row 2), 'True' (row 3) and 2 more say yes or no in several ways; they are kept "
         "apart, so write them alike in the file if they mean the same",
     )
+
+
+THOUSANDS = [f"{250 + 37 * i:,}" for i in range(N)]  # 250 to more than 1,000
+POINTS = [each.replace(",", ".") for each in THOUSANDS]
+WHOLE_COMMA = {"decimal": "comma", "minimum": 0}
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "seen"),
+    [
+        ([f"€ {each}" for each in POINTS], {"format": "money", **WHOLE_COMMA}, "points between thousands"),
+        ([f"€ {1000 + i:,}".replace(",", ".") for i in range(N)], {"format": "money", **WHOLE_COMMA}, "points between"),
+        ([f"{each} km" for each in POINTS], {"unit": "km", **WHOLE_COMMA}, "points between thousands"),
+        ([f"{each} km" for each in THOUSANDS], {"unit": "km", "decimal": "point", "minimum": 0}, "commas between"),
+        ([f"{each}.5 km" for each in THOUSANDS], {"unit": "km", "decimal": "point"}, "with the unit km;"),
+        ([f"({i / 7:.1f})" for i in range(1, N)], {"format": "money"}, "amounts of money;"),
+        ([f"{i / 7:.3f} kg" for i in range(1, N)], {"unit": "kg"}, "with the unit kg;"),
+        ([f"{i / 7:.3f} €" for i in range(1, N)], {"format": "money"}, "amounts of money;"),
+        (POINTS, {}, "'1.101' (row 24) and 16 more may have points between thousands"),
+    ],
+)
+def test_marks_before_three_digits_separate_thousands_where_whole_numbers_or_money_say_so(values, options, seen):
+    (drafted,) = draft(values).columns.values()
+    assert drafted.options == {"kind": "number", **options}
+    assert seen in " ".join(drafted.remarks)
+
+
+def test_numbers_with_fractions_of_any_length_have_no_remark_on_thousands():
+    (drafted,) = draft([*POINTS[:-1], "1.5"]).columns.values()
+    assert drafted.remarks == ()

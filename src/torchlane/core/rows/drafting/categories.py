@@ -35,7 +35,7 @@ def draft_category(column: SeenColumn) -> ColumnDraft:
 
 def left_out(column: SeenColumn, options: dict[str, str], why: str) -> ColumnDraft:
     """Draft a column that is left out, with a remark that says so."""
-    first = column.examples(np.arange(column.n_distinct) == 0)
+    first = column.first
     example = f", beginning with {first}" if column.n_distinct > 1 else f", it is always {first}" if first else ""
     return ColumnDraft(options, why, (f"{why}{example}; it is left out, so remove the # before its line to use it",))
 

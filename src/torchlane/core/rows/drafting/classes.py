@@ -84,7 +84,7 @@ def draft_classes(column: SeenColumn, codes: str, why: str) -> tuple[TaskName, C
         remarks.insert(0, f"{codes} are predicted as classes; {to_numbers}")
     elif why and set(column.numbers) not in PAIRS and "True" not in labels:
         what = why if why == "two numbers" else f"{len(labels)} different whole numbers"
-        first = column.examples(np.arange(column.n_distinct) == 0)
+        first = column.first
         remark = (
             f"it has {what}, such as {first}, and is predicted as classes; if they are amounts, counts or "
             f"ratings, set task: regression and write {{kind: number}} here"

@@ -1,7 +1,7 @@
 """A drafted column, and what the drafts of features and target share."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 MOST_LEVELS = 20  # levels that are shown; a column with more is a category without a list, or a number
 MISSING = ("",)
@@ -19,3 +19,7 @@ class ColumnDraft:
     left_out: str = ""
     remarks: tuple[str, ...] = field(default=())
     note: str = ""
+
+    def with_remarks(self, *remarks: str) -> Self:
+        """Add remarks behind the others."""
+        return replace(self, remarks=(*self.remarks, *remarks))

@@ -57,7 +57,7 @@ def draft_features(raw_rows: pd.DataFrame, target: str) -> FeatureDrafts:
     kept = {name: (columns[name], numbers) for name, (draft, numbers) in read.items() if not draft.left_out}
     for name, other in leaks.find_equal(kept).items():
         remark = f"it agrees with '{other}' in every row; both are kept, so delete the line of one"
-        drafts[name] = _with_remark(drafts[name], remark)
+        drafts[name] = drafts[name].with_remarks(remark)
     drafts |= _without_leaks(drafts, kept, seen_target)
     return FeatureDrafts(drafts, *missing)
 
@@ -103,24 +103,25 @@ def _number(column: SeenColumn) -> _Read:
     if why := why_codes(column):
         draft = draft_category(column)
         remark = f"{why} are kept as a category, unless you set kind: number"
-        return _Read(draft if draft.left_out else _with_remark(draft, remark), None)
+        return _Read(draft if draft.left_out else draft.with_remarks(remark), None)
     limits = limits_of(column.name, _known(numbers))
     if are_whole(numbers):
         if why := why_number_identifies(column, numbers):
             return _Read(left_out(column, {"kind": "number"}, why), numbers)
         if is_named_like_code(column.name) or (column.n_distinct <= MOST_LEVELS and is_named_like_class(column.name)):
             remark = (
-                f"its name says that whole numbers such as {column.examples(_first(numbers))} are codes; they are "
+                f"its name says that whole numbers such as {column.first} are codes; they are "
                 f"kept as a category, unless you set kind: number"
             )
-            return _Read(_with_remark(draft_category(column), remark), None)
-    draft = ColumnDraft({"kind": "number", **limits}, note=range_note(numbers))
+            return _Read(draft_category(column).with_remarks(remark), None)
+    remarks = tuple(written.remarks_on_points(column))
+    draft = ColumnDraft({"kind": "number", **limits}, remarks=remarks, note=range_note(numbers))
     if are_whole(numbers) and may_identify(column, numbers):
-        seen = f"no value repeats, beginning with {column.examples(_first(numbers))}, so they may identify rows"
-        draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if they do")
+        seen = f"no value repeats, beginning with {column.first}, so they may identify rows"
+        draft = draft.with_remarks(f"{seen}; it is kept, so delete its line if they do")
     if may_be_codes(column):
         seen = f"{column.examples(code_like(column))} may be codes"
-        draft = _with_remark(draft, f"{seen}; they are read as numbers, unless you set kind: category")
+        draft = draft.with_remarks(f"{seen}; they are read as numbers, unless you set kind: category")
     return _Read(draft, numbers)
 
 
@@ -146,19 +147,19 @@ def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
     if partly is not None:
         others, kind = np.isnan(partly.numbers), partly.options["kind"]
         remark = (
-            f"{partly.seen}, but {column.examples(others)} do not, in all {count(column.n_rows_of(others), 'row')}; "
+            f"{partly.seen}, but {column.examples(others)} do not ({count(column.n_rows_of(others), 'row')} in all); "
             f"all are taken as text, so correct those rows if you want kind: {kind}"
         )
-        return _Read(_with_remark(draft, remark), None)
+        return _Read(draft.with_remarks(remark), None)
     if written.are_times_of_day(column) and not draft.left_out:
         remark = (
-            f"{column.examples(_first(column.texts))} and others look like times of day; they are kept as a category, "
+            f"{column.first} and others look like times of day; they are kept as a category, "
             f"so write them as hours or minutes in the file if they are numbers"
         )
-        return _Read(_with_remark(draft, remark), None)
+        return _Read(draft.with_remarks(remark), None)
     became = "left out" if draft.left_out else "kept as a category"
     if remark := written.remark_on_several_forms(column, became):
-        return _Read(_with_remark(draft, remark), None)
+        return _Read(draft.with_remarks(remark), None)
     return _Read(draft, None)
 
 
@@ -198,23 +199,14 @@ def _without_leaks(
     for name, leak in found.items():
         draft, seen = drafts[name], f"it gives away the target '{column.name}': {leak.how}"
         if not leak.is_copy and not leaks.is_named_after(name, column.name):
-            draft = _with_remark(draft, f"{seen}; it is kept, so delete its line if it is not known beforehand")
+            draft = draft.with_remarks(f"{seen}; it is kept, so delete its line if it is not known beforehand")
         elif len(found) == len(kept):
-            draft = _with_remark(draft, f"{seen}; it is kept, since all columns do")
+            draft = draft.with_remarks(f"{seen}; it is kept, since all columns do")
         else:
-            draft = _with_remark(draft, f"{seen}; it is left out, so remove the # before its line to use it")
+            draft = draft.with_remarks(f"{seen}; it is left out, so remove the # before its line to use it")
             draft = replace(draft, left_out="it gives away the target")
         changed[name] = draft
     return changed
-
-
-def _with_remark(draft: ColumnDraft, remark: str) -> ColumnDraft:
-    return replace(draft, remarks=(*draft.remarks, remark))
-
-
-def _first(values: np.ndarray) -> np.ndarray:
-    """Mark the first of some values."""
-    return np.arange(len(values)) == 0
 
 
 def _known(numbers: np.ndarray) -> np.ndarray:

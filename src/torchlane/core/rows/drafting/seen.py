@@ -75,6 +75,11 @@ class SeenColumn:
         shown = [f"{quoted(self.texts[each])} (row {self.first_row(each)})" for each in where[:most]]
         return ", ".join(shown) + (f" and {len(where) - most} more" if with_rest and len(where) > most else "")
 
+    @property
+    def first(self) -> str:
+        """Quote the first text, with the number of its row; "" if there is none."""
+        return self.examples(np.arange(self.n_distinct) == 0)
+
     def first_row(self, code: int) -> int:
         """Give the number of the first row with a text."""
         return int(self.rows[np.argmax(self.codes == code)])

@@ -57,7 +57,7 @@ def draft_target(raw_rows: pd.DataFrame, name: str, missing_values: tuple[str, .
         task, draft = "regression", _draft_number(column, reading)
         unread = np.isnan(reading.numbers)
     lost = _remarks_on_lost_rows(before, column, unread & signs, unread & ~signs)
-    return TargetDraft(task, _with_remarks(draft, lost.remarks), lost.data)
+    return TargetDraft(task, draft.with_remarks(*lost.remarks), lost.data)
 
 
 def _require_different_values(column: SeenColumn, before: SeenColumn) -> None:
@@ -88,7 +88,7 @@ def _read(column: SeenColumn, signs: np.ndarray) -> Reading | None:
 
 
 def _refuse_times(column: SeenColumn, reading: Reading | None) -> None:
-    first = column.examples(np.arange(column.n_distinct) == 0)
+    first = column.first
     if reading is not None and reading.options["kind"] == "date":
         raise ValueError(
             f"target '{column.name}' is a point in time, such as {first}, which no task predicts; write a number, "
@@ -110,8 +110,9 @@ def _draft_number(column: SeenColumn, reading: Reading) -> ColumnDraft:
 
 def _remarks_on_numbers(column: SeenColumn, reading: Reading) -> list[str]:
     remarks = remarks_on_sentinels(column, reading.numbers, "number")
+    remarks += [] if reading.seen else written.remarks_on_points(column)
     numbers, n_rows = reading.numbers, len(column.present)
-    first = column.examples(np.arange(column.n_distinct) == 0)
+    first = column.first
     to_classes = "if they are classes, set task: multiclass and write {kind: category} here"
     if reading.seen:
         remarks.append(f"{reading.seen}; they are read and predicted as such; {to_classes}")
@@ -155,7 +156,7 @@ def _remarks_on_lost_rows(before: SeenColumn, column: SeenColumn, signs: np.ndar
         where = before.examples(stand_ins) if stand_ins.any() else f"row {column.rows[np.argmax(missing)]} the first"
         remarks.append(
             f"{n_missing} of {n_rows} rows have no target ({where}); they are set apart as rejected rows, since "
-            f"nothing can be learned from them, unless you write it into the file"
+            f"nothing can be learned from them, unless you write the target into the file"
         )
     if n_bad:
         remarks.append(
@@ -168,7 +169,3 @@ def _remarks_on_lost_rows(before: SeenColumn, column: SeenColumn, signs: np.ndar
     allowed = min(math.ceil(20 * (lost + SPARE)) / 20, 1.0)
     remarks.append(f"{lost:.0%} of the rows are rejected for this, so data.max_rejected_fraction is set to {allowed:g}")
     return _Lost(remarks, {"max_rejected_fraction": allowed})
-
-
-def _with_remarks(draft: ColumnDraft, remarks: list[str]) -> ColumnDraft:
-    return ColumnDraft(draft.options, draft.left_out, (*draft.remarks, *remarks), draft.note)

@@ -27,7 +27,9 @@ COMPACT = r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 AMOUNT = r"[+-]?[0-9][0-9.,]*"
 WITH_UNIT = re.compile(rf"{AMOUNT}\s*([^\W\d_][^\d]*|°[^\d]*)")
 NO_MARK = r"[\s0-9.,'\u2019()+\-\u2212]"  # what an amount has besides its currency
+PER_CENT = "[%\uff05]"
 MARKED = re.compile(rf"([<>≤≥~≈='\"]*) ?{AMOUNT} ?([^\W\d]{{0,10}}|[\"'])")
+POINTS = "points between thousands"
 MOST_UNITS = 5  # in which amounts of one column are written
 TIME_OF_DAY = r"[0-9]{1,3}:[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?"
 
@@ -56,6 +58,8 @@ def find_best_reading(column: SeenColumn) -> Reading | None:
         return None
     few = _first(column)
     best = max(_candidates(few), key=lambda options: few.n_rows_of(~np.isnan(read_as(few, options))))
+    if best.get("format") != "percent" and _are_thousands(column, best):
+        best = {**best, "decimal": "point" if best.get("decimal") == "comma" else "comma"}
     numbers = read_as(column, best)
     read = ~np.isnan(numbers)
     if column.n_rows_of(read) <= len(column.present) / 2 or len(np.unique(numbers[read])) < FEWEST_NUMBERS:
@@ -69,7 +73,7 @@ def find_compact_dates(column: SeenColumn) -> Reading | None:
         return None
     options = {"kind": "date", "format": "%Y%m%d"}
     numbers = read_as(column, options)
-    seen = f"{column.examples(np.arange(column.n_distinct) == 0)} and the others look like dates"
+    seen = f"{column.first} and the others look like dates"
     return None if np.isnan(numbers).any() else Reading(options, numbers, seen)
 
 
@@ -89,7 +93,7 @@ def are_times_of_day(column: SeenColumn) -> bool:
 
 def remark_on_several_forms(column: SeenColumn, became: str) -> str:
     """Say that text may be dates in several formats or numbers in several units, and what it `became`; else ""."""
-    first = column.examples(np.arange(column.n_distinct) == 0)
+    first = column.first
     if _are_dates(column):
         return (
             f"{first} and others look like dates in several formats; it is {became}, so write all of them alike in the "
@@ -102,6 +106,31 @@ def remark_on_several_forms(column: SeenColumn, became: str) -> str:
         f"{first} and others look like numbers with something beside them ({', '.join(marks)}); it is {became}, so "
         f"write the numbers alone, in one unit, in the file if they are amounts"
     )
+
+
+def remarks_on_points(column: SeenColumn) -> list[str]:
+    """Give a remark on plain numbers whose points may separate thousands, such as 1.250 among whole numbers."""
+    if not _are_thousands(column, {"kind": "number"}):
+        return []
+    those = np.array(["." in text for text in column.texts], dtype=bool)
+    return [
+        f"{column.examples(those)} may have points between thousands, since three digits always follow; they are read "
+        f"as decimal points, unless you set decimal: comma"
+    ]
+
+
+def _are_thousands(column: SeenColumn, options: dict[str, Any]) -> bool:
+    """Whether what `options` read as a decimal point or comma rather separates thousands.
+
+    Three digits follow it in every value that has one. Beside them there are whole numbers, or they are money.
+    """
+    if options["kind"] != "number":
+        return False
+    mark = "," if options.get("decimal") == "comma" else "."
+    marked = [text for text in column.texts if mark in text]
+    beside_whole = len(marked) < column.n_distinct or options.get("format") == "money"
+    grouped = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}{re.escape(mark)}[0-9]{{3}}(?![0-9.,])")
+    return len(marked) >= FEWEST_NUMBERS and beside_whole and all(map(grouped.search, marked))
 
 
 def _are_dates(column: SeenColumn) -> bool:
@@ -144,12 +173,13 @@ def _candidates(column: SeenColumn) -> Iterator[dict[str, Any]]:
     for decimal in ({"decimal": "point"}, {"decimal": "comma"}):
         yield {"kind": "number", **decimal}
     is_marked = any("(" in text or re.sub(NO_MARK, "", text) for text in texts)
-    for form in ("percent", "money") if is_marked else ():
+    forms = ("percent", "money") if any(re.search(PER_CENT, text) for text in texts) else ("money",)
+    for form in forms if is_marked else ():
         for decimal in decimals:
             yield {"kind": "number", "format": form, **decimal}
     units = pd.Series([found[1].strip() for text in texts if (found := WITH_UNIT.fullmatch(text))], dtype="str")
     for unit in units.mode()[:1] if len(units) > len(texts) / 2 else ():
-        for decimal in decimals:
+        for decimal in (*decimals, {"decimal": "point"}):
             yield {"kind": "number", **decimal, "unit": unit}
     if sum(bool(DATE_LIKE.fullmatch(text)) for text in texts) > len(texts) / 2:
         yield {"kind": "date"}
@@ -176,7 +206,8 @@ def _describe(column: SeenColumn, options: dict[str, Any], read: np.ndarray) -> 
     if "unit" in options:
         what += f" with the unit {options['unit']}"
     if options.get("decimal") == "comma":
-        return f"{first} and others look like {what} with a decimal comma"
+        has_commas = any("," in text for text in column.texts[read])
+        return f"{first} and others look like {what} with {'a decimal comma' if has_commas else POINTS}"
     if any(re.fullmatch(r"\D*[0-9]{1,3}(?:,[0-9]{3})+\D*", text) for text in column.texts[read]):
         return f"{first} and others look like {what} with commas between thousands"
     return f"{first} and others look like {what}"
