@@ -9,8 +9,8 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet kedro==1.7.0 kedro-viz==12.5.0 "kedro-datasets[pandas-parquetdataset]==9.6.0"
+uv venv --quiet "$folder/venv"
+uv pip install --quiet --python "$folder/venv/bin/python" kedro==1.7.0 kedro-viz==12.5.0 "kedro-datasets[pandas-parquetdataset]==9.6.0"
 mkdir -p "$folder/src/shown" "$folder/conf/base" "$folder/conf/local"
 cd "$folder"
 export DO_NOT_TRACK=1 PATH="$folder/venv/bin:$PATH"
