@@ -16,6 +16,7 @@ import torchlane
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.machine.threads import torch_threads
 from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows.checking import check_rows
@@ -43,7 +44,10 @@ def plain_loop(images: torch.Tensor, labels: torch.Tensor, epochs: int) -> nn.Se
     return model
 
 
-def assert_same_bits(model: torchlane.TrainedModel, plain: nn.Sequential) -> None:
+def assert_same_bits(model: torchlane.TrainedModel, images: torch.Tensor, labels: torch.Tensor, epochs: int) -> None:
+    """Compare with the notebook's loop on the same number of threads."""
+    with torch_threads(model.details["threads"]):
+        plain = plain_loop(images, labels, epochs)
     ours = model.network().state_dict()
     assert len(ours) == len(plain.state_dict())
     for (name, one), other in zip(ours.items(), plain.state_dict().values(), strict=True):
@@ -67,7 +71,7 @@ def test_notebook_settings_have_the_bits_of_the_plain_dataloader_loop():
     nobody = TensorDataset(*(tensor[:0] for tensor in train.tensors))
     lesson = Lesson(train, nobody, encoder, options["training"])
     model, _ = train_model(lesson, options["data"], options["model"], NoCheckpoints())
-    assert_same_bits(model, plain_loop(*train.tensors, epochs=3))
+    assert_same_bits(model, *train.tensors, epochs=3)
 
 
 @needs_mnist
@@ -96,7 +100,7 @@ def test_whole_notebook_has_the_bits_of_the_plain_loop_and_the_test_score_it_pri
     images = torch.from_numpy(np.stack(train["image"].to_list()))
     labels = torch.from_numpy(train["label"].to_numpy(np.int64))
     model = torchlane.load(tmp_path / "06_models/digits/model.safetensors")
-    assert_same_bits(model, plain_loop(images, labels, epochs=20))
+    assert_same_bits(model, images, labels, epochs=20)
 
 
 def test_bundled_digits_run_by_configuration_alone_and_a_diagnosis_is_given(tmp_path):

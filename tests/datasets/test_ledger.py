@@ -147,11 +147,11 @@ class Jobs:
 
     def kill(self, job: int) -> None:
         """A job that is killed is silent from now on; another one takes its place."""
-        held = self.claims[job]
+        held, dead = self.claims[job], self.ledgers[job]
         self.ledgers[job], self.claims[job] = self.open(self.folder), None
         if held is not None:
             self.leases.append(self.leases[job])
-            self.ledgers.append(self.ledgers[job])
+            self.ledgers.append(dead)
             self.claims.append(held)
             self.silent.append(self.silent[job])
 

@@ -69,6 +69,11 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.n_operations = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing its compiler, only to do nothing with it here."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if count := flop_registry.get(func._overloadpacket):
