@@ -20,9 +20,12 @@ from tests.core.exchange.exchanged import (
 from torchlane.core.exchange import export_model, formats
 from torchlane.core.networks import named
 
+SLOW = pytest.mark.slow
+LARGE = ("rnn, LSTM in both directions", "torchvision")  # programs that take seconds to write
+
 
 @pytest.mark.parametrize(("ending", "run"), [(".onnx", run_onnx), (".pt2", run_program)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[SLOW] if kind in LARGE else []) for kind in KINDS])
 def test_program_gives_what_predict_gives_for_any_number_of_rows(kind, ending, run, tmp_path):
     KINDS[kind]().save(tmp_path / "model.safetensors")
     model = torchlane.load(tmp_path / "model.safetensors")
