@@ -55,11 +55,11 @@ class StackedRun:
         with process_settings(self._shared, self._threads):
             if self.epoch == 0 and not self._looks.have_begun and self._members[0].adaptation is not None:
                 self._looks.look_at_start(self._stack, self._active, self._rates())
-            self.last_state = self.state_dict()
+            self._remember()
             while self._active:
                 lines = self._train_epoch()
                 self._part_with_finished(lines)
-                self.last_state = self.state_dict()
+                self._remember()
                 yield {name: sum(each[name] for each in lines.values()) / len(lines) for name in _any(lines)}
 
     def first_network(self) -> nn.Module | None:
@@ -74,6 +74,10 @@ class StackedRun:
     def outcomes(self) -> list[Outcome]:
         """Give the outcome of each member, in order."""
         return [self._outcomes[member] for member in range(len(self._members))]
+
+    def _remember(self) -> None:
+        self.last_state = {}  # so that two large states never take memory together
+        self.last_state = self.state_dict()
 
     def _train_epoch(self) -> dict[int, Line]:
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,8 +60,6 @@ class Stack:
         twins = 2 if self._n_members == 1 else 1
         self._program = program
         self._all = {name: torch.cat([tensor] * twins) if twins > 1 else tensor for name, tensor in tensors.items()}
-        self._gradients = torch.zeros_like(self._all["numbers"])
-        self._into_gradients = views_of(program, self._gradients)
         views = views_of(program, self._all["numbers"])
         self._parameters = {name: view.detach() for name, view in views.items()}
         self._buffers = {name.removeprefix(BUFFER): self._all[name] for name in tensors if name.startswith(BUFFER)}
@@ -68,6 +67,8 @@ class Stack:
         moments = [name for name in tensors if name.startswith("moment.")]
         self._lazy = self._make_lazy([self._all["numbers"], *(self._all[name] for name in moments)], settings * twins)
         lazy = {program.table} if self._lazy is not None else set()
+        self._gradients = _zeros_like(self._all["numbers"])
+        self._into_gradients = views_of(program, self._gradients)
         pieces = [
             (member, group, piece)
             for group, each in enumerate(groups)
@@ -217,6 +218,13 @@ def _pulls_of(members: Sequence[Member], program: Program, numbers: Tensor) -> T
             for piece in pieces_of(program, group.names, len(row)):
                 row[piece] = group.pull
     return {PULL: pulls, START: numbers.clone()} if pulls.any() else {}
+
+
+def _zeros_like(tensor: Tensor) -> Tensor:
+    """Make zeros that take memory only where they are written, which those of rows looked up never are."""
+    if tensor.device.type != "cpu":
+        return torch.zeros_like(tensor)
+    return torch.from_numpy(np.zeros(tensor.shape, dtype=str(tensor.dtype).removeprefix("torch.")))
 
 
 def _cut_out(tensor: Tensor, pieces: list[tuple[int, int, slice]]) -> list[Tensor]:
