@@ -11,7 +11,7 @@ import pytest
 from .commands import PROJECT, TIMEOUT_SECONDS
 
 TABLES = {"numpy", "pandas", "pyarrow"}
-TORCH = {"torch", "triton"}  # triton: a tenth of a second for torch's table of operations
+TORCH = {"torch"}
 FIGURES = {"plotly", "PIL", "narwhals"}
 COMPILER = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
 OTHERS = {"torchvision", "torchmetrics", "scipy", "sklearn", "sqlalchemy", "optuna", "onnx", "networkx", "lightning"}
