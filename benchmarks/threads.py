@@ -64,7 +64,7 @@ def compare_widths(names: list[str], rounds: int) -> None:
 
 
 def seconds_of(names: list[str]) -> list[list[float]]:
-    """Train in a process of its own, without a number of threads in its environment; give seconds by case and threads."""
+    """Train in a process of its own, whose environment sets no number of threads: seconds by case and threads."""
     command = [sys.executable, __file__, "--train", f"--only={';'.join(names)}"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MKL_NUM", "OMP_NUM"))}
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=plain).stdout)
