@@ -6,7 +6,7 @@ import sys
 from importlib.machinery import ExtensionFileLoader
 from types import ModuleType
 
-FEW_COLLECTIONS = (600_000, 50, 1000)  # a run makes fewer objects that stay, and hardly any garbage: collecting costs 0.7 s
+FEW_COLLECTIONS = (600_000, 50, 1000)  # a run makes fewer objects, and hardly any garbage: it costs 0.7 s
 
 
 def collect_seldom() -> None:
