@@ -1,13 +1,11 @@
 """How many threads a training gains from, on an idle machine and beside one busy process.
 
-    uv run python benchmarks/threads.py widths [--rounds 5]
-    uv run python benchmarks/threads.py ends [--rounds 5] [--before OTHER/.venv/bin/python]
+    uv run python benchmarks/threads.py [--rounds 5] [--only NAME;NAME]
 
-`widths` trains networks of several widths on one thread and on two, and says what two threads cost in times of one.
-`ends` trains with default options what users train, with the environment of `--before` and with this one in turn.
-Each figure is the median over the rounds of a ratio of two processes that ran one after the other. The process that is
+Trains networks of several widths on one thread and on two, and says what two threads cost in times of one. Each
+figure is the median over the rounds of a ratio of two processes that ran one after the other. The process that is
 busy only counts; it is started here and ended here. Features are random numbers: the time does not depend on
-their values.
+their values. `speed.py` measures whole trainings.
 """
 
 import argparse
@@ -34,31 +32,21 @@ WIDTHS = {
     "16 x 378-128-128, 256 rows": (16, 378, (128, 128), 256, 6, 4),
     "1 x 784-1024-1024, 256 rows": (1, 784, (1024, 1024), 256, 6, 4),
 }
-ENDS = {
-    "salaries": (16, 64, (64, 64), 64, 7, 45),
-    "digits perceptron": (1, 784, (100,), 100, 600, 2),
-    "salaries_2025": (16, 378, (128, 128), 256, 100, 1),
-}
-CASES = WIDTHS | ENDS
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with its parent, however that ends
 
 
 def main() -> None:
-    """Print a table of ratios."""
+    """Print a table of ratios, or as the process of a round the seconds by case and threads."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("widths", "ends", "train"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--before", default=sys.executable)
     parser.add_argument("--only", default="")
-    parser.add_argument("--threads", type=int, nargs="*", default=[None])
+    parser.add_argument("--train", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    named = [name for name in CASES if name in arguments.only.split(";")]
-    if arguments.what == "train":
-        print(json.dumps([[train(name, threads) for threads in arguments.threads] for name in named]))
-    elif arguments.what == "widths":
-        compare_widths(named or list(WIDTHS), arguments.rounds)
+    names = [name for name in WIDTHS if name in arguments.only.split(";")] or list(WIDTHS)
+    if arguments.train:
+        print(json.dumps([[train(name, threads) for threads in (1, 2)] for name in names]))
     else:
-        compare_ends(named or list(ENDS), arguments.rounds, arguments.before)
+        compare_widths(names, arguments.rounds)
 
 
 def compare_widths(names: list[str], rounds: int) -> None:
@@ -66,36 +54,18 @@ def compare_widths(names: list[str], rounds: int) -> None:
     print("| training | multiply-adds of a step | one thread, busy | two, idle | two, busy |\n" + "| --- " * 5 + "|")
     seen = []
     for _ in range(rounds):
-        idle = seconds_of(names, [1, 2])
+        idle = seconds_of(names)
         with busy_process():
-            seen.append(list(zip(idle, seconds_of(names, [1, 2]), strict=True)))
+            seen.append(list(zip(idle, seconds_of(names), strict=True)))
     for name, rounds_of in zip(names, zip(*seen, strict=True), strict=True):
         ratios = [(busy[0] / idle[0], idle[1] / idle[0], busy[1] / idle[0]) for idle, busy in rounds_of]
         medians = " | ".join(f"{statistics.median(each):.2f}" for each in zip(*ratios, strict=True))
         print(f"| {name} | {multiply_adds(name):,} | {medians} |")
 
 
-def compare_ends(names: list[str], rounds: int, before: str) -> None:
-    """Print what this environment takes, idle and busy, in times of `before` on the idle machine."""
-    print("| training | before, busy | now, idle | now, busy | now, busy to idle |\n" + "| --- " * 5 + "|")
-    for name in names:
-        seen = []
-        for _ in range(rounds):
-            old, new = (seconds_of([name], [], python)[0][0] for python in (before, sys.executable))
-            with busy_process():
-                old_busy, new_busy = (seconds_of([name], [], python)[0][0] for python in (before, sys.executable))
-            seen.append((old_busy / old, new / old, new_busy / old, new_busy / new))
-        medians = [statistics.median(each) for each in zip(*seen, strict=True)]
-        print(f"| {name} | " + " | ".join(f"{ratio:.2f}" for ratio in medians) + " |", flush=True)
-
-
-def seconds_of(names: list[str], threads: list[int], python: str = sys.executable) -> list[list[float]]:
-    """Train in a process of its own, without a number of threads in its environment; give seconds by case and threads.
-
-    Without `threads` the product chooses.
-    """
-    command = [python, __file__, "train", f"--only={';'.join(names)}"]
-    command += ["--threads", *map(str, threads)] if threads else []
+def seconds_of(names: list[str]) -> list[list[float]]:
+    """Train in a process of its own, whose environment sets no number of threads: seconds by case and threads."""
+    command = [sys.executable, __file__, "--train", f"--only={';'.join(names)}"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MKL_NUM", "OMP_NUM"))}
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=plain).stdout)
 
@@ -111,7 +81,7 @@ def busy_process() -> Iterator[None]:
         process.wait()
 
 
-def train(name: str, threads: int | None) -> float:
+def train(name: str, threads: int) -> float:
     """Train a case by the product and give the seconds of its steps and looks; one epoch more warms up."""
     import torchlane  # noqa: F401, I001 (first, as in a user's process: it sets what OpenMP reads as torch is loaded)
     import torch
@@ -124,7 +94,7 @@ def train(name: str, threads: int | None) -> float:
     from torchlane.core.training.fit import fit
     from torchlane.core.training.members import make_members
 
-    members, n_features, widths, batch_size, n_batches, epochs = CASES[name]
+    members, n_features, widths, batch_size, n_batches, epochs = WIDTHS[name]
     training = TrainingOptions(
         members=members, batch_size=batch_size, epochs=epochs + 1, patience_epochs=None, threads=threads, device="cpu"
     )
@@ -146,7 +116,7 @@ def train(name: str, threads: int | None) -> float:
 
 def multiply_adds(name: str) -> int:
     """Count the multiply-adds of the forward pass of a step."""
-    members, n_features, widths, batch_size, *_ = CASES[name]
+    members, n_features, widths, batch_size, *_ = WIDTHS[name]
     return members * batch_size * sum(first * second for first, second in pairwise((n_features, *widths, 1)))
 
 

@@ -11,11 +11,11 @@ import pytest
 from .commands import PROJECT, TIMEOUT_SECONDS
 
 TABLES = {"numpy", "pandas", "pyarrow"}
-TORCH = {"torch", "triton"}  # triton: a tenth of a second for torch's table of operations
+TORCH = {"torch"}
 FIGURES = {"plotly", "PIL", "narwhals"}
 COMPILER = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
 OTHERS = {"torchvision", "torchmetrics", "scipy", "sklearn", "sqlalchemy", "optuna", "onnx", "networkx", "lightning"}
-HEAVY = TABLES | TORCH | FIGURES | COMPILER | OTHERS
+HEAVY = TABLES | TORCH | FIGURES | COMPILER | OTHERS | {"plotly.express"}
 MAY_IMPORT = {
     "torchlane --help": set(),
     "torchlane init prices.csv --target=price": TABLES,
@@ -74,6 +74,16 @@ def test_prepare_imports_only_what_it_may(tmp_path):
 def test_run_and_scoring_import_only_what_they_may(tmp_path):
     for command in ("kedro run --pipeline=salaries", "kedro run --pipeline=salaries.predict"):
         assert heavy_imports(command, PROJECT, tmp_path) <= MAY_IMPORT[command], command
+
+
+def test_dataset_of_figures_does_not_import_plotly_express_and_the_others_still_can():
+    program = (
+        "import sys; from torchlane.datasets import plots\n"
+        "assert 'plotly.express' not in sys.modules\n"
+        "from kedro_datasets import plotly; assert plotly.PlotlyDataset.__name__ == 'PlotlyDataset'"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_datasets_of_tables_do_not_import_sqlalchemy_and_those_of_databases_still_can():

@@ -1,6 +1,5 @@
 """The commands: Kedro's `run` with errors in one line, and Torchlane's own."""
 
-import gc
 import json
 from copy import copy
 from datetime import datetime
@@ -19,6 +18,7 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project, load_obj
 
 from torchlane.core.machine import interruption
+from torchlane.core.machine.collecting import collect_seldom
 from torchlane.core.scoring.failures import CouldNotStartError, ScoringError
 from torchlane.parameter_files import only_use_cases
 from torchlane.pipeline_registry import pipelines_with
@@ -26,7 +26,6 @@ from torchlane.quiet import ignore_warnings, quieten
 from torchlane.yaml_text import read_params
 
 ignore_warnings()
-FEW_COLLECTIONS = (200_000, 50, 1000)  # importing torch creates many objects but no garbage: collecting costs 0.6 s
 NAMING = ("to_outputs", "to_nodes", "node_names", "from_nodes", "from_inputs")  # options that name nodes or datasets
 DEBUG = click.Option(["--debug"], is_flag=True, help="Show every step, and the traceback of an error.")
 
@@ -41,7 +40,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         debug = ctx.params.pop("debug")
         quieten(debug)
-        gc.set_threshold(*FEW_COLLECTIONS)
+        collect_seldom()
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -1,11 +1,13 @@
 """Kedro's dataset for figures, saved atomically. It stands alone because it imports plotly."""
 
 from kedro.io import DatasetError
-from kedro_datasets import plotly
 from kedro_datasets._typing import PlotlyPreview
 
 from torchlane.datasets.previews import plain
-from torchlane.datasets.stock import AtomicSave
+from torchlane.datasets.stock import AtomicSave, importing_without
+
+with importing_without("kedro_datasets.plotly.plotly_dataset"):  # it imports plotly.express
+    from kedro_datasets import plotly
 
 
 class PlotlyDataset(AtomicSave, plotly.JSONDataset):

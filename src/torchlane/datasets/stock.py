@@ -15,13 +15,21 @@ from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 from torchlane.core.machine.files import replacing
 from torchlane.datasets.previews import COLUMNS, preview_images, preview_json, preview_table, seen
 
-SQL = "kedro_datasets.pandas.sql_dataset"
-if SQL not in sys.modules:  # it imports SQLAlchemy; the package does without, and imports it when it is asked for
-    sys.modules[SQL] = None  # type: ignore[assignment]
-    from kedro_datasets import pandas
 
-    del sys.modules[SQL]
-else:
+@contextmanager
+def importing_without(module: str) -> Iterator[None]:
+    """Import a package without one of its modules, which the package then imports when it is asked for."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+with importing_without("kedro_datasets.pandas.sql_dataset"):  # it imports SQLAlchemy
     from kedro_datasets import pandas
 
 

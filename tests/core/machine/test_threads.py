@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from torchlane.core.machine import threads
 from torchlane.core.machine.threads import decide_threads, multiply_adds, threads_for, torch_threads
@@ -68,6 +69,25 @@ def test_multiply_adds_of_a_network_are_counted(network, shape, expected):
     with torch.inference_mode():
         assert multiply_adds(network, torch.zeros(shape)) == expected
     assert all(each.device.type == "cpu" for each in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (nn.Conv2d(4, 6, 3, stride=2, groups=2), (2, 4, 9, 9)),
+        (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), (2, 4, 5, 5)),
+        (nn.Conv1d(4, 6, 3), (2, 4, 9)),
+        (nn.Linear(5, 3, bias=False), (2, 7, 5)),
+    ],
+    ids=["grouped", "transposed", "one dimension", "without bias"],
+)
+def test_multiply_adds_are_half_of_the_operations_that_torch_counts(network, shape):
+    rows = torch.rand(shape)
+    with FlopCounterMode(display=False) as counter:
+        network(rows)
+    with threads._Counter() as ours:
+        network(rows)
+    assert 2 * ours.n_operations == counter.get_total_flops() > 0
 
 
 def test_outer_block_decides_and_each_thread_is_left_as_it_was(four_threads):

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 WIDE_STEP = 50_000_000  # multiply-adds from which two threads lose nothing on a busy machine; see benchmarks/README.md
 UPDATE = 16  # what the update of a weight costs, in multiply-adds of a forward pass
@@ -59,11 +58,14 @@ def multiply_adds(model: nn.Module, features: Tensor) -> int:
             copy.deepcopy(model).cpu().eval()(features.cpu().clone())
         except Exception:  # a user's network may do anything
             return len(features) * sum(each.numel() for each in model.parameters())
-    return counter.n_operations // 2
+    return counter.n_operations
 
 
 class _Counter(TorchDispatchMode):
-    """Counts additions and multiplications in this thread; torch's own `FlopCounterMode` puts hooks on all threads."""
+    """Counts multiply-adds in this thread.
+
+    Torch's own `FlopCounterMode` puts hooks on all threads, and its table of operations imports triton.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,12 +78,34 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func._overloadpacket is torch.ops.aten.mkldnn_rnn_layer:  # which torch does not count
-            steps, of_input, of_state = args[:3]
-            self.n_operations += 2 * steps.shape[:2].numel() * (of_input.numel() + of_state.numel())
-        elif count := flop_registry.get(func._overloadpacket):
-            self.n_operations += count(*args, **(kwargs or {}), out_val=result)
+        if count := COUNTS.get(func._overloadpacket.__name__):
+            self.n_operations += count(result, *args)
         return result
+
+
+def _of_product(result: Tensor, *factors: Tensor) -> int:
+    return result.numel() * factors[-2].shape[-1]  # an addend, if there is one, comes first
+
+
+def _of_convolution(result: Tensor, rows: Tensor, weight: Tensor, *settings: Any) -> int:
+    transposed = settings[4]
+    return (rows if transposed else result).numel() * weight[0].numel()
+
+
+def _of_attention(result: Any, query: Tensor, key: Tensor, value: Tensor, *settings: Any) -> int:
+    return query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+
+
+def _of_recurrence(result: Any, steps: Tensor, of_input: Tensor, of_state: Tensor, *settings: Any) -> int:
+    return steps.shape[:2].numel() * (of_input.numel() + of_state.numel())
+
+
+COUNTS: dict[str, Callable[..., int]] = {
+    **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm"), _of_product),
+    "convolution": _of_convolution,
+    "mkldnn_rnn_layer": _of_recurrence,
+    "_scaled_dot_product_flash_attention_for_cpu": _of_attention,
+}
 
 
 @contextmanager
