@@ -145,7 +145,7 @@ class PredictionFiles:
 
     def _append(self, path: Path, table: pa.Table) -> None:
         if path not in self._writers:
-            self._partial[path] = self._open.enter_context(replacing(path))
+            self._partial[path] = self._open.enter_context(replacing(path, durable=False))  # `close` sees to that
             self._writers[path] = _writer(self._partial[path], table.schema)
         self._writers[path].write_table(table)
 

@@ -11,6 +11,7 @@ from torchlane.core.options import DataOptions
 from torchlane.core.rows.checking import apply_rules
 from torchlane.core.rows.raw_rows import Chunk, mark_torn
 from torchlane.core.rows.samples import draw_rows
+from torchlane.core.scoring import columns
 from torchlane.core.scoring.chunks import ChunkScorer
 
 MESSY = {
@@ -87,16 +88,34 @@ def test_each_distinct_row_is_predicted_once(toy_rows, toy_data, monkeypatch):
     )
     rows = pd.DataFrame({"size": ["1", "2"] * 5000, "place": ["town"] * 10_000})
     scorer = ChunkScorer(model)
-    scorer.score(chunk_of(rows.head(1)))
-    seen.clear()
     scored = scorer.score(chunk_of(rows))
-    assert seen == [2]
+    assert sorted(seen) == [1, 2]  # one row of zeros tells the types of the predictions
     assert scored.predictions.num_rows == 10_000
+    more = pd.DataFrame({"size": ["1", "2.0", "3", " 3"], "place": ["town"] * 4})
+    seen.clear()
+    predictions = scorer.score(chunk_of(more)).predictions["prediction"]
+    assert seen == [1]  # of a later chunk, only what no chunk before had
+    np.testing.assert_array_equal(predictions, model.predict(more)["prediction"])
 
 
 def test_more_combinations_than_an_int64_can_name_are_predicted_all_the_same(toy_rows, toy_data, monkeypatch):
     monkeypatch.setattr("torchlane.core.scoring.chunks.MAX_COMBINATIONS", 10)
     assert_as_predict(train_on(toy_rows, toy_data), toy_rows)
+
+
+def test_values_are_read_once_and_forgotten_when_there_are_too_many(toy_rows, toy_data, monkeypatch):
+    monkeypatch.setattr("torchlane.core.scoring.columns.MOST_REMEMBERED", 3)
+    model = train_on(toy_rows, toy_data)
+    read = []
+    plain = columns.read_column
+    monkeypatch.setattr(columns, "read_column", lambda *given: read.append([*given[0]]) or plain(*given))
+    scorer = ChunkScorer(model)
+    chunks = [["1", "2"], ["2", "3"], ["2", "1"], ["4"], ["2", "4"], ["5", "6", "7", "8"], ["4"]]
+    for sizes in chunks:
+        rows = pd.DataFrame({"size": sizes, "place": ["sea"] * len(sizes)})
+        predictions = scorer.score(chunk_of(rows)).predictions["prediction"]
+        np.testing.assert_array_equal(predictions, model.predict(rows)["prediction"])
+    assert [values for values in read if values != ["sea"]] == [["1", "2"], ["3"], ["4"], ["2"], ["5", "6", "7", "8"]]
 
 
 def test_value_that_overflows_when_scaled_is_rejected_and_the_others_are_scored(toy_rows, toy_data):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 << 20  # of rows and outputs that are remembered
 SLAB_BYTES = 32 << 20  # of rows that are compared with each other at a time
-WORD = 8  # bytes
+HASHED_ROWS = 1024  # at a time, so that they stay in the cache
+WORD = 4  # bytes, as a float32 has
 
 
 class SeenRows:
@@ -54,6 +55,8 @@ class SeenRows:
         with self._lock:
             found, known = memory.find(words[first], hashes)
         new = first[~found]
+        if len(first) and not len(new):
+            return known, torch.from_numpy(places)
         computed = self._model.outputs(features if len(new) == len(features) else features[torch.from_numpy(new)])
         with self._lock:
             memory.add(words[new], hashes[~found], computed)
@@ -73,13 +76,18 @@ class _Memory:
         self._most_bytes = most_bytes
         self._hashes = np.empty(0, dtype=np.int64)  # in ascending order
         self._places = np.empty(0, dtype=np.int64)  # of the row of each hash
-        self._words = np.empty((0, n_words), dtype=np.int64)
+        self._words = np.empty((0, n_words), dtype=np.int32)
         self._outputs = torch.empty(0)  # (n_rows, members, …)
         self._n_rows = 0
 
     def hash(self, words: np.ndarray) -> np.ndarray:
         """Compute a number for each row, int64 (n_rows,); different rows may have the same one."""
-        return np.asarray(words @ self._multipliers)
+        # A product of int64 keeps the bits of floats such as 1.0, of which only the highest differ from 0.
+        hashes = np.empty(len(words), dtype=np.int64)
+        for start in range(0, len(words), HASHED_ROWS):
+            part = slice(start, start + HASHED_ROWS)
+            np.matmul(words[part].astype(np.int64), self._multipliers, out=hashes[part])
+        return hashes
 
     def find(self, words: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, Tensor]:
         """Mark the rows that are remembered, bool (n_rows,), and give their outputs (members, n_found, …)."""
@@ -96,7 +104,7 @@ class _Memory:
     def add(self, words: np.ndarray, hashes: np.ndarray, outputs: Tensor) -> None:
         """Remember rows and their outputs (members, n_rows, …), as long as there is space."""
         by_row = outputs.movedim(1, 0)
-        bytes_of_row = words[:1].nbytes + 2 * WORD + by_row[:1].numel() * by_row.element_size()
+        bytes_of_row = words[:1].nbytes + 2 * self._hashes.itemsize + by_row[:1].numel() * by_row.element_size()
         start, most = self._n_rows, self._most_bytes // max(bytes_of_row, 1)
         end = min(start + len(words), most)
         if end <= start:
@@ -113,7 +121,7 @@ class _Memory:
 
     def _grow(self, capacity: int, like: Tensor) -> None:
         words, outputs = self._words, self._outputs
-        self._words = np.empty((capacity, words.shape[1]), dtype=np.int64)
+        self._words = np.empty((capacity, words.shape[1]), dtype=np.int32)
         self._words[: self._n_rows] = words[: self._n_rows]
         self._outputs = like.new_empty(capacity, *like.shape[1:])
         if self._n_rows:
@@ -121,24 +129,26 @@ class _Memory:
 
 
 def _words(features: Tensor) -> np.ndarray:
-    """View the bytes of each row as int64 (n_rows, n_words), filled up with zeros."""
+    """View the bytes of each row as int32 (n_rows, n_words), filled up with zeros."""
     flat = features.flatten(1).contiguous().numpy()
     row_bytes = flat.shape[1] * flat.itemsize
     if row_bytes % WORD == 0:
-        return flat.view(np.int64)
+        return flat.view(np.int32)
     padded = np.zeros((len(flat), -(-row_bytes // WORD) * WORD), dtype=np.uint8)
     padded[:, :row_bytes] = flat.view(np.uint8)
-    return padded.view(np.int64)
+    return padded.view(np.int32)
 
 
 def _distinct(words: np.ndarray, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the first of equal rows, the place of each row among those (n_rows,), and the hashes of those."""
-    places, _ = pd.factorize(hashes)
     n_rows = len(words)
+    places, _ = pd.factorize(hashes)
     first = np.empty(int(places.max(initial=-1)) + 1, dtype=np.int64)
     first[places[::-1]] = np.arange(n_rows - 1, -1, -1)
     others = np.flatnonzero(first[places] != np.arange(n_rows))
     odd = others[(words[others] != words[first[places[others]]]).any(axis=1)]  # only their hashes are the same
     places[odd] = len(first) + np.arange(len(odd))
     first = np.concatenate([first, odd])
+    if len(first) == n_rows:  # in their own order
+        return np.arange(n_rows), np.arange(n_rows), hashes
     return first, places, hashes[first]
