@@ -89,9 +89,10 @@ def _remove_leftovers(partial: Path) -> None:
     now: float | None = None
     with os.scandir(partial.parent) as entries:  # to make a Path of each of many thousand would take long
         names = [entry.name for entry in entries if entry.name.startswith(".partial-")]
+    own = f".partial-{_writer()}-"
     for name in names:
         found, other = PARTIAL.fullmatch(name), partial.with_name(name)
-        if found is None:
+        if found is None or name.startswith(own):
             continue
         with suppress(OSError):  # it may be gone by now, or belong to another user
             if found["system"] == _system() != UNKNOWN:

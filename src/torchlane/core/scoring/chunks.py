@@ -28,6 +28,8 @@ from torchlane.core.scoring.columns import ReadColumn, readers_of
 from torchlane.core.scoring.failures import CouldNotStartError
 
 MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
+REJECTED = pa.schema({ROW: pa.int64(), "column": pa.string(), "value": pa.string(), "rule": pa.string()})
+NOTHING_REJECTED = REJECTED.empty_table()
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ def _distinct_rows(
 
 def _rejected(chunk: Chunk, read: dict[str, ReadColumn], kept: np.ndarray) -> pa.Table:
     """List each broken rule: `row`, `column`, `value` as it was in the file, `rule`."""
+    if not chunk.broken and kept.all():
+        return NOTHING_REJECTED
     parts = [pd.DataFrame(chunk.broken, columns=[ROW, "value", "rule"]).assign(column="")]
     if not kept.all():
         for name, column in read.items():
@@ -175,9 +179,6 @@ def _rejected(chunk: Chunk, read: dict[str, ReadColumn], kept: np.ndarray) -> pa
                 pd.DataFrame({ROW: chunk.rows[where], "column": name, "value": shown, "rule": column.rules[codes]})
             )
     table = pd.concat(parts).sort_values([ROW, "column"], kind="stable")
-    return pa.table(
-        {
-            ROW: pa.array(table[ROW].to_numpy(np.int64)),
-            **{name: pa.array(table[name].to_list(), pa.string()) for name in ("column", "value", "rule")},
-        }
-    )
+    columns = [pa.array(table[ROW].to_numpy(np.int64))]
+    columns += [pa.array(table[name].to_list(), pa.string()) for name in REJECTED.names[1:]]
+    return pa.table(columns, schema=REJECTED)
