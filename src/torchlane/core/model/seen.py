@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torchlane.core.model.trained import TrainedModel
 
-MOST_BYTES = 64 << 20  # of rows and outputs that are remembered
+MOST_BYTES = 128 << 20  # of rows and outputs that are remembered
 SLAB_BYTES = 32 << 20  # of rows that are compared with each other at a time
 HASHED_ROWS = 1024  # at a time, so that they stay in the cache
 WORD = 4  # bytes, as a float32 has

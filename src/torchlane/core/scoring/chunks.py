@@ -25,6 +25,7 @@ from torchlane.core.rows.raw_rows import Chunk, hint_at_header
 from torchlane.core.rows.values import as_texts, as_written, of_arrow
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.columns import ReadColumn, readers_of
+from torchlane.core.scoring.contracts import Predictions
 from torchlane.core.scoring.failures import CouldNotStartError
 
 MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
@@ -41,7 +42,7 @@ class Scored:
 
     rows_read: int
     rows_rejected: int
-    predictions: pa.Table
+    predictions: Predictions
     rejected: pa.Table
     counts: dict[str, np.ndarray]
     respelt: tuple[Respelling, ...] = ()
@@ -121,14 +122,13 @@ class ChunkScorer:
         predicted = pa.Table.from_pandas(described, self._schema, preserve_index=False)
         counts = {name: np.bincount(read[name].bins[codes[name]], minlength=self.profile.width(name)) for name in read}
         counts[drift.PREDICTION] = self.profile.count_predictions(described["prediction"], index)
-        predicted = predicted.take(pa.array(index))
-        columns = {ROW: pa.array(chunk.rows[kept])}
+        own = {ROW: pa.array(chunk.rows[kept])}
         for key in self.keys:
-            columns[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
-        columns |= {name: predicted[name] for name in predicted.column_names}
+            own[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
+        predictions = Predictions(pa.table(own), predicted, pa.array(index))
         n_rejected = len(chunk.broken) + int((~kept).sum())
         respelt = tuple(_respelling(name, column, chunk.rows) for name, column in read.items() if column.respelt)
-        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts, respelt)
+        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, predictions, rejected, counts, respelt)
 
     def _describe(self, features: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
         """Describe the distinct ones among encoded rows; the second result has the place of each row among them."""

@@ -46,10 +46,14 @@ class _Values:
     respelt: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def __add__(self, other: "_Values") -> "_Values":
-        pairs = [(getattr(self, name), getattr(other, name)) for name in ("rules", "features", "bins")]
         later = {len(self.rules) + index: found for index, found in other.respelt.items()}
-        raw = pa.concat_arrays([self.raw, other.raw])
-        return _Values(raw, *map(np.concatenate, pairs), respelt=self.respelt | later)
+        return _Values(
+            raw=pa.concat_arrays([self.raw, other.raw]),
+            rules=np.concatenate([self.rules, other.rules]),
+            features=np.concatenate([self.features, other.features]),
+            bins=np.concatenate([self.bins, other.bins]),
+            respelt=self.respelt | later,
+        )
 
 
 class ColumnReader:

@@ -82,6 +82,30 @@ class Finished:
     publish: Callable[[], None]  # raises WritingError
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a chunk: columns that each row has of its own, and those that equal rows share.
+
+    `index` has the place of each row's prediction in `shared`, int64 (n_rows,).
+    """
+
+    own: pa.Table
+    shared: pa.Table
+    index: pa.Array
+
+    def with_constants(self, **texts: str) -> "Predictions":
+        """Add columns that have the same text in every row."""
+        shared = self.shared
+        for name, text in texts.items():
+            shared = shared.append_column(name, pa.repeat(text, len(shared)))
+        return Predictions(self.own, shared, self.index)
+
+    def table(self) -> pa.Table:
+        """Give all columns of all rows."""
+        taken = self.shared.take(self.index)
+        return pa.table([*self.own.columns, *taken.columns], names=[*self.own.column_names, *taken.column_names])
+
+
 class Table(Protocol):
     """An open file: its column names, a remark on why columns may be missing, and its rows in chunks."""
 
@@ -168,7 +192,7 @@ class Ledger(Protocol):
 class Writer(Protocol):
     """The outputs of one file while they are written."""
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Append a chunk."""
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from torchlane.core.scoring.contracts import (
     Inbox,
     InboxFile,
     Ledger,
+    Predictions,
     PredictionStore,
     Result,
     Writer,
@@ -237,9 +238,7 @@ def _publish(writer: Writer) -> None:
         raise WritingError(str(error)) from error
 
 
-def _tables(scored: Scored, model: str, scored_at: datetime) -> tuple[pa.Table, pa.Table]:
+def _tables(scored: Scored, model: str, scored_at: datetime) -> tuple[Predictions, pa.Table]:
     """Add model and time to the predictions of a chunk."""
-    n_rows = scored.predictions.num_rows
     when = f"{scored_at.isoformat(timespec='seconds')}Z"
-    predictions = scored.predictions.append_column("model", pa.repeat(model[:12], n_rows))
-    return predictions.append_column("scored_at", pa.repeat(when, n_rows)), scored.rejected
+    return scored.predictions.with_constants(model=model[:12], scored_at=when), scored.rejected

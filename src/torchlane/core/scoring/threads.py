@@ -14,7 +14,7 @@ import pyarrow as pa
 from torchlane.core.machine.threads import decide_threads, torch_threads
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.scoring.chunks import ChunkScorer, Scored
-from torchlane.core.scoring.contracts import Writer, WritingError
+from torchlane.core.scoring.contracts import Predictions, Writer, WritingError
 
 MAX_QUEUED = 2  # chunks that may wait to be scored, and to be written
 MAX_WORKERS = 4  # threads that score; each holds a chunk
@@ -90,7 +90,7 @@ class InTurn:
         """Score chunks."""
         return map(scorer.score, chunks)
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Write a chunk.
 
         Raises:
@@ -117,7 +117,7 @@ class InThreads:
 
     def __init__(self, writer: Writer):
         self._writer = writer
-        self._queue: Queue[tuple[pa.Table, pa.Table] | None] = Queue(MAX_QUEUED)
+        self._queue: Queue[tuple[Predictions, pa.Table] | None] = Queue(MAX_QUEUED)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
@@ -126,7 +126,7 @@ class InThreads:
         """Score chunks, some of which are read ahead."""
         return score_in_threads(scorer, read_ahead(chunks))
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Queue a chunk."""
         self._raise()
         self._queue.put((predictions, rejected))
