@@ -21,7 +21,9 @@ def write(folder, file_format, **columns):
         for start in (0, 1, 2):  # the last chunk is empty
             table = pa.table(columns)
             index = pa.array([start] if start < 2 else [], pa.int64())
-            files.write(Predictions(pa.table({"row": pa.array([start] * len(index), pa.int64())}), table, index), pa.table({}))
+            files.write(
+                Predictions(pa.table({"row": pa.array([start] * len(index), pa.int64())}), table, index), pa.table({})
+            )
         files.close()
         files.publish()
     return store.path_of(store.output_name("new.csv", "0" * 64))
