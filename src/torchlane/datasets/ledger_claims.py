@@ -63,8 +63,6 @@ class Claims:
             if claimed:
                 self._lease = lease
                 claims.append(claim)
-                if row.attempts:
-                    break
         return claims
 
     def renew(self, connection: sql.Connection, now: datetime, claim: Claim) -> bool:
