@@ -14,6 +14,7 @@ from kedro.io import DatasetError
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring.contracts import Claim, Finished, InboxFile, Result
 from torchlane.datasets.ledger import LedgerDataset, SQLLedger
+from torchlane.datasets.ledger_tables import NOTES, insert
 
 
 def test_password_of_the_ledger_is_not_shown():
@@ -83,6 +84,35 @@ def test_use_cases_share_a_database_and_do_not_see_each_other(tmp_path):
     assert other.entries() == []
     assert other.note("x") is None
     assert other.register([(InboxFile("b.csv", 1, 0.0, "stamp"), "c" * 64)]) == ["waiting"]
+
+
+def test_rows_that_another_job_has_inserted_are_given_back_and_the_others_inserted(tmp_path):
+    ledger = SQLLedger(f"sqlite:///{tmp_path}/ledger.sqlite", "one")
+    notes = [{"use_case": "one", "name": name, "content": "x"} for name in "abcd"]
+    with ledger._database.transaction() as connection:
+        assert insert(connection, NOTES, notes[1:3]) == []
+        assert insert(connection, NOTES, [notes[0], notes[2], notes[3], notes[1]]) == [notes[2], notes[1]]
+        assert insert(connection, NOTES, []) == []
+    assert [ledger.note(name) for name in "abcd"] == ["x"] * 4
+
+
+def test_files_registered_together_have_the_states_that_they_have_one_by_one(tmp_path):
+    together, alone = (SQLLedger(f"sqlite:///{tmp_path}/ledger.sqlite", name) for name in ("together", "alone"))
+    options = PredictionOptions()
+    for ledger in (together, alone):
+        ledger.register(
+            [(InboxFile("done.csv", 1, 0.0, "1"), "d" * 64), (InboxFile("failed.csv", 1, 0.0, "1"), "f" * 64)]
+        )
+        done, failed = ledger.claim({"d" * 64: ["done.csv"], "f" * 64: ["failed.csv"]}, options)
+        ledger.finish([Finished(done, Result(1, 1, 0, "model", "output", 1.0), lambda: None)])
+        ledger.fail(failed, "broken")
+    contents = {"c": "d", "z": "x", "a": "x", "done": "d", "failed": "f", "b": "w", "e": "f"}
+    files = [(InboxFile(f"{name}.csv", 1, 0.0, "2"), content * 64) for name, content in contents.items()]
+    states = together.register(files)
+    assert states == [state for each in files for state in alone.register([each])]
+    assert states == ["copy", "waiting", "waiting", "done", "failed", "waiting", "failed"]
+    found = [[(each["name"], each["state"]) for each in ledger.entries()] for ledger in (together, alone)]
+    assert found[0] == found[1]
 
 
 def test_path_with_characters_that_mean_something_in_a_url_is_taken_as_it_is(tmp_path):

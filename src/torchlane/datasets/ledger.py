@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 
 import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring.contracts import Claim, ClaimLostError, Finished, InboxFile, Sighting, WritingError
 from torchlane.core.scoring.failures import CouldNotStartError
 from torchlane.datasets.ledger_claims import Claims
 from torchlane.datasets.ledger_database import LedgerDatabase, in_one_line, storable
-from torchlane.datasets.ledger_tables import CONTENTS, FILES, NOTES
+from torchlane.datasets.ledger_tables import CONTENTS, FILES, NOTES, insert
 
 LATEST = 50  # files in `drift.json`
 
@@ -101,13 +101,12 @@ class SQLLedger:
     def wait(self, files: Sequence[InboxFile]) -> None:
         """Record files that have not settled; the time at which one was first seen as it is now is kept."""
         with self._database.transaction() as connection:
-            for file in files:
-                self._see(connection, file, "")
+            self._see(connection, [(file, "") for file in files])
 
     def refuse(self, file: InboxFile) -> None:
         """Record a file that is never opened, with the reason."""
         with self._database.transaction() as connection:
-            self._see(connection, file, "", file.refusal)
+            self._see(connection, [(file, "")], file.refusal)
 
     def register(self, files: Sequence[tuple[InboxFile, str]]) -> list[str]:
         """Record contents under names; give the state of each, or `copy` if it was scored under another name.
@@ -115,36 +114,35 @@ class SQLLedger:
         Contents arrive in the order of `files`, a microsecond apart. Every job writes contents first, in the order of
         checksums, and then names, so that no two jobs wait for each other.
         """
-        states = [""] * len(files)
+        checksums = sorted({checksum for _, checksum in files})
+        mine = (CONTENTS.c.use_case == self._use_case) & CONTENTS.c.checksum.in_(checksums)
+        query = sql.select(CONTENTS.c.checksum, CONTENTS.c.state, CONTENTS.c.name).where(mine)
         with self._database.transaction() as connection:
             now = self._database.now(connection)
-            for place in sorted(range(len(files)), key=lambda place: (files[place][1], place)):
-                states[place] = self._register(connection, *files[place], now + timedelta(microseconds=place))
-            for file, checksum in sorted(files, key=lambda each: each[0].name):
-                self._see(connection, file, checksum)
-        return states
-
-    def _register(self, connection: sql.Connection, file: InboxFile, checksum: str, arrived: datetime) -> str:
-        mine = (CONTENTS.c.use_case == self._use_case) & (CONTENTS.c.checksum == checksum)
-        found = connection.execute(sql.select(CONTENTS.c.state, CONTENTS.c.name).where(mine)).one_or_none()
-        if found is not None:
-            return "copy" if found.state == "done" and found.name != file.name else str(found.state)
-        new = {
-            "use_case": self._use_case,
-            "checksum": checksum,
-            "name": file.name,
-            "first_name": file.name,
-            "size": file.size,
-            "state": "waiting",
-            "arrived": arrived,
-            "attempts": 0,
-        }
-        try:
-            with connection.begin_nested():
-                connection.execute(sql.insert(CONTENTS).values(new))
-        except IntegrityError:  # another job was faster
-            pass
-        return "waiting"
+            known = {row.checksum: row for row in connection.execute(query)}
+            new: dict[str, dict[str, Any]] = {}
+            for place, (file, checksum) in enumerate(files):
+                if checksum not in known and checksum not in new:
+                    new[checksum] = {
+                        "use_case": self._use_case,
+                        "checksum": checksum,
+                        "name": file.name,
+                        "first_name": file.name,
+                        "size": file.size,
+                        "state": "waiting",
+                        "arrived": now + timedelta(microseconds=place),
+                        "attempts": 0,
+                    }
+            insert(connection, CONTENTS, [new[checksum] for checksum in checksums if checksum in new])
+            self._see(connection, files)
+        return [
+            "waiting"
+            if (found := known.get(checksum)) is None
+            else "copy"
+            if found.state == "done" and found.name != file.name
+            else str(found.state)
+            for file, checksum in files
+        ]
 
     def forget(self, present: Iterable[str]) -> None:
         """Delete the records of unsettled and refused files that are no longer present."""
@@ -269,17 +267,21 @@ class SQLLedger:
             connection.execute(sql.delete(NOTES).where(mine))
             connection.execute(sql.insert(NOTES).values(use_case=self._use_case, name=name, content=content))
 
-    def _see(self, connection: sql.Connection, file: InboxFile, checksum: str, error: str | None = None) -> None:
-        mine = (FILES.c.use_case == self._use_case) & (FILES.c.name == file.name)
-        found = connection.execute(sql.select(FILES.c.stamp).where(mine)).one_or_none()
-        facts = {"size": file.size, "stamp": file.stamp, "checksum": checksum, "error": error}
-        if found is None or found.stamp != file.stamp:
-            facts["seen"] = self._database.now(connection)
-        if found is None:
-            try:
-                with connection.begin_nested():
-                    connection.execute(sql.insert(FILES).values(use_case=self._use_case, name=file.name, **facts))
-                return
-            except IntegrityError:  # another job was faster
-                pass
-        connection.execute(sql.update(FILES).where(mine).values(**facts))
+    def _see(
+        self, connection: sql.Connection, files: Sequence[tuple[InboxFile, str]], error: str | None = None
+    ) -> None:
+        """Record names, with their checksums or with "" while they settle."""
+        mine = FILES.c.use_case == self._use_case
+        names = [file.name for file, _ in files]
+        query = sql.select(FILES.c.name, FILES.c.stamp).where(mine, FILES.c.name.in_(names))
+        stamps = {row.name: row.stamp for row in connection.execute(query)}
+        new: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        for file, checksum in sorted(files, key=lambda each: each[0].name):
+            facts: dict[str, Any] = {"size": file.size, "stamp": file.stamp, "checksum": checksum, "error": error}
+            if stamps.get(file.name) != file.stamp:
+                facts["seen"] = self._database.now(connection)
+            (changed if file.name in stamps else new).append({"name": file.name, **facts})
+        changed += insert(connection, FILES, [{"use_case": self._use_case, **each} for each in new])
+        for each in changed:
+            connection.execute(sql.update(FILES).where(mine, FILES.c.name == each["name"]).values(**each))
