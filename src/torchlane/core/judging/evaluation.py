@@ -54,21 +54,14 @@ def evaluate(
     """
     target = model.encoder.target
     truths = {part: truth_of(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
-    objective = Objective.of(target, model.training.loss)
     metrics: dict[str, Any] = {}
     predictions: dict[str, Tensor] = {}
     seen = SeenRows(model)
     for part, dataset in tensors.items():
-        features, targets, *weights = dataset.tensors
-        of_distinct, places = seen.outputs(features)
+        of_distinct, places = seen.outputs(dataset.tensors[0])
         each = model.predictions_of(of_distinct)
         predictions[part] = model.joint_prediction(each)[places]
-        metrics[part] = {}
-        if len(dataset):
-            outputs = of_distinct[:, places]
-            losses = [objective.loss(of_member, targets, *weights) for of_member in outputs]
-            scores = score(model.task, predictions[part], truths[part], *weights)
-            metrics[part] = {**scores, "loss": sum(losses) / len(losses)}
+        metrics[part] = _score_part(model, dataset, of_distinct[:, places], predictions[part], truths[part])
         if part == "test":
             listed = model.describe(each, coverage).iloc[places.numpy()].reset_index(drop=True)
     weights_by_part = {part: weights_of(dataset) for part, dataset in tensors.items()}
@@ -90,6 +83,15 @@ def score(task: Task, prediction: Tensor, truth: Tensor, weights: Tensor | None 
     """Compute the metrics of a task; an undefined one is None. `Task` describes the shapes; weights are (n_rows,)."""
     scores = {name: task.score(name, prediction, truth, weights) for name in task.metrics}
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _score_part(model: TrainedModel, part: TensorDataset, outputs: Tensor, prediction: Tensor, truth: Tensor) -> Scores:
+    if not len(part):
+        return {}
+    _, targets, *weights = part.tensors
+    objective = Objective.of(model.encoder.target, model.training.loss)
+    losses = [objective.loss(of_member, targets, *weights) for of_member in outputs]
+    return {**score(model.task, prediction, truth, *weights), "loss": sum(losses) / len(losses)}
 
 
 def shown_score(name: str, value: float | None, target: TargetEncoder) -> str:
