@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from kedro.io import DatasetError
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.contracts import Claim, InboxFile, Result
+from torchlane.core.scoring.contracts import Claim, Finished, InboxFile, Result
 from torchlane.datasets.ledger import LedgerDataset, SQLLedger
+from torchlane.datasets.ledger_tables import NOTES, insert
 
 
 def test_password_of_the_ledger_is_not_shown():
@@ -62,7 +63,7 @@ def test_file_of_a_ledger_has_the_mode_that_the_umask_allows_and_keeps_it(tmp_pa
         LedgerDataset(use_case="one", path=str(path)).load()
         assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
         path.chmod(0o640)
-        LedgerDataset(use_case="one", path=str(path)).load().register(InboxFile("a.csv", 1, 0.0, "stamp"), "c" * 64)
+        LedgerDataset(use_case="one", path=str(path)).load().register([(InboxFile("a.csv", 1, 0.0, "stamp"), "c" * 64)])
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
@@ -77,12 +78,41 @@ def test_ledger_in_memory_leaves_no_file(tmp_path, monkeypatch):
 def test_use_cases_share_a_database_and_do_not_see_each_other(tmp_path):
     url = f"sqlite:///{tmp_path}/ledger.sqlite"
     one, other = (LedgerDataset(use_case=name, url=url).load() for name in ("one", "other"))
-    one.register(InboxFile("a.csv", 1, 0.0, "stamp"), "c" * 64)
+    one.register([(InboxFile("a.csv", 1, 0.0, "stamp"), "c" * 64)])
     one.write_note("x", "1")
     assert [entry["name"] for entry in one.entries()] == ["a.csv"]
     assert other.entries() == []
     assert other.note("x") is None
-    assert other.register(InboxFile("b.csv", 1, 0.0, "stamp"), "c" * 64) == "waiting"
+    assert other.register([(InboxFile("b.csv", 1, 0.0, "stamp"), "c" * 64)]) == ["waiting"]
+
+
+def test_rows_that_another_job_has_inserted_are_given_back_and_the_others_inserted(tmp_path):
+    ledger = SQLLedger(f"sqlite:///{tmp_path}/ledger.sqlite", "one")
+    notes = [{"use_case": "one", "name": name, "content": "x"} for name in "abcd"]
+    with ledger._database.transaction() as connection:
+        assert insert(connection, NOTES, notes[1:3]) == []
+        assert insert(connection, NOTES, [notes[0], notes[2], notes[3], notes[1]]) == [notes[2], notes[1]]
+        assert insert(connection, NOTES, []) == []
+    assert [ledger.note(name) for name in "abcd"] == ["x"] * 4
+
+
+def test_files_registered_together_have_the_states_that_they_have_one_by_one(tmp_path):
+    together, alone = (SQLLedger(f"sqlite:///{tmp_path}/ledger.sqlite", name) for name in ("together", "alone"))
+    options = PredictionOptions()
+    for ledger in (together, alone):
+        ledger.register(
+            [(InboxFile("done.csv", 1, 0.0, "1"), "d" * 64), (InboxFile("failed.csv", 1, 0.0, "1"), "f" * 64)]
+        )
+        done, failed = ledger.claim({"d" * 64: ["done.csv"], "f" * 64: ["failed.csv"]}, options)
+        ledger.finish([Finished(done, Result(1, 1, 0, "model", "output", 1.0), lambda: None)])
+        ledger.fail(failed, "broken")
+    contents = {"c": "d", "z": "x", "a": "x", "done": "d", "failed": "f", "b": "w", "e": "f"}
+    files = [(InboxFile(f"{name}.csv", 1, 0.0, "2"), content * 64) for name, content in contents.items()]
+    states = together.register(files)
+    assert states == [state for each in files for state in alone.register([each])]
+    assert states == ["copy", "waiting", "waiting", "done", "failed", "waiting", "failed"]
+    found = [[(each["name"], each["state"]) for each in ledger.entries()] for ledger in (together, alone)]
+    assert found[0] == found[1]
 
 
 def test_path_with_characters_that_mean_something_in_a_url_is_taken_as_it_is(tmp_path):
@@ -99,14 +129,14 @@ def test_ledger_has_one_place(tmp_path):
 class Jobs:
     """Jobs of different leases at one ledger, by one clock that may be set back."""
 
-    def __init__(self, folder: Path, leases: list[float], n_files: int):
+    def __init__(self, folder: Path, leases: list[float], n_files: int, size: int = 1):
         self.now = datetime(2026, 1, 1)
         self.leases = leases
         self.present = {f"{number:064}": [f"{number}.csv"] for number in range(n_files)}
         self.ledgers = [self.open(folder) for _ in leases]
-        for checksum, (name,) in self.present.items():
-            self.ledgers[0].register(InboxFile(name, 1, 0.0, "stamp"), checksum)
-        self.claims: list[Claim | None] = [None] * len(leases)
+        arrived = [(InboxFile(name, size, 0.0, "stamp"), checksum) for checksum, (name,) in self.present.items()]
+        self.ledgers[0].register(arrived)
+        self.claims: list[list[Claim]] = [[] for _ in leases]
         self.silent = [0.0] * len(leases)  # seconds since the last sign of life, by a clock that is right
         self.published: list[str] = []
         self.folder = folder
@@ -120,36 +150,40 @@ class Jobs:
         return PredictionOptions(lease_seconds=self.leases[job], max_attempts=1000)
 
     def claim(self, job: int) -> None:
-        """Claim a file, if the job has none; what another job holds must not be alive."""
-        if self.claims[job] is not None:
+        """Claim files, if the job has none; what another job holds must not be alive."""
+        if self.claims[job]:
             return
-        claim = self.ledgers[job].claim(self.present, self.options(job))
+        claims = self.ledgers[job].claim(self.present, self.options(job))
+        assert len(claims) < 2 or {claim.attempts for claim in claims} == {1}, "a file that may kill is not alone"
+        taken = {claim.key for claim in claims}
         for other, held in enumerate(self.claims):
-            if claim is not None and held is not None and held.key == claim.key:
+            for claim in [each for each in held if each.key in taken]:
                 assert self.silent[other] > self.leases[other], "a live claim is taken"
-                self.claims[other] = None
-                self.ledgers[other].fail(held, "too late")
-                assert not self.ledgers[other].renew(held)
-        self.claims[job], self.silent[job] = claim, 0.0
+                held.remove(claim)
+                self.ledgers[other].fail(claim, "too late")
+                assert not self.ledgers[other].renew(claim)
+        self.claims[job], self.silent[job] = claims, 0.0
 
     def finish(self, job: int) -> None:
-        claim = self.claims[job]
-        if claim is not None:
-            result = Result(1, 1, 0, "model", "output", 1.0)
-            self.ledgers[job].finish(claim, result, lambda: self.published.append(claim.checksum))
-            self.claims[job] = None
+        assert self.ledgers[job].finish([self.finished(claim) for claim in self.claims[job]]) == [
+            None for _ in self.claims[job]
+        ]
+        self.claims[job] = []
+
+    def finished(self, claim: Claim) -> Finished:
+        result = Result(1, 1, 0, "model", "output", 1.0)
+        return Finished(claim, result, lambda: self.published.append(claim.checksum))
 
     def renew(self, job: int) -> None:
-        claim = self.claims[job]
-        if claim is not None:
+        for claim in self.claims[job]:
             assert self.ledgers[job].renew(claim), "a claim that nobody took is lost"
             self.silent[job] = 0.0
 
     def kill(self, job: int) -> None:
         """A job that is killed is silent from now on; another one takes its place."""
         held, dead = self.claims[job], self.ledgers[job]
-        self.ledgers[job], self.claims[job] = self.open(self.folder), None
-        if held is not None:
+        self.ledgers[job], self.claims[job] = self.open(self.folder), []
+        if held:
             self.leases.append(self.leases[job])
             self.ledgers.append(dead)
             self.claims.append(held)
@@ -168,8 +202,8 @@ class Jobs:
             self.ledgers[0].claim({}, self.options(0))  # a look shortens what cannot be
             self.wait(max(self.leases) + 1)
         ledger = self.open(self.folder)
-        while (claim := ledger.claim(self.present, self.options(0))) is not None:
-            ledger.finish(claim, Result(1, 1, 0, "model", "o", 1.0), lambda c=claim: self.published.append(c.checksum))
+        while claims := ledger.claim(self.present, self.options(0)):
+            ledger.finish([self.finished(claim) for claim in claims])
         assert sorted(self.published) == sorted(self.present)
 
 
@@ -209,20 +243,20 @@ def test_each_job_honours_the_lease_of_the_one_that_claimed(tmp_path, own, other
     for _ in range(9):
         jobs.wait(0.1 * own)
         jobs.claim(1)
-        assert jobs.claims[1] is None
+        assert not jobs.claims[1]
     jobs.wait(0.2 * own)
     jobs.claim(1)
-    assert jobs.claims[1] is not None
+    assert jobs.claims[1]
 
 
 def test_ledger_of_an_earlier_version_is_taken_up(tmp_path):
-    jobs = Jobs(tmp_path, [100, 50], 2)
+    jobs = Jobs(tmp_path, [100, 50], 2, size=5 << 20)
     jobs.claim(0)
     with sqlite3.connect(tmp_path / "ledger.sqlite") as database:
         database.execute("ALTER TABLE contents DROP COLUMN lease_seconds")
     jobs.ledgers = [jobs.open(tmp_path) for _ in range(2)]
     assert [entry["lease_seconds"] for entry in jobs.ledgers[1].entries()] == [None, None]
     jobs.claim(1)
-    assert jobs.claims[1] is not None and jobs.claims[1].name == "1.csv"  # the other one is claimed still
+    assert [claim.name for claim in jobs.claims[1]] == ["1.csv"]  # the other one is claimed still
     jobs.ledgers.append(jobs.open(tmp_path))  # and there is nothing left to add
     jobs.end()

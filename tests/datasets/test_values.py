@@ -21,7 +21,7 @@ from tests.core.model.test_trained import train_on
 from torchlane.core.options import ColumnOptions, DataOptions
 from torchlane.core.rows.checking import read_column
 from torchlane.core.rows.values import of_arrow
-from torchlane.core.scoring import chunks
+from torchlane.core.scoring import columns
 from torchlane.core.scoring.chunks import ChunkScorer
 from torchlane.datasets.tables import open_table
 
@@ -194,7 +194,7 @@ def scored(model, table: pa.Table) -> pd.Series:
     file = io.BytesIO()
     parquet.write_table(table, file, row_group_size=17)
     (chunk,) = open_table(file, "x.parquet", len(file.getvalue())).chunks(table.column_names, [])
-    predictions = ChunkScorer(model).score(chunk).predictions.to_pandas()
+    predictions = ChunkScorer(model).score(chunk).predictions.table().to_pandas()
     return predictions.set_index("row")["prediction"]
 
 
@@ -251,6 +251,6 @@ def test_json_lines_break_only_where_a_nested_value_is_needed():
 
 
 def test_what_pandas_infers_for_a_chunk_would_be_caught(typed_model, monkeypatch):
-    monkeypatch.setattr(chunks, "of_arrow", lambda values, name="": values.to_pandas().rename(name))
+    monkeypatch.setattr(columns, "of_arrow", lambda values, name="": values.to_pandas().rename(name))
     whole, found = scored(typed_model, TYPED), scored(typed_model, with_gaps([3]))
     assert (whole.to_numpy()[4:-1] != found.to_numpy()[4:-1]).any()

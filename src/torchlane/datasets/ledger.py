@@ -3,21 +3,21 @@
 import socket
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.contracts import Claim, ClaimLostError, InboxFile, Result, Sighting
+from torchlane.core.scoring.contracts import Claim, ClaimLostError, Finished, InboxFile, Sighting, WritingError
 from torchlane.core.scoring.failures import CouldNotStartError
 from torchlane.datasets.ledger_claims import Claims
 from torchlane.datasets.ledger_database import LedgerDatabase, in_one_line, storable
-from torchlane.datasets.ledger_tables import CONTENTS, FILES, NOTES
+from torchlane.datasets.ledger_tables import CONTENTS, FILES, NOTES, insert
 
 LATEST = 50  # files in `drift.json`
 
@@ -98,40 +98,51 @@ class SQLLedger:
             rows = connection.execute(query).all()
         return {row.name: Sighting(row.stamp, row.seen, row.checksum, row.state or "") for row in rows}
 
-    def wait(self, file: InboxFile) -> None:
-        """Record a file that has not settled; the time at which it was first seen as it is now is kept."""
+    def wait(self, files: Sequence[InboxFile]) -> None:
+        """Record files that have not settled; the time at which one was first seen as it is now is kept."""
         with self._database.transaction() as connection:
-            self._see(connection, file, "")
+            self._see(connection, [(file, "") for file in files])
 
     def refuse(self, file: InboxFile) -> None:
         """Record a file that is never opened, with the reason."""
         with self._database.transaction() as connection:
-            self._see(connection, file, "", file.refusal)
+            self._see(connection, [(file, "")], file.refusal)
 
-    def register(self, file: InboxFile, checksum: str) -> str:
-        """Record a content under a name; return its state, or `copy` if it was scored under another name."""
+    def register(self, files: Sequence[tuple[InboxFile, str]]) -> list[str]:
+        """Record contents under names; give the state of each, or `copy` if it was scored under another name.
+
+        Contents arrive in the order of `files`, a microsecond apart. Every job writes contents first, in the order of
+        checksums, and then names, so that no two jobs wait for each other.
+        """
+        checksums = sorted({checksum for _, checksum in files})
+        mine = (CONTENTS.c.use_case == self._use_case) & CONTENTS.c.checksum.in_(checksums)
+        query = sql.select(CONTENTS.c.checksum, CONTENTS.c.state, CONTENTS.c.name).where(mine)
         with self._database.transaction() as connection:
-            self._see(connection, file, checksum)
-            mine = (CONTENTS.c.use_case == self._use_case) & (CONTENTS.c.checksum == checksum)
-            found = connection.execute(sql.select(CONTENTS.c.state, CONTENTS.c.name).where(mine)).one_or_none()
-            if found is not None:
-                return "copy" if found.state == "done" and found.name != file.name else str(found.state)
-            new = {
-                "use_case": self._use_case,
-                "checksum": checksum,
-                "name": file.name,
-                "first_name": file.name,
-                "size": file.size,
-                "state": "waiting",
-                "arrived": self._database.now(connection),
-                "attempts": 0,
-            }
-            try:
-                with connection.begin_nested():
-                    connection.execute(sql.insert(CONTENTS).values(new))
-            except IntegrityError:  # another job was faster
-                pass
-            return "waiting"
+            now = self._database.now(connection)
+            known = {row.checksum: row for row in connection.execute(query)}
+            new: dict[str, dict[str, Any]] = {}
+            for place, (file, checksum) in enumerate(files):
+                if checksum not in known and checksum not in new:
+                    new[checksum] = {
+                        "use_case": self._use_case,
+                        "checksum": checksum,
+                        "name": file.name,
+                        "first_name": file.name,
+                        "size": file.size,
+                        "state": "waiting",
+                        "arrived": now + timedelta(microseconds=place),
+                        "attempts": 0,
+                    }
+            insert(connection, CONTENTS, [new[checksum] for checksum in checksums if checksum in new])
+            self._see(connection, files)
+        return [
+            "waiting"
+            if (found := known.get(checksum)) is None
+            else "copy"
+            if found.state == "done" and found.name != file.name
+            else str(found.state)
+            for file, checksum in files
+        ]
 
     def forget(self, present: Iterable[str]) -> None:
         """Delete the records of unsettled and refused files that are no longer present."""
@@ -142,8 +153,10 @@ class SQLLedger:
                 if name not in here:
                     connection.execute(sql.delete(FILES).where(unsettled, FILES.c.name == name))
 
-    def claim(self, present: Mapping[str, list[str]], options: PredictionOptions) -> Claim | None:
-        """Claim the content that was tried least and arrived first among those present; None if none is free.
+    def claim(self, present: Mapping[str, list[str]], options: PredictionOptions) -> list[Claim]:
+        """Claim the content that was tried least and arrived first among those present; none if none is free.
+
+        Small contents that were never tried are claimed together, up to 64 of them.
 
         A content is free if it waits, if it failed fewer than `max_attempts` times and not in this run, or if the
         lease of the job that claimed it has ended. Each lease has the length that its own job set.
@@ -156,20 +169,33 @@ class SQLLedger:
         with self._database.transaction() as connection:
             return self._claims.renew(connection, self._database.now(connection), claim)
 
-    def finish(self, claim: Claim, result: Result, publish: Callable[[], None]) -> None:
-        """Publish the outputs and record the result; after a kill in between, the file is scored again.
+    def finish(self, files: Sequence[Finished]) -> list[ClaimLostError | WritingError | None]:
+        """Publish the outputs and record the results; after a kill in between, the files are scored again.
 
-        Raises:
-            ClaimLostError: another job has taken over the file.
+        A file whose claim is lost, or whose outputs cannot be published, is left as it was; its place in the result
+        has the reason.
         """
+        reasons: list[ClaimLostError | WritingError | None] = []
         with self._database.transaction() as connection:
-            facts = {name: value for name, value in asdict(result).items() if name not in ("warnings", "reason")}
-            note = "; ".join(filter(None, [result.note, *result.warnings]))
-            facts |= {"note": storable(note), "error": None, "lease_until": None}
             ended = self._database.now(connection)
-            if not self._claims.update(connection, claim, state="done", ended=ended, **facts):
-                raise ClaimLostError
-            publish()
+            for each in files:
+                try:
+                    with connection.begin_nested():
+                        self._finish(connection, each, ended)
+                except (ClaimLostError, WritingError) as error:
+                    reasons.append(error)
+                else:
+                    reasons.append(None)
+        return reasons
+
+    def _finish(self, connection: sql.Connection, file: Finished, ended: datetime) -> None:
+        result = file.result
+        facts = {name: value for name, value in asdict(result).items() if name not in ("warnings", "reason")}
+        note = "; ".join(filter(None, [result.note, *result.warnings]))
+        facts |= {"note": storable(note), "error": None, "lease_until": None}
+        if not self._claims.update(connection, file.claim, state="done", ended=ended, **facts):
+            raise ClaimLostError
+        file.publish()
 
     def fail(self, claim: Claim, error: str, *, counts: bool = True) -> None:
         """Set a file aside with the reason; with `counts=False` it waits for another run as if never tried."""
@@ -201,7 +227,8 @@ class SQLLedger:
 
         A content also has `names`: the files that had this content when they were last seen.
         """
-        contents = sql.select(CONTENTS).where(CONTENTS.c.use_case == self._use_case).order_by(CONTENTS.c.key)
+        contents = sql.select(CONTENTS).where(CONTENTS.c.use_case == self._use_case)
+        contents = contents.order_by(CONTENTS.c.arrived, CONTENTS.c.key)
         names = sql.select(FILES).where(FILES.c.use_case == self._use_case).order_by(FILES.c.name)
         with self._database.transaction() as connection:
             listed = [dict(row) for row in connection.execute(contents).mappings()]
@@ -240,17 +267,21 @@ class SQLLedger:
             connection.execute(sql.delete(NOTES).where(mine))
             connection.execute(sql.insert(NOTES).values(use_case=self._use_case, name=name, content=content))
 
-    def _see(self, connection: sql.Connection, file: InboxFile, checksum: str, error: str | None = None) -> None:
-        mine = (FILES.c.use_case == self._use_case) & (FILES.c.name == file.name)
-        found = connection.execute(sql.select(FILES.c.stamp).where(mine)).one_or_none()
-        facts = {"size": file.size, "stamp": file.stamp, "checksum": checksum, "error": error}
-        if found is None or found.stamp != file.stamp:
-            facts["seen"] = self._database.now(connection)
-        if found is None:
-            try:
-                with connection.begin_nested():
-                    connection.execute(sql.insert(FILES).values(use_case=self._use_case, name=file.name, **facts))
-                return
-            except IntegrityError:  # another job was faster
-                pass
-        connection.execute(sql.update(FILES).where(mine).values(**facts))
+    def _see(
+        self, connection: sql.Connection, files: Sequence[tuple[InboxFile, str]], error: str | None = None
+    ) -> None:
+        """Record names, with their checksums or with "" while they settle."""
+        mine = FILES.c.use_case == self._use_case
+        names = [file.name for file, _ in files]
+        query = sql.select(FILES.c.name, FILES.c.stamp).where(mine, FILES.c.name.in_(names))
+        stamps = {row.name: row.stamp for row in connection.execute(query)}
+        new: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
+        for file, checksum in sorted(files, key=lambda each: each[0].name):
+            facts: dict[str, Any] = {"size": file.size, "stamp": file.stamp, "checksum": checksum, "error": error}
+            if stamps.get(file.name) != file.stamp:
+                facts["seen"] = self._database.now(connection)
+            (changed if file.name in stamps else new).append({"name": file.name, **facts})
+        changed += insert(connection, FILES, [{"use_case": self._use_case, **each} for each in new])
+        for each in changed:
+            connection.execute(sql.update(FILES).where(mine, FILES.c.name == each["name"]).values(**each))

@@ -10,6 +10,9 @@ from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring.contracts import Claim
 from torchlane.datasets.ledger_tables import CONTENTS
 
+TOGETHER = 64  # contents that are claimed at once, at most
+TOGETHER_BYTES = 4 << 20  # of these contents
+
 
 class Claims:
     """The claims of one job on the contents of one use case."""
@@ -21,23 +24,30 @@ class Claims:
 
     def take(
         self, connection: sql.Connection, now: datetime, present: Mapping[str, list[str]], options: PredictionOptions
-    ) -> Claim | None:
-        """Claim the first free content among those present; None if none is free.
+    ) -> list[Claim]:
+        """Claim the first free content among those present, and the small ones behind it; none if none is free.
 
         The content with the fewest attempts comes first, then the one that arrived first. If a content has several
-        names, each attempt reads it under another one, because the ending of a name may be what is wrong.
+        names, each attempt reads it under another one, because the ending of a name may be what is wrong. Contents
+        are claimed together only if none of them was tried before: if one of them kills the job, each is then tried
+        alone, and only that one kills it again.
         """
         self._shorten_leases(connection, now, options.lease_seconds)
-        for row in connection.execute(self._select_free(now, options.max_attempts)):
+        claims: list[Claim] = []
+        n_bytes = 0
+        for row in connection.execute(self._select_free(now, options.max_attempts)).all():
             if row.checksum not in present:
                 continue
+            n_bytes += row.size
+            if claims and (row.attempts or len(claims) == TOGETHER or n_bytes > TOGETHER_BYTES):
+                break
             if row.state == "claimed" and row.attempts >= options.max_attempts:
                 error = f"the job died {row.attempts} times while it scored this file"
                 self._update(connection, _unchanged(row), state="failed", error=error, ended=now)
                 continue
             names = present[row.checksum]
             name = names[row.attempts % len(names)]
-            claim = Claim(row.key, name, row.first_name, row.checksum, row.attempts + 1)
+            claim = Claim(row.key, name, row.first_name, row.checksum, row.attempts + 1, now)
             lease = timedelta(seconds=options.lease_seconds)
             claimed = self._update(
                 connection,
@@ -52,8 +62,8 @@ class Claims:
             )
             if claimed:
                 self._lease = lease
-                return claim
-        return None
+                claims.append(claim)
+        return claims
 
     def renew(self, connection: sql.Connection, now: datetime, claim: Claim) -> bool:
         """Extend the lease; return False if the claim is lost."""
@@ -75,7 +85,7 @@ class Claims:
                 | ((CONTENTS.c.state == "claimed") & (CONTENTS.c.lease_until < now))
             )
         )
-        names = ("key", "checksum", "first_name", "state", "attempts", "owner", "lease_until")
+        names = ("key", "checksum", "first_name", "size", "state", "attempts", "owner", "lease_until")
         order = (CONTENTS.c.attempts, CONTENTS.c.arrived, CONTENTS.c.key)
         return sql.select(*(CONTENTS.c[name] for name in names)).where(free).order_by(*order)
 

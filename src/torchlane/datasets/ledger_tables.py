@@ -1,6 +1,9 @@
 """The tables of the ledger. Several use cases may share a database, so every row names its own."""
 
+from typing import Any
+
 import sqlalchemy as sql
+from sqlalchemy.exc import IntegrityError
 
 TABLES = sql.MetaData()
 CONTENTS = sql.Table(
@@ -58,3 +61,17 @@ def create_missing(connection: sql.Connection) -> None:
     if "lease_seconds" not in known:
         kind = CONTENTS.c.lease_seconds.type.compile(connection.dialect)
         connection.exec_driver_sql(f"ALTER TABLE {CONTENTS.name} ADD COLUMN lease_seconds {kind}")
+
+
+def insert(connection: sql.Connection, table: sql.Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Insert rows at once; give those that another job has inserted in the meantime."""
+    if not rows:
+        return []
+    try:
+        with connection.begin_nested():
+            connection.execute(sql.insert(table), rows)
+        return []
+    except IntegrityError:
+        if len(rows) == 1:
+            return rows
+    return [row for each in rows for row in insert(connection, table, [each])]

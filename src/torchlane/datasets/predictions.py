@@ -12,6 +12,8 @@ from kedro.io import AbstractDataset, DatasetError
 from pyarrow import csv as arrow_csv
 
 from torchlane.core.machine.files import replacing, target_name
+from torchlane.core.scoring.contracts import Predictions
+from torchlane.datasets.prediction_lines import PredictionLines
 
 MAX_BYTES = 150  # of the input's name within the name of its predictions; file systems allow 255 in all
 
@@ -114,11 +116,15 @@ class PredictionFiles:
         self._partial: dict[Path, Path] = {}
         self._writers: dict[Path, Any] = {}
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Append a chunk; the file of rejected rows exists only if there are any."""
-        self._append(self._predictions, predictions if self._is_typed else _with_text_labels(predictions))
+        if self._is_typed:
+            table = predictions.table()
+            self._writer_of(self._predictions, table.schema).write_table(table)
+        else:
+            self._writer_of(self._predictions, predictions.own.schema).write(predictions)
         if rejected.num_rows:
-            self._append(self._rejected, rejected)
+            self._writer_of(self._rejected, rejected.schema).write_table(rejected)
 
     def close(self) -> None:
         """Write everything to the disk, still under temporary names."""
@@ -143,36 +149,25 @@ class PredictionFiles:
         with suppress(_DiscardedError):
             self._open.__exit__(_DiscardedError, _DiscardedError(), None)
 
-    def _append(self, path: Path, table: pa.Table) -> None:
+    def _writer_of(self, path: Path, schema: pa.Schema) -> Any:
         if path not in self._writers:
-            self._partial[path] = self._open.enter_context(replacing(path))
-            self._writers[path] = _writer(self._partial[path], table.schema)
-        self._writers[path].write_table(table)
+            self._partial[path] = self._open.enter_context(replacing(path, durable=False))  # `close` sees to that
+            self._writers[path] = self._make_writer(path, schema)
+        return self._writers[path]
+
+    def _make_writer(self, path: Path, schema: pa.Schema) -> Any:
+        partial = self._partial[path]
+        if path.suffix == ".parquet":
+            from pyarrow import parquet
+
+            return parquet.ParquetWriter(partial, schema)
+        if path == self._predictions:
+            return PredictionLines(partial)
+        return arrow_csv.CSVWriter(partial, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
 
 
 class _DiscardedError(Exception):
     """Makes `replacing` end without leaving a file."""
-
-
-def _writer(path: Path, schema: pa.Schema) -> Any:
-    if path.suffix == ".parquet":
-        from pyarrow import parquet
-
-        return parquet.ParquetWriter(path, schema)
-    return arrow_csv.CSVWriter(path, schema, write_options=arrow_csv.WriteOptions(quoting_style="needed"))
-
-
-def _with_text_labels(predictions: pa.Table) -> pa.Table:
-    """Write labels such as 2.0 and True as the names of their probabilities have them; pyarrow writes 2 and true."""
-    place = predictions.schema.get_field_index("prediction")
-    if place < 0 or not any(name.startswith("probability_") for name in predictions.column_names):
-        return predictions
-    labels = predictions.column(place)
-    if not (pa.types.is_floating(labels.type) or pa.types.is_boolean(labels.type)):
-        return predictions
-    encoded = labels.combine_chunks().dictionary_encode()
-    texts = pa.array([f"{label}" for label in encoded.dictionary.to_pylist()], pa.string())
-    return predictions.set_column(place, "prediction", texts.take(encoded.indices))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -198,7 +198,7 @@ def test_joined_probabilities_are_the_mean_over_members_with_the_temperature_app
     columns = [f"probability_{label}" for label in model.encoder.target.labels]
     np.testing.assert_allclose(model.predict(toy_rows)[columns], expected, rtol=1e-9)
     scored = ChunkScorer(model).score(Chunk(np.arange(60), pa.Table.from_pandas(toy_rows, preserve_index=False)))
-    np.testing.assert_allclose(scored.predictions.to_pandas()[columns], expected, rtol=1e-9)
+    np.testing.assert_allclose(scored.predictions.table().to_pandas()[columns], expected, rtol=1e-9)
 
 
 def test_probabilities_of_a_row_have_the_same_bits_in_any_company(classifier):

@@ -32,8 +32,9 @@ def test_file_that_changed_since_it_was_scored_is_not_archived(place, monkeypatc
     plain = SQLLedger.finish
 
     def finish(self, *arguments):
-        plain(self, *arguments)
+        reasons = plain(self, *arguments)
         path.write_text("size,place\n5,town\n")
+        return reasons
 
     monkeypatch.setattr(SQLLedger, "finish", finish)
     place.score(archive=str(place.folder / "archive"))

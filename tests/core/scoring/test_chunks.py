@@ -11,6 +11,7 @@ from torchlane.core.options import DataOptions
 from torchlane.core.rows.checking import apply_rules
 from torchlane.core.rows.raw_rows import Chunk, mark_torn
 from torchlane.core.rows.samples import draw_rows
+from torchlane.core.scoring import columns
 from torchlane.core.scoring.chunks import ChunkScorer
 
 MESSY = {
@@ -28,7 +29,7 @@ def assert_as_predict(model, rows: pd.DataFrame, **scorer) -> None:
     scored = ChunkScorer(model, **scorer).score(chunk_of(rows))
     _, rejected = apply_rules(rows, model.data.feature_columns, model.data.missing_values)
     good = rows.drop(index=rows.index[rejected["row"].unique() - 1])
-    predictions = scored.predictions.to_pandas()
+    predictions = scored.predictions.table().to_pandas()
     expected = model.predict(good).reset_index(drop=True)
     pd.testing.assert_frame_equal(predictions[list(expected)], expected, check_exact=True, check_dtype=False)
     assert predictions["row"].tolist() == [*(good.index + 1)]
@@ -54,7 +55,7 @@ def test_spellings_in_the_dictionary_of_a_file_that_no_row_has_are_not_mentioned
     rows = pa.table({"size": ["1", "2"], "place": pa.array(pd.Categorical(["town", "Town"]))})
     assert [each.value for each in scorer.score(Chunk(np.array([1, 2]), rows)).respelt] == ["Town"]
     first = scorer.score(Chunk(np.array([1]), rows.slice(0, 1)))
-    assert (first.respelt, first.rows_rejected, len(first.predictions)) == ((), 0, 1)
+    assert (first.respelt, first.rows_rejected, len(first.predictions.table())) == ((), 0, 1)
 
 
 def test_typed_columns_are_read_as_text_is(toy_rows, toy_data):
@@ -63,7 +64,7 @@ def test_typed_columns_are_read_as_text_is(toy_rows, toy_data):
     assert_as_predict(model, typed.astype({"place": "str"}))
     scored = ChunkScorer(model).score(chunk_of(typed))
     expected = model.predict(typed.astype({"place": "str"}))["prediction"]
-    np.testing.assert_array_equal(scored.predictions["prediction"].to_numpy(), expected)
+    np.testing.assert_array_equal(scored.predictions.table()["prediction"].to_numpy(), expected)
 
 
 @pytest.mark.parametrize("use_case", ["salaries", "water_potability"])
@@ -87,11 +88,14 @@ def test_each_distinct_row_is_predicted_once(toy_rows, toy_data, monkeypatch):
     )
     rows = pd.DataFrame({"size": ["1", "2"] * 5000, "place": ["town"] * 10_000})
     scorer = ChunkScorer(model)
-    scorer.score(chunk_of(rows.head(1)))
-    seen.clear()
     scored = scorer.score(chunk_of(rows))
-    assert seen == [2]
-    assert scored.predictions.num_rows == 10_000
+    assert sorted(seen) == [1, 2]  # one row of zeros tells the types of the predictions
+    assert scored.predictions.table().num_rows == 10_000
+    more = pd.DataFrame({"size": ["1", "2.0", "3", " 3"], "place": ["town"] * 4})
+    seen.clear()
+    predictions = scorer.score(chunk_of(more)).predictions.table()["prediction"]
+    assert seen == [1]  # of a later chunk, only what no chunk before had
+    np.testing.assert_array_equal(predictions, model.predict(more)["prediction"])
 
 
 def test_more_combinations_than_an_int64_can_name_are_predicted_all_the_same(toy_rows, toy_data, monkeypatch):
@@ -99,11 +103,26 @@ def test_more_combinations_than_an_int64_can_name_are_predicted_all_the_same(toy
     assert_as_predict(train_on(toy_rows, toy_data), toy_rows)
 
 
+def test_values_are_read_once_and_forgotten_when_there_are_too_many(toy_rows, toy_data, monkeypatch):
+    monkeypatch.setattr("torchlane.core.scoring.columns.MOST_REMEMBERED", 3)
+    model = train_on(toy_rows, toy_data)
+    read = []
+    plain = columns.read_column
+    monkeypatch.setattr(columns, "read_column", lambda *given: read.append([*given[0]]) or plain(*given))
+    scorer = ChunkScorer(model)
+    chunks = [["1", "2"], ["2", "3"], ["2", "1"], ["4"], ["2", "4"], ["5", "6", "7", "8"], ["4"]]
+    for sizes in chunks:
+        rows = pd.DataFrame({"size": sizes, "place": ["sea"] * len(sizes)})
+        predictions = scorer.score(chunk_of(rows)).predictions.table()["prediction"]
+        np.testing.assert_array_equal(predictions, model.predict(rows)["prediction"])
+    assert [values for values in read if values != ["sea"]] == [["1", "2"], ["3"], ["4"], ["2"], ["5", "6", "7", "8"]]
+
+
 def test_value_that_overflows_when_scaled_is_rejected_and_the_others_are_scored(toy_rows, toy_data):
     model = train_on(toy_rows.assign(size=toy_rows["size"].astype(float) / 1e6), toy_data)
     sizes = ["1e-6", "3e38", "2e-6", "-3e38", "3e-6"]
     scored = ChunkScorer(model).score(chunk_of(pd.DataFrame({"size": sizes, "place": ["town"] * 5})))
-    assert scored.predictions["row"].to_pylist() == [1, 3, 5]
+    assert scored.predictions.table()["row"].to_pylist() == [1, 3, 5]
     assert scored.rejected.to_pylist() == [
         {"row": row, "column": "size", "value": value, "rule": "a number that fits float32 when it is scaled"}
         for row, value in ((2, "3e38"), (4, "-3e38"))
@@ -114,8 +133,8 @@ def test_keys_go_into_the_predictions_as_they_are(toy_rows, toy_data):
     model = train_on(toy_rows, toy_data)
     rows = pd.DataFrame({"size": ["1", "big", "3"], "place": ["town"] * 3, "id": ["a", "b", "0007"]})
     scored = ChunkScorer(model, keys=["id"]).score(chunk_of(rows))
-    assert scored.predictions.column_names == ["row", "id", "prediction", "spread", "low", "high"]
-    assert scored.predictions["id"].to_pylist() == ["a", "0007"]
+    assert scored.predictions.table().column_names == ["row", "id", "prediction", "spread", "low", "high"]
+    assert scored.predictions.table()["id"].to_pylist() == ["a", "0007"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +153,7 @@ def test_keys_go_into_the_predictions_as_they_are(toy_rows, toy_data):
 def test_key_of_any_type_can_be_written_and_a_feature_of_it_be_read(toy_rows, toy_data, values, written):
     model = train_on(toy_rows, toy_data)
     table = pa.table({"size": ["1", "2"], "place": values, "id": values})
-    predictions = ChunkScorer(model, keys=["id"]).score(Chunk(np.arange(1, 3), table)).predictions
+    predictions = ChunkScorer(model, keys=["id"]).score(Chunk(np.arange(1, 3), table)).predictions.table()
     assert predictions["id"].to_pylist() == written
     csv.write_csv(predictions, pa.BufferOutputStream())
     expected = model.predict(pd.DataFrame({"size": ["1", "2"], "place": [written[0], None]}))
@@ -167,4 +186,4 @@ def test_four_hundred_columns_are_prepared_trained_on_and_scored_without_a_warni
         warnings.simplefilter("error")
         model = train_on(raw, data, epochs=1)
         scored = ChunkScorer(model).score(chunk_of(rows))
-        np.testing.assert_array_equal(scored.predictions["prediction"], model.predict(rows)["prediction"])
+        np.testing.assert_array_equal(scored.predictions.table()["prediction"], model.predict(rows)["prediction"])

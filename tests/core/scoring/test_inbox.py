@@ -138,8 +138,9 @@ def test_model_that_is_replaced_during_a_run_counts_from_the_next_run_on(place, 
     plain = SQLLedger.finish
 
     def train_again(self, *arguments):
-        plain(self, *arguments)
+        reasons = plain(self, *arguments)
         dataclasses.replace(first, details={"source": "the next day"}).save(path)
+        return reasons
 
     monkeypatch.setattr(SQLLedger, "finish", train_again)
     place.score()

@@ -218,8 +218,8 @@ def test_job_killed_when_its_output_was_in_place_leaves_none_behind_under_anothe
     place.put("a.csv")
     place.put("b.csv")
 
-    def publish_and_die(self, claim, result, publish):
-        publish()
+    def publish_and_die(self, files):
+        files[0].publish()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):

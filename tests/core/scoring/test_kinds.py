@@ -103,7 +103,9 @@ def test_files_of_each_kind_are_scored_to_the_bits_of_predict(model):
         table = open_table(io.BytesIO(content), name, len(content))
         scored = [ChunkScorer(model).score(chunk) for chunk in table.chunks(FEATURES, ())]
         assert [row for each in scored for row in each.rejected.to_pylist()] == [], name
-        assert [each for chunk in scored for each in chunk.predictions["prediction"].to_pylist()] == expected, name
+        assert [each for chunk in scored for each in chunk.predictions.table()["prediction"].to_pylist()] == expected, (
+            name
+        )
 
 
 def test_messy_values_are_rejected_by_chunks_as_by_predict(model):
@@ -112,8 +114,8 @@ def test_messy_values_are_rejected_by_chunks_as_by_predict(model):
     rows["income"] = ["$5", "(5)", "5,5", "-", "", "5 EUR", "$1", "$1", "12"]
     assert_as_predict(model, rows)
     assert_as_predict(model, rows.iloc[:0])
-    whole = ChunkScorer(model).score(chunk_of(rows)).predictions
-    parts = [ChunkScorer(model).score(chunk_of(rows[at : at + 2], at + 1)).predictions for at in range(0, 9, 2)]
+    whole = ChunkScorer(model).score(chunk_of(rows)).predictions.table()
+    parts = [ChunkScorer(model).score(chunk_of(rows[at : at + 2], at + 1)).predictions.table() for at in range(0, 9, 2)]
     assert pa.concat_tables(parts).equals(whole)
 
 
@@ -121,7 +123,7 @@ def test_json_number_is_no_thousand_in_a_column_of_decimal_commas(model):
     rows = text_rows(typed_rows(2)).assign(rate=["1,234", "1.234"])
     numbers = json.dumps({**rows.iloc[0].to_dict(), "rate": 1.234}).encode()
     ((chunk,),) = [list(open_table(io.BytesIO(numbers), "a.jsonl", 1).chunks(FEATURES, ()))]
-    found = ChunkScorer(model).score(chunk).predictions["prediction"].to_pylist()
+    found = ChunkScorer(model).score(chunk).predictions.table()["prediction"].to_pylist()
     assert found == [model.predict(rows)["prediction"][0]] != [model.predict(rows)["prediction"][1]]
 
 

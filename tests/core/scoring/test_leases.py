@@ -18,10 +18,9 @@ def test_claim_of_a_living_job_is_respected_and_that_of_a_dead_one_taken_up(plac
     checksum = (
         InboxDataset(path=str(place.inbox)).load().checksum(InboxDataset(path=str(place.inbox)).load().files()[0])
     )
-    place.ledger().register(InboxDataset(path=str(place.inbox)).load().files()[0], checksum)
+    place.ledger().register([(InboxDataset(path=str(place.inbox)).load().files()[0], checksum)])
     other = place.ledger()
-    claim = other.claim({checksum: ["a.csv"]}, options)
-    assert claim is not None
+    (claim,) = other.claim({checksum: ["a.csv"]}, options)
     assert place.score(lease_seconds=100)["files"] == []
     plain = LedgerDatabase.now
     monkeypatch.setattr(
@@ -40,27 +39,27 @@ def test_claim_given_before_the_clock_was_set_back_does_not_last(place, monkeypa
     plain = LedgerDatabase.now
     monkeypatch.setattr(LedgerDatabase, "now", lambda self, connection: plain(self, connection) + timedelta(days=365))
     ahead = place.ledger()
-    ahead.register(file, "c" * 64)
-    assert ahead.claim({"c" * 64: ["a.csv"]}, PredictionOptions()) is not None
+    ahead.register([(file, "c" * 64)])
+    assert ahead.claim({"c" * 64: ["a.csv"]}, PredictionOptions())
     monkeypatch.undo()
     options = PredictionOptions(lease_seconds=7)
-    assert place.ledger().claim({"c" * 64: ["a.csv"]}, options) is None  # its owner may be alive: from now on it counts
+    assert not place.ledger().claim({"c" * 64: ["a.csv"]}, options)  # its owner may be alive: from now on it counts
     for seconds, is_free in ((110, False), (130, True)):
         shift = timedelta(seconds=seconds)
         monkeypatch.setattr(
             LedgerDatabase, "now", lambda self, connection, shift=shift: plain(self, connection) + shift
         )
-        assert (place.ledger().claim({"c" * 64: ["a.csv"]}, options) is not None) is is_free
+        assert bool(place.ledger().claim({"c" * 64: ["a.csv"]}, options)) is is_free
 
 
 def test_job_that_was_silent_too_long_does_not_put_its_output_in_place(place, monkeypatch, caplog):
     place.put("a.csv")
     plain = SQLLedger.finish
 
-    def steal(self, claim, result, publish):
+    def steal(self, files):
         with self._database.transaction() as connection:
             connection.execute(sql.update(CONTENTS).values(owner="another job"))
-        plain(self, claim, result, publish)
+        return plain(self, files)
 
     monkeypatch.setattr(SQLLedger, "finish", steal)
     assert place.score()["files"] == []
@@ -85,11 +84,11 @@ def test_file_that_kills_its_job_again_and_again_fails_in_the_end(place):
     place.put("b.csv", place.rows.head(1))
     file = next(file for file in InboxDataset(path=str(place.inbox)).load().files() if file.name == "a.csv")
     checksum = InboxDataset(path=str(place.inbox)).load().checksum(file)
-    place.ledger().register(file, checksum)
+    place.ledger().register([(file, checksum)])
     for _ in range(2):
-        assert place.ledger().claim({checksum: ["a.csv"]}, options) is not None
+        assert place.ledger().claim({checksum: ["a.csv"]}, options)
         time.sleep(0.02)
-    assert place.ledger().claim({checksum: ["a.csv"]}, options) is None
+    assert not place.ledger().claim({checksum: ["a.csv"]}, options)
     assert place.entry("a.csv")["error"] == "the job died 2 times while it scored this file"
     place.score(max_attempts=2)
     assert place.states() == {"a.csv": "failed", "b.csv": "done"}

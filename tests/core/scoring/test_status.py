@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from torchlane.core.options import PredictionOptions
-from torchlane.core.scoring.contracts import InboxFile, Result
+from torchlane.core.scoring.contracts import Finished, InboxFile, Result
 from torchlane.core.scoring.status import describe
 from torchlane.datasets.ledger import SQLLedger
 
@@ -15,7 +15,7 @@ def ledger_in(folder: Path) -> SQLLedger:
 
 def arrive(ledger: SQLLedger, name: str, content: str) -> str:
     checksum = content * 64
-    ledger.register(InboxFile(name, 1, 0.0, content), checksum)
+    ledger.register([(InboxFile(name, 1, 0.0, content), checksum)])
     return checksum
 
 
@@ -28,12 +28,11 @@ def test_inbox_without_files_and_one_with_new_files(tmp_path):
 def test_rows_speed_drift_and_reasons_are_shown(tmp_path):
     ledger, options = ledger_in(tmp_path), PredictionOptions()
     present = {arrive(ledger, "good.csv", "a"): ["good.csv"]}
-    claim = ledger.claim(present, options)
-    ledger.finish(
-        claim, Result(1000, 990, 10, "m" * 64, "good-a.csv", 0.5, drift={"beyond": ["'x' is missing"]}), lambda: None
-    )
+    (claim,) = ledger.claim(present, options)
+    result = Result(1000, 990, 10, "m" * 64, "good-a.csv", 0.5, drift={"beyond": ["'x' is missing"]})
+    ledger.finish([Finished(claim, result, lambda: None)])
     ledger = ledger_in(tmp_path)
-    claim = ledger.claim({arrive(ledger, "bad.csv", "b"): ["bad.csv"]}, options)
+    (claim,) = ledger.claim({arrive(ledger, "bad.csv", "b"): ["bad.csv"]}, options)
     ledger.fail(claim, "it is broken")
     shown = describe("toy", ledger.entries(), {"good.csv", "bad.csv", "new.csv"}, NOW)
     assert shown.splitlines()[:7] == [
@@ -51,7 +50,8 @@ def test_rows_speed_drift_and_reasons_are_shown(tmp_path):
 
 def test_failed_file_that_is_gone_or_replaced_is_no_matter_for_anybody_any_more(tmp_path):
     ledger, options = ledger_in(tmp_path), PredictionOptions()
-    ledger.fail(ledger.claim({arrive(ledger, "bad.csv", "a"): ["bad.csv"]}, options), "it is broken")
+    (claim,) = ledger.claim({arrive(ledger, "bad.csv", "a"): ["bad.csv"]}, options)
+    ledger.fail(claim, "it is broken")
     assert "it is broken" in describe("toy", ledger.entries(), {"bad.csv"}, NOW)
     gone = describe("toy", ledger.entries(), set(), NOW)
     assert gone.splitlines()[0] == "toy: 1 gone or replaced before they could be scored"

@@ -17,7 +17,8 @@ from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOption
 from torchlane.core.options.base import is_none
 from torchlane.core.rows.checking import SPELLINGS
 
-ColumnEncoder = CategoryEncoder | NumberEncoder | DateEncoder | ImageEncoder
+TableEncoder = CategoryEncoder | NumberEncoder | DateEncoder
+ColumnEncoder = TableEncoder | ImageEncoder
 
 
 class Encoder(Fitted):
@@ -44,7 +45,7 @@ class Encoder(Fitted):
         return (sum(column.width for column in self.tabular),) if self.image is None else self.image.size
 
     @property
-    def tabular(self) -> tuple[CategoryEncoder | NumberEncoder | DateEncoder, ...]:
+    def tabular(self) -> tuple[TableEncoder, ...]:
         """The columns of a table; none if there is an image."""
         return tuple(column for column in self.columns if not isinstance(column, ImageEncoder))
 

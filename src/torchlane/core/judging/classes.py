@@ -11,6 +11,7 @@ from torchlane.core.tasks.metrics import label_counts
 
 logger = logging.getLogger(__name__)
 
+Scores = dict[str, float | None]
 OfLabel = dict[str, float | int | None]
 
 

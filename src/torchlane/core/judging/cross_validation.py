@@ -10,7 +10,6 @@ import pandas as pd
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import evaluate
-from torchlane.core.judging.named_metrics import with_named
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
@@ -47,8 +46,8 @@ def cross_validate(
         with naming(f"folds {len(lines) + 1} to {len(lines) + len(together)} of {len(folds)}"):
             trained = train_models(lessons, data, recipe.model, checkpoints, clean_rows.attrs["source"])
         for (splits, _, tensors), (of_fold, _) in zip(together, trained, strict=True):
-            metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, quiet=True)
-            metrics = with_named(metrics, of_fold, tensors, clean_rows, splits, evaluation.metrics)
+            named = evaluation.metrics
+            metrics, _ = evaluate(of_fold, tensors, clean_rows, splits, evaluation.coverage, named=named, quiet=True)
             repeat, fold = divmod(len(lines), evaluation.folds)
             lines.append({"repeat": repeat, "fold": fold, **metrics["rows"], **metrics["test"]})
     return pd.DataFrame(lines, columns=None if lines else ["repeat", "fold", *PARTS])

@@ -13,7 +13,9 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import weights_of
-from torchlane.core.judging.classes import score_classes, warn_of_absent
+from torchlane.core.judging.classes import Scores, score_classes, warn_of_absent
+from torchlane.core.judging.named_metrics import NamedMetrics, score_named
+from torchlane.core.model.seen import SeenRows
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import shown_number
 from torchlane.core.rows.checking import ROW
@@ -23,8 +25,6 @@ from torchlane.core.tasks.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-Scores = dict[str, float | None]
-
 
 def evaluate(
     model: TrainedModel,
@@ -33,6 +33,7 @@ def evaluate(
     splits: pd.DataFrame,
     coverage: float = COVERAGE,
     *,
+    named: NamedMetrics | None = None,
     quiet: bool = False,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Score each part in `tensors` (train, valid, test), and list the predictions on test.
@@ -44,39 +45,53 @@ def evaluate(
     `positive` one (null unless the task is binary), `classes` with the scores of each label on test, and those
     `absent_from_test`. An undefined metric, such as R² of a single row, is null. The second result has `row`,
     `truth` and the columns of `TrainedModel.predict`, in raw units.
+
+    `named` metrics stand beside those of the task, in each part with rows and in the baseline. Each distinct row of
+    all parts passes through the networks once.
+
+    Raises:
+        ValueError: a named metric cannot be computed; see `named_metrics.score_named`.
     """
     target = model.encoder.target
     truths = {part: truth_of(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
-    objective = Objective.of(target, model.training.loss)
     metrics: dict[str, Any] = {}
+    predictions: dict[str, Tensor] = {}
+    seen = SeenRows(model)
     for part, dataset in tensors.items():
-        features, targets, *weights = dataset.tensors
-        metrics[part] = {}
-        if len(dataset):
-            outputs = model.outputs(features)
-            prediction = model.joint_prediction(model.task.predict(outputs, target))
-            losses = [objective.loss(of_member, targets, *weights) for of_member in outputs]
-            scores = score(model.task, prediction, truths[part], *weights)
-            metrics[part] = {**scores, "loss": sum(losses) / len(losses)}
+        of_distinct, places = seen.outputs(dataset.tensors[0])
+        each = model.predictions_of(of_distinct)
+        predictions[part] = model.joint_prediction(each)[places]
+        metrics[part] = _score_part(model, dataset, of_distinct[:, places], predictions[part], truths[part])
+        if part == "test":
+            listed = model.describe(each, coverage).iloc[places.numpy()].reset_index(drop=True)
     weights_by_part = {part: weights_of(dataset) for part, dataset in tensors.items()}
     metrics["baseline"] = _score_constant(model.task, truths, len(target.labels), weights_by_part)
     metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
     metrics["data"] = model.details["source"]
     if model.encoder.weight is not None:
         metrics["weight"] = model.encoder.weight
-    predictions = _list_predictions(model, tensors["test"], rows_of("test", clean_rows, splits), coverage)
-    metrics["calibration"] = _judge_calibration(model, predictions, coverage, weights_by_part["test"])
+    listed = _with_truth(listed, rows_of("test", clean_rows, splits), target)
+    metrics["calibration"] = _judge_calibration(model, listed, coverage, weights_by_part["test"])
     if target.labels:
-        metrics |= _judge_classes(target, predictions, truths["test"], weights_by_part["test"], quiet)
+        metrics |= _judge_classes(target, listed, truths["test"], weights_by_part["test"], quiet)
     if metrics["test"]:
         _log(metrics, target, model.task.primary_metric, logging.DEBUG if quiet else logging.INFO)
-    return metrics, predictions
+    return _with_named(metrics, named or {}, model, predictions, truths), listed
 
 
 def score(task: Task, prediction: Tensor, truth: Tensor, weights: Tensor | None = None) -> Scores:
     """Compute the metrics of a task; an undefined one is None. `Task` describes the shapes; weights are (n_rows,)."""
     scores = {name: task.score(name, prediction, truth, weights) for name in task.metrics}
     return {name: value if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def _score_part(model: TrainedModel, part: TensorDataset, outputs: Tensor, prediction: Tensor, truth: Tensor) -> Scores:
+    if not len(part):
+        return {}
+    _, targets, *weights = part.tensors
+    objective = Objective.of(model.encoder.target, model.training.loss)
+    losses = [objective.loss(of_member, targets, *weights) for of_member in outputs]
+    return {**score(model.task, prediction, truth, *weights), "loss": sum(losses) / len(losses)}
 
 
 def shown_score(name: str, value: float | None, target: TargetEncoder) -> str:
@@ -103,9 +118,14 @@ def _score_constant(
 ) -> Scores:
     if not len(truths["test"]):
         return {}
-    constant = task.constant(truths["train"], n_labels, weights["train"])
-    everywhere = constant.expand(len(truths["test"]), *constant.shape).contiguous()
+    everywhere = _constant_of(task, truths, n_labels, weights["train"])
     return score(task, everywhere, truths["test"], weights["test"])
+
+
+def _constant_of(task: Task, truths: Mapping[str, Tensor], n_labels: int, weights: Tensor | None = None) -> Tensor:
+    """Give the best constant prediction for each row of test."""
+    constant = task.constant(truths["train"], n_labels, weights)
+    return constant.expand(len(truths["test"]), *constant.shape).contiguous()
 
 
 def _judge_classes(
@@ -153,10 +173,24 @@ def _mean(values: pd.Series, weights: Tensor | None) -> float:
     return float(np.average(values[counting], weights=weights.numpy()[counting]))
 
 
-def _list_predictions(model: TrainedModel, test: TensorDataset, rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
-    predictions = model.describe_predictions(test.tensors[0], coverage)
-    predictions.insert(0, ROW, rows[ROW])
-    target = model.encoder.target
+def _with_named(
+    metrics: Mapping[str, Any],
+    named: NamedMetrics,
+    model: TrainedModel,
+    predictions: Mapping[str, Tensor],
+    truths: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    """Add the named metrics to those of each part with rows, and to the constant `baseline`."""
+    task, n_labels = model.encoder.target.task, len(model.encoder.target.labels)
+    of_parts = {part: (each, truths[part]) for part, each in predictions.items() if named and len(each)}
+    if named and metrics["baseline"]:
+        of_parts["baseline"] = (_constant_of(model.task, truths, n_labels), truths["test"])
+    added = {name: score_named(named, task, n_labels, *pair) for name, pair in of_parts.items()}
+    return {name: {**value, **added[name]} if name in added else value for name, value in metrics.items()}
+
+
+def _with_truth(predictions: pd.DataFrame, rows: pd.DataFrame, target: TargetEncoder) -> pd.DataFrame:
     truth = rows[target.name]
+    predictions.insert(0, ROW, rows[ROW])
     predictions.insert(1, "truth", truth if target.task == "regression" else target.restore(truth))
     return predictions

@@ -12,15 +12,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 
-from torchlane.core.judging.evaluation import Scores, truth_of
-from torchlane.core.model.trained import TrainedModel
+from torchlane.core.judging.classes import Scores
 from torchlane.core.options.named_metrics import ENDINGS, MetricOptions
-from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.tasks import TASKS
 
 NamedMetrics = Mapping[str, MetricOptions]
@@ -30,35 +26,6 @@ PACKAGES = {  # of torchmetrics, whose metrics suit a task; a label is 0 or 1 fo
     "multiclass": ("classification",),
 }
 N_LABELS_TRIED = {"regression": 0, "binary": 2, "multiclass": 100}  # enough for any top_k
-
-
-def with_named(
-    metrics: Mapping[str, Any],
-    model: TrainedModel,
-    tensors: Mapping[str, TensorDataset],
-    clean_rows: pd.DataFrame,
-    splits: pd.DataFrame,
-    named: NamedMetrics,
-) -> dict[str, Any]:
-    """Add the named metrics to those of each part with rows, and to the constant `baseline`.
-
-    The arguments are those of `evaluation.evaluate`, and `metrics` is its first result.
-    """
-    if not named:
-        return dict(metrics)
-    target, task = model.encoder.target, model.task
-    truths = {part: truth_of(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
-    added: dict[str, Scores] = {}
-    for part, dataset in tensors.items():
-        if len(dataset):
-            outputs = model.outputs(dataset.tensors[0])
-            prediction = model.joint_prediction(task.predict(outputs, target))
-            added[part] = score_named(named, target.task, len(target.labels), prediction, truths[part])
-    if metrics["baseline"]:
-        constant = task.constant(truths["train"], len(target.labels))
-        everywhere = constant.expand(len(truths["test"]), *constant.shape).contiguous()
-        added["baseline"] = score_named(named, target.task, len(target.labels), everywhere, truths["test"])
-    return {name: {**value, **added[name]} if name in added else value for name, value in metrics.items()}
 
 
 def score_named(named: NamedMetrics, task: str, n_labels: int, prediction: Tensor, truth: Tensor) -> Scores:

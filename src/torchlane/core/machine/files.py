@@ -87,9 +87,12 @@ def _beating(partial: Path) -> Iterator[None]:
 def _remove_leftovers(partial: Path) -> None:
     """Remove abandoned files from the folder of `partial`, which does not exist yet."""
     now: float | None = None
-    for other in partial.parent.iterdir():
-        found = PARTIAL.fullmatch(other.name)
-        if found is None:
+    with os.scandir(partial.parent) as entries:  # to make a Path of each of many thousand would take long
+        names = [entry.name for entry in entries if entry.name.startswith(".partial-")]
+    own = f".partial-{_writer()}-"
+    for name in names:
+        found, other = PARTIAL.fullmatch(name), partial.with_name(name)
+        if found is None or name.startswith(own):
             continue
         with suppress(OSError):  # it may be gone by now, or belong to another user
             if found["system"] == _system() != UNKNOWN:

@@ -2,6 +2,7 @@
 
 import math
 import operator
+from bisect import bisect_left
 from fractions import Fraction
 from typing import Self
 
@@ -89,8 +90,8 @@ class Calibration(BaseModel):
             return None
         # Exact, since 75 * 0.68 exceeds 51 in floats.
         needed = (self.n_rows + 1) * Fraction(repr(float(coverage)))
-        reached = zip(self.residuals, self.reached or self.ranks, strict=True)
-        return next((each for each, so_many in reached if so_many >= needed), math.inf)
+        place = bisect_left(self.reached or self.ranks, needed)
+        return self.residuals[place] if place < len(self.residuals) else math.inf
 
 
 def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:

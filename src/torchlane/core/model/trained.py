@@ -22,6 +22,7 @@ from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
+from torchlane.core.model.blocks import BLOCK_ROWS, by_blocks
 from torchlane.core.model.calibration import Calibration, tempered
 from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "torchlane-model-4"
 COVERAGE = 0.9  # default of intervals
-BLOCK_ROWS = 256  # every computation runs on blocks of this size, so a row's bits do not depend on other rows
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class TrainedModel:
     def outputs(self, features: Tensor) -> Tensor:
         """Run every member on encoded features (n_rows, …): float32 (members, n_rows, width)."""
         with torch_threads(self._threads), torch.inference_mode():
-            return _by_blocks(self._forward, features, rows_in=0, rows_out=1)
+            return by_blocks(self._forward, features, rows_in=0, rows_out=1)
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
@@ -123,12 +123,15 @@ class TrainedModel:
 
     def member_predictions(self, features: Tensor) -> Tensor:
         """Predict with each member: float64 (members, n_rows) values, or (members, n_rows, n_labels) probabilities."""
-        outputs = self.outputs(features)
-        return _by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
+        return self.predictions_of(self.outputs(features))
+
+    def predictions_of(self, outputs: Tensor) -> Tensor:
+        """Turn the result of `outputs` into that of `member_predictions`."""
+        return by_blocks(lambda block: self.task.predict(block, self.encoder.target), outputs, rows_in=1, rows_out=1)
 
     def joint_prediction(self, of_members: Tensor) -> Tensor:
         """Join the results of `member_predictions` by their mean; probabilities are calibrated on valid."""
-        return _by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
+        return by_blocks(self.join_members, of_members, rows_in=1, rows_out=0)
 
     def join_members(self, of_members: Tensor) -> Tensor:
         """Do the same as `joint_prediction`, but not in blocks, so a row's last bits may depend on other rows."""
@@ -137,7 +140,7 @@ class TrainedModel:
 
     def spread(self, of_members: Tensor) -> Tensor:
         """Compute the standard deviation (n_rows,) of the members' values (members, n_rows)."""
-        return _by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
+        return by_blocks(lambda block: block.std(0, correction=0), of_members, rows_in=1, rows_out=0)
 
     def calibrated(self, valid: TensorDataset, held_out: Tensor) -> "TrainedModel":
         """Calibrate on encoded rows that no weight was trained on. Without rows the model is returned unchanged.
@@ -192,8 +195,11 @@ class TrainedModel:
 
     def describe_predictions(self, features: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
         """Predict encoded rows (n_rows, n_features); the result has the columns of `predict`."""
+        return self.describe(self.member_predictions(features), coverage)
+
+    def describe(self, each: Tensor, coverage: float = COVERAGE) -> pd.DataFrame:
+        """Make the table of `describe_predictions` from a result of `member_predictions`."""
         require_coverage(coverage)
-        each = self.member_predictions(features)
         joint = self.joint_prediction(each).numpy()
         if self.encoder.target.task == "regression":
             spread = self.spread(each).numpy()
@@ -284,13 +290,3 @@ def labels_in(path: str | Path) -> tuple[str, ...] | None:
 def _digest(path: str | Path) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _by_blocks(function: Callable[[Tensor], Tensor], values: Tensor, *, rows_in: int, rows_out: int) -> Tensor:
-    """Apply a function to blocks of `BLOCK_ROWS` rows, the last one padded; `rows_in` and `rows_out` are row axes."""
-    done = []
-    for block in values.split(BLOCK_ROWS, dim=rows_in):
-        n_rows = block.shape[rows_in]
-        filling = (0, 0) * (block.ndim - 1 - rows_in) + (0, BLOCK_ROWS - n_rows)
-        done.append(function(nn.functional.pad(block, filling)).narrow(rows_out, 0, n_rows))
-    return torch.cat(done, dim=rows_out)

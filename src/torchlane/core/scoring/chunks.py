@@ -14,22 +14,23 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
-from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
-from torchlane.core.encoding.dates import DateEncoder
-from torchlane.core.encoding.images import ImageEncoder
-from torchlane.core.encoding.spelling import MOST, Respelling, known_spellings
+from torchlane.core.encoding.spelling import Respelling
 from torchlane.core.model.profile import Profile
+from torchlane.core.model.seen import SeenRows
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
-from torchlane.core.rows.checking import ROW, read_column
+from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.formats import as_declared
 from torchlane.core.rows.raw_rows import Chunk, hint_at_header
-from torchlane.core.rows.values import as_texts, as_written, of_arrow, require_single_values, unwrapped
+from torchlane.core.rows.values import as_texts, as_written, of_arrow
 from torchlane.core.scoring import drift
+from torchlane.core.scoring.columns import ReadColumn, readers_of
+from torchlane.core.scoring.contracts import Predictions
 from torchlane.core.scoring.failures import CouldNotStartError
 
-TableEncoder = CategoryEncoder | NumberEncoder | DateEncoder
 MAX_COMBINATIONS = 2**62  # each distinct row is numbered by one int64
+REJECTED = pa.schema({ROW: pa.int64(), "column": pa.string(), "value": pa.string(), "rule": pa.string()})
+NOTHING_REJECTED = REJECTED.empty_table()
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,10 @@ class Scored:
 
     rows_read: int
     rows_rejected: int
-    predictions: pa.Table
+    predictions: Predictions
     rejected: pa.Table
     counts: dict[str, np.ndarray]
     respelt: tuple[Respelling, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Read:
-    """One column, with its distinct values read, checked and encoded."""
-
-    codes: np.ndarray  # int64 (n_rows,): index of each row's distinct value
-    raw: pd.Series  # (n_values,)
-    rules: np.ndarray  # object (n_values,): the rule that each value breaks, or ""
-    features: np.ndarray  # float32 (n_values, width); 0 for values that break a rule
-    bins: np.ndarray  # int64 (n_values,): the bin of each value in the column's profile
-    respelt: dict[int, tuple[str, str]]  # index of an unseen level: the level, and its spelling in train
 
 
 class ChunkScorer:
@@ -81,6 +70,8 @@ class ChunkScorer:
         self._coverage = require_coverage(coverage)
         self.profile = Profile.of(model)
         self._columns = model.data.feature_columns
+        self._readers = readers_of(model, self.profile)
+        self._seen = SeenRows(model)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -96,7 +87,7 @@ class ChunkScorer:
     @cached_property
     def _schema(self) -> pa.Schema:
         """The types of the model's columns, which cannot be seen from a chunk without rows."""
-        described = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
+        described, _ = self._describe(np.zeros((1, *self.model.encoder.feature_shape), dtype=np.float32))
         return pa.Schema.from_pandas(described, preserve_index=False)
 
     def check_columns(self, names: list[str], remark: str = "") -> list[str]:
@@ -115,9 +106,8 @@ class ChunkScorer:
 
     def score(self, chunk: Chunk) -> Scored:
         """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
-        encoders = {each.name: each for each in self.model.encoder.columns if not isinstance(each, ImageEncoder)}
         read = {
-            name: self._read(as_declared(chunk, name, self._columns[name]), encoders[name]) for name in self._columns
+            name: self._readers[name].read(as_declared(chunk, name, column)) for name, column in self._columns.items()
         }
         kept = np.ones(len(chunk.rows), dtype=bool)
         for column in read.values():
@@ -127,78 +117,29 @@ class ChunkScorer:
         codes = {name: column.codes if kept.all() else column.codes[kept] for name, column in read.items()}
         distinct, index = _distinct_rows(codes, {name: len(column.rules) for name, column in read.items()})
         features = np.concatenate([read[name].features[distinct[name]] for name in read], axis=1)
-        described = self._describe(features)
+        described, places = self._describe(features)
+        index = places if index is None else places[index]
         predicted = pa.Table.from_pandas(described, self._schema, preserve_index=False)
         counts = {name: np.bincount(read[name].bins[codes[name]], minlength=self.profile.width(name)) for name in read}
         counts[drift.PREDICTION] = self.profile.count_predictions(described["prediction"], index)
-        predicted = predicted.take(pa.array(index)) if index is not None else predicted
-        columns = {ROW: pa.array(chunk.rows[kept])}
+        own = {ROW: pa.array(chunk.rows[kept])}
         for key in self.keys:
-            columns[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
-        columns |= {name: predicted[name] for name in predicted.column_names}
+            own[key] = as_written(chunk.table[key].combine_chunks(), key).filter(pa.array(kept))
+        predictions = Predictions(pa.table(own), predicted, pa.array(index))
         n_rejected = len(chunk.broken) + int((~kept).sum())
         respelt = tuple(_respelling(name, column, chunk.rows) for name, column in read.items() if column.respelt)
-        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, pa.table(columns), rejected, counts, respelt)
+        return Scored(len(chunk.rows) + len(chunk.broken), n_rejected, predictions, rejected, counts, respelt)
 
-    def _describe(self, features: np.ndarray) -> pd.DataFrame:
-        return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
-
-    def _read(self, values: pa.ChunkedArray, encoder: TableEncoder) -> _Read:
-        array = unwrapped(values.combine_chunks())
-        require_single_values(array.type, encoder.name)
-        array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-        distinct, codes = array.dictionary, array.indices
-        if codes.null_count:
-            codes = codes.fill_null(len(distinct))
-            distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
-        raw = of_arrow(distinct, encoder.name)
-        typed, rules = read_column(raw, self._columns[encoder.name], self.model.data.missing_values)
-        _reject_what_does_not_fit(typed, rules, encoder)
-        good = rules == ""
-        features = np.zeros((len(raw), encoder.width), dtype=np.float32)
-        features[good] = encoder.encode(typed[good])
-        bins = np.zeros(len(raw), dtype=np.int64)
-        bins[good] = self.profile.bins(encoder.name, typed[good])
-        numbers = codes.to_numpy().astype(np.int64)
-        present = np.bincount(numbers, minlength=len(raw)) > 0  # a file's dictionary may have values that no row has
-        unseen = good & (bins == self.profile.width(encoder.name) - 2)
-        respelt = self._respelt(encoder, typed, unseen & present, (rules != "") & present)
-        return _Read(numbers, raw, rules, features, bins, respelt)
-
-    def _respelt(
-        self, encoder: TableEncoder, typed: pd.Series, unseen: np.ndarray, rejected: np.ndarray
-    ) -> dict[int, tuple[str, str]]:
-        """Find the levels, unseen or not declared, that train knows in another spelling."""
-        if not isinstance(encoder, CategoryEncoder):
-            return {}
-        if self._columns[encoder.name].levels is not None:
-            unseen = unseen | (rejected & typed.notna().to_numpy())
-        where = np.flatnonzero(unseen)[:MOST]
-        if not len(where):
-            return {}
-        values = typed.iloc[where].tolist()
-        known = known_spellings(values, encoder.levels)
-        return {int(index): (value, known[value]) for index, value in zip(where, values, strict=True) if value in known}
+    def _describe(self, features: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        """Describe the distinct ones among encoded rows; the second result has the place of each row among them."""
+        outputs, places = self._seen.outputs(torch.from_numpy(features))
+        return self.model.describe(self.model.predictions_of(outputs), self._coverage), places.numpy()
 
 
-def _respelling(name: str, column: _Read, rows: np.ndarray) -> Respelling:
+def _respelling(name: str, column: ReadColumn, rows: np.ndarray) -> Respelling:
     where = np.flatnonzero(np.isin(column.codes, list(column.respelt)))
     first = where[0]
     return Respelling(name, *column.respelt[int(column.codes[first])], int(rows[first]), len(where))
-
-
-def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: TableEncoder) -> None:
-    """Mark the numbers that overflow float32 once they are scaled; they are found by bisection."""
-    ranges = [np.flatnonzero(rules == "")] if encoder.kind == "number" else []
-    while ranges:
-        where = ranges.pop()
-        try:
-            encoder.encode(typed.iloc[where])
-        except ValueError:
-            if len(where) == 1:
-                rules[where] = "a number that fits float32 when it is scaled"
-            else:
-                ranges += np.array_split(where, 2)
 
 
 def _distinct_rows(
@@ -224,21 +165,20 @@ def _distinct_rows(
     return {name: distinct[name] for name in codes}, encoded.indices.to_numpy()
 
 
-def _rejected(chunk: Chunk, read: dict[str, _Read], kept: np.ndarray) -> pa.Table:
+def _rejected(chunk: Chunk, read: dict[str, ReadColumn], kept: np.ndarray) -> pa.Table:
     """List each broken rule: `row`, `column`, `value` as it was in the file, `rule`."""
+    if not chunk.broken and kept.all():
+        return NOTHING_REJECTED
     parts = [pd.DataFrame(chunk.broken, columns=[ROW, "value", "rule"]).assign(column="")]
     if not kept.all():
         for name, column in read.items():
             where = np.flatnonzero((column.rules != "")[column.codes])
             codes = column.codes[where]
-            shown = as_texts(column.raw).fillna("").to_numpy()[codes]
+            shown = as_texts(of_arrow(column.raw)).fillna("").to_numpy()[codes]
             parts.append(
                 pd.DataFrame({ROW: chunk.rows[where], "column": name, "value": shown, "rule": column.rules[codes]})
             )
     table = pd.concat(parts).sort_values([ROW, "column"], kind="stable")
-    return pa.table(
-        {
-            ROW: pa.array(table[ROW].to_numpy(np.int64)),
-            **{name: pa.array(table[name].to_list(), pa.string()) for name in ("column", "value", "rule")},
-        }
-    )
+    columns = [pa.array(table[ROW].to_numpy(np.int64))]
+    columns += [pa.array(table[name].to_list(), pa.string()) for name in REJECTED.names[1:]]
+    return pa.table(columns, schema=REJECTED)

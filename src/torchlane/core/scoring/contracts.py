@@ -1,6 +1,6 @@
 """What scoring needs from an inbox, a ledger and a store of predictions, and the records they exchange."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +14,10 @@ from torchlane.core.rows.raw_rows import Chunk
 
 class ClaimLostError(Exception):
     """Another job has taken over the file, because this one did not renew its lease in time."""
+
+
+class WritingError(Exception):
+    """The outputs cannot be written; the file that is scored is not to blame."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Claim:
     first_name: str
     checksum: str
     attempts: int
+    started: datetime  # when it was claimed, by the clock that all jobs share
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,39 @@ class Result:
     warnings: tuple[str, ...] = ()
     reason: str = ""  # why a row was rejected, the first one
     drift: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A claimed file that is scored: its result, and how its outputs get to their final place."""
+
+    claim: Claim
+    result: Result
+    publish: Callable[[], None]  # raises WritingError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of a chunk: columns that each row has of its own, and those that equal rows share.
+
+    `index` has the place of each row's prediction in `shared`, int64 (n_rows,).
+    """
+
+    own: pa.Table
+    shared: pa.Table
+    index: pa.Array
+
+    def with_constants(self, **texts: str) -> "Predictions":
+        """Add columns that have the same text in every row."""
+        shared = self.shared
+        for name, text in texts.items():
+            shared = shared.append_column(name, pa.repeat(text, len(shared)))
+        return Predictions(self.own, shared, self.index)
+
+    def table(self) -> pa.Table:
+        """Give all columns of all rows."""
+        taken = self.shared.take(self.index)
+        return pa.table([*self.own.columns, *taken.columns], names=[*self.own.column_names, *taken.column_names])
 
 
 class Table(Protocol):
@@ -108,26 +146,29 @@ class Ledger(Protocol):
     def sightings(self) -> dict[str, Sighting]:
         """Return what is known about each file name."""
 
-    def wait(self, file: InboxFile) -> None:
-        """Record that a file has not settled yet."""
+    def wait(self, files: Sequence[InboxFile]) -> None:
+        """Record that files have not settled yet."""
 
     def refuse(self, file: InboxFile) -> None:
         """Record that a file is never opened, with the reason."""
 
-    def register(self, file: InboxFile, checksum: str) -> str:
-        """Record a content under a name; return its state, or `copy` if it was scored under another name."""
+    def register(self, files: Sequence[tuple[InboxFile, str]]) -> list[str]:
+        """Record files with their checksums; give the state of each content, or `copy` if it has another name."""
 
     def forget(self, present: Iterable[str]) -> None:
         """Delete the records of unsettled and refused files that are no longer present."""
 
-    def claim(self, present: Mapping[str, list[str]], options: PredictionOptions) -> Claim | None:
-        """Claim one of the contents present (checksum to names); None if none is free."""
+    def claim(self, present: Mapping[str, list[str]], options: PredictionOptions) -> list[Claim]:
+        """Claim one of the contents present (checksum to names), or several small ones; none if none is free."""
 
     def renew(self, claim: Claim) -> bool:
         """Extend the lease; return False if the claim is lost."""
 
-    def finish(self, claim: Claim, result: Result, publish: Callable[[], None]) -> None:
-        """Publish the outputs and record the result, in one transaction that only the claim's owner can make."""
+    def finish(self, files: Sequence[Finished]) -> list[ClaimLostError | WritingError | None]:
+        """Publish the outputs of files and record their results, in one transaction.
+
+        The result has the reason for each file that is not recorded, as if it had not been among them.
+        """
 
     def fail(self, claim: Claim, error: str, *, counts: bool = True) -> None:
         """Set a file aside with the reason; `counts=False` if the file itself is not to blame."""
@@ -151,7 +192,7 @@ class Ledger(Protocol):
 class Writer(Protocol):
     """The outputs of one file while they are written."""
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Append a chunk."""
 
     def close(self) -> None:

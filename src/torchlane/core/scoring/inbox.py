@@ -11,7 +11,7 @@ from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring.chunks import ChunkScorer
 from torchlane.core.scoring.contracts import Inbox, Ledger, PredictionStore
 from torchlane.core.scoring.failures import CouldNotStartError, DriftError
-from torchlane.core.scoring.job import ScoringJob
+from torchlane.core.scoring.job import ClaimedFile, ScoringJob
 from torchlane.core.scoring.run_report import RunReport
 from torchlane.core.scoring.settling import settled_files
 
@@ -46,8 +46,9 @@ def score_inbox(
         present.setdefault(checksum, []).append(name)
     report.copies += sum(len(names) - 1 for names in present.values())
     scorer = ChunkScorer(model, options.keys, coverage)
-    while (claim := ledger.claim(present, options)) is not None:
-        ScoringJob(inbox, ledger, predictions, scorer, options, claim, files[claim.name]).run(report)
+    job = ScoringJob(inbox, ledger, predictions, scorer, options)
+    while claims := ledger.claim(present, options):
+        job.run([ClaimedFile(claim, files[claim.name]) for claim in claims], report)
         if any(isinstance(error, DriftError) for error in report.errors):
             break
     report.log(inbox.place)

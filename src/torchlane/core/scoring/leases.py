@@ -1,8 +1,8 @@
-"""A claim is kept while a file is scored: its lease is renewed in a thread."""
+"""Claims are kept while their files are scored: the leases are renewed in a thread."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torchlane.core.scoring.contracts import Claim, ClaimLostError, Ledger
@@ -11,21 +11,21 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def renewed_lease(ledger: Ledger, claim: Claim, lease_seconds: float) -> Iterator[Callable[[], None]]:
-    """Renew the lease in a thread; yield a check that raises `ClaimLostError` once the claim is lost."""
-    ended, lost = threading.Event(), threading.Event()
+def renewed_leases(ledger: Ledger, claims: Sequence[Claim], lease_seconds: float) -> Iterator[Callable[[Claim], None]]:
+    """Renew leases in a thread; yield a check that raises `ClaimLostError` once a claim is lost."""
+    ended, lost = threading.Event(), set[int]()
 
     def renew() -> None:
         while not ended.wait(lease_seconds / 3):
-            try:
-                if not ledger.renew(claim):
-                    lost.set()
-                    return
-            except Exception as error:  # the database may be back before the next try
-                logger.warning("the claim on %s could not be renewed: %s", claim.name, error)
+            for claim in claims:
+                try:
+                    if claim.key not in lost and not ledger.renew(claim):
+                        lost.add(claim.key)
+                except Exception as error:  # the database may be back before the next try
+                    logger.warning("the claim on %s could not be renewed: %s", claim.name, error)
 
-    def require_claim() -> None:
-        if lost.is_set():
+    def require_claim(claim: Claim) -> None:
+        if claim.key in lost:
             raise ClaimLostError
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)

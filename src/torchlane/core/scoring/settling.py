@@ -1,7 +1,7 @@
 """Which files of an inbox are ready to be scored: settled, readable, and not scored before."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +13,8 @@ from torchlane.core.scoring.run_report import RunReport
 
 logger = logging.getLogger(__name__)
 
+TOGETHER = 256  # files that are recorded at once, at most
+
 
 def settled_files(
     inbox: Inbox, ledger: Ledger, listed: list[InboxFile], options: PredictionOptions, report: RunReport
@@ -20,6 +22,8 @@ def settled_files(
     """Yield checksum and name of each file that may be scored, and record the others in the ledger."""
     ledger.forget(file.name for file in listed)
     sightings = ledger.sightings()
+    contents: dict[str, tuple[str, str]] = {}  # checksum and state by name
+    new: list[tuple[InboxFile, Sighting | None]] = []
     for file in listed:
         known = sightings.get(file.name)
         known = known if known is not None and known.stamp == file.stamp else None
@@ -28,14 +32,16 @@ def settled_files(
                 ledger.refuse(file)
                 logger.error("%s is not opened: %s", file.name, file.refusal)
                 report.errors.append(FilesFailedError(f"{file.name}: {file.refusal}"))
-            continue
-        if known is None or not known.checksum:
-            registered = _register(inbox, ledger, file, known, options.settle_seconds, report)
-            if registered is None:
-                continue
-            checksum, state = registered
+        elif known is None or not known.checksum:
+            new.append((file, known))
         else:
-            checksum, state = known.checksum, known.state
+            contents[file.name] = known.checksum, known.state
+    for start in range(0, len(new), TOGETHER):
+        contents |= _register(inbox, ledger, new[start : start + TOGETHER], options.settle_seconds, report)
+    for file in listed:
+        if file.name not in contents:
+            continue
+        checksum, state = contents[file.name]
         if state in ("done", "copy"):
             archive(inbox, file, checksum, options)
         else:
@@ -43,30 +49,41 @@ def settled_files(
 
 
 def _register(
-    inbox: Inbox, ledger: Ledger, file: InboxFile, known: Sighting | None, settle_seconds: float, report: RunReport
-) -> tuple[str, str] | None:
-    """Return checksum and state of a file that has settled; None if it has to wait or cannot be read."""
-    if not _has_settled(file, known, ledger.now(), settle_seconds):
-        ledger.wait(file)
-        report.waiting += 1
-        return None
-    try:
-        checksum = inbox.checksum(file)
-    except FileNotFoundError:  # another job may have moved it to its archive
-        return None
-    except OSError as error:
-        ledger.refuse(replace(file, refusal=f"cannot be read: {error}"))
-        report.errors.append(FilesFailedError(f"{file.name} cannot be read: {error}"))
-        return None
-    if not inbox.unchanged(file):
-        ledger.wait(file)
-        report.waiting += 1
-        return None
-    state = ledger.register(file, checksum)
-    if state == "copy":
-        report.copies += 1
-        logger.info("%s has the content of another file and is not scored again", file.name)
-    return checksum, state
+    inbox: Inbox,
+    ledger: Ledger,
+    files: Iterable[tuple[InboxFile, Sighting | None]],
+    settle_seconds: float,
+    report: RunReport,
+) -> dict[str, tuple[str, str]]:
+    """Give checksum and state, by name, of the files that have settled and can be read."""
+    now = ledger.now()
+    waiting: list[InboxFile] = []
+    settled: list[tuple[InboxFile, str]] = []
+    for file, known in files:
+        if not _has_settled(file, known, now, settle_seconds):
+            waiting.append(file)
+            continue
+        try:
+            checksum = inbox.checksum(file)
+        except FileNotFoundError:  # another job may have moved it to its archive
+            continue
+        except OSError as error:
+            ledger.refuse(replace(file, refusal=f"cannot be read: {error}"))
+            report.errors.append(FilesFailedError(f"{file.name} cannot be read: {error}"))
+            continue
+        if inbox.unchanged(file):
+            settled.append((file, checksum))
+        else:
+            waiting.append(file)
+    if waiting:
+        ledger.wait(waiting)
+        report.waiting += len(waiting)
+    states = ledger.register(settled) if settled else []
+    for (file, _), state in zip(settled, states, strict=True):
+        if state == "copy":
+            report.copies += 1
+            logger.info("%s has the content of another file and is not scored again", file.name)
+    return {file.name: (checksum, state) for (file, checksum), state in zip(settled, states, strict=True)}
 
 
 def _has_settled(file: InboxFile, known: Sighting | None, now: datetime, settle_seconds: float) -> bool:

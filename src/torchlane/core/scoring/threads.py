@@ -1,4 +1,4 @@
-"""Reading, scoring and writing at the same time, each in threads, with the chunks in order."""
+"""Reading, scoring and writing, of a large file at the same time: each in threads, with the chunks in order."""
 
 import os
 import threading
@@ -14,14 +14,11 @@ import pyarrow as pa
 from torchlane.core.machine.threads import decide_threads, torch_threads
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.scoring.chunks import ChunkScorer, Scored
-from torchlane.core.scoring.contracts import Writer
+from torchlane.core.scoring.contracts import Predictions, Writer, WritingError
 
 MAX_QUEUED = 2  # chunks that may wait to be scored, and to be written
 MAX_WORKERS = 4  # threads that score; each holds a chunk
-
-
-class WritingError(Exception):
-    """The outputs cannot be written; the file that is scored is not to blame."""
+SMALL_BYTES = 1 << 20  # a file up to this size is not worth the start of threads
 
 
 def read_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -71,26 +68,65 @@ def score_in_threads(scorer: ChunkScorer, chunks: Iterator[Chunk]) -> Iterator[S
 
 
 @contextmanager
-def write_behind(writer: Writer) -> Iterator["BackgroundWriter"]:
-    """Write in a thread; on exit, drop what is not written yet."""
-    background = BackgroundWriter(writer)
+def steps_for(n_bytes: int, writer: Writer) -> Iterator["InTurn | InThreads"]:
+    """Give the steps for a file of this size; on exit, drop what is not written yet."""
+    if n_bytes <= SMALL_BYTES:
+        yield InTurn(writer)
+        return
+    steps = InThreads(writer)
     try:
-        yield background
+        yield steps
     finally:
-        background.discard()
+        steps.discard()
 
 
-class BackgroundWriter:
-    """Writes in a thread, at most `MAX_QUEUED` chunks behind the scoring; an error is raised at the next call."""
+class InTurn:
+    """Reads, scores and writes one chunk after the other."""
 
     def __init__(self, writer: Writer):
         self._writer = writer
-        self._queue: Queue[tuple[pa.Table, pa.Table] | None] = Queue(MAX_QUEUED)
+
+    def score(self, scorer: ChunkScorer, chunks: Iterator[Chunk]) -> Iterator[Scored]:
+        """Score chunks."""
+        return map(scorer.score, chunks)
+
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
+        """Write a chunk.
+
+        Raises:
+            WritingError: it cannot be written.
+        """
+        with _as_writing_error():
+            self._writer.write(predictions, rejected)
+
+    def wait(self) -> None:
+        """Write everything to the disk.
+
+        Raises:
+            WritingError: it cannot be written.
+        """
+        with _as_writing_error():
+            self._writer.close()
+
+
+class InThreads:
+    """Reads and scores in threads, and writes in another, at most `MAX_QUEUED` chunks behind the scoring.
+
+    An error of writing is raised at the next call.
+    """
+
+    def __init__(self, writer: Writer):
+        self._writer = writer
+        self._queue: Queue[tuple[Predictions, pa.Table] | None] = Queue(MAX_QUEUED)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
 
-    def write(self, predictions: pa.Table, rejected: pa.Table) -> None:
+    def score(self, scorer: ChunkScorer, chunks: Iterator[Chunk]) -> Iterator[Scored]:
+        """Score chunks, some of which are read ahead."""
+        return score_in_threads(scorer, read_ahead(chunks))
+
+    def write(self, predictions: Predictions, rejected: pa.Table) -> None:
         """Queue a chunk."""
         self._raise()
         self._queue.put((predictions, rejected))
@@ -130,6 +166,14 @@ class BackgroundWriter:
     def _raise(self) -> None:
         if self._error is not None:
             raise WritingError(str(self._error)) from self._error
+
+
+@contextmanager
+def _as_writing_error() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise WritingError(str(error)) from error
 
 
 def _put(queue: "Queue[Any]", item: Any, ended: threading.Event) -> bool:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors, fingerprint
-from torchlane.core.judging.evaluation import Scores, score, shown_score
+from torchlane.core.judging.classes import Scores
+from torchlane.core.judging.evaluation import score, shown_score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
 from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models

@@ -121,7 +121,7 @@ def evaluate_fine_tuned(
 ) -> tuple[dict[str, Any], DataFrame]:
     """Score the parts of the new rows, and report the gain over the parent and what was forgotten."""
     from torchlane.core.encoding import tensors
-    from torchlane.core.judging import evaluation, named_metrics
+    from torchlane.core.judging import evaluation
     from torchlane.core.rows import splits
     from torchlane.core.transfer import comparison
 
@@ -129,11 +129,8 @@ def evaluate_fine_tuned(
         part: tensors.build_tensors(splits.rows_of(part, new_clean_rows, new_splits), fine_tuned_model.encoder)
         for part in splits.PARTS
     }
-    metrics, listed = evaluation.evaluate(
-        fine_tuned_model, parts, new_clean_rows, new_splits, evaluation_options.coverage
-    )
-    named = evaluation_options.metrics
-    metrics = named_metrics.with_named(metrics, fine_tuned_model, parts, new_clean_rows, new_splits, named)
+    coverage, named = evaluation_options.coverage, evaluation_options.metrics
+    metrics, listed = evaluation.evaluate(fine_tuned_model, parts, new_clean_rows, new_splits, coverage, named=named)
     own, old = parent.model(fine_tuning.parent), parent.rows(fine_tuning.parent)
     verdict = comparison.judge(own, fine_tuned_model, new_clean_rows, new_splits, comparison_scores, old)
     return {**metrics, **verdict}, listed

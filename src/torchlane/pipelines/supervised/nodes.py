@@ -157,12 +157,13 @@ def evaluate_model(
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], DataFrame]:
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
-    from torchlane.core.judging import cross_validation, evaluation, named_metrics
+    from torchlane.core.judging import cross_validation, evaluation
     from torchlane.core.rows.splits import PARTS
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    metrics, test_predictions = evaluation.evaluate(model, parts, clean_rows, splits, options.coverage)
-    metrics = named_metrics.with_named(metrics, model, parts, clean_rows, splits, options.metrics)
+    metrics, test_predictions = evaluation.evaluate(
+        model, parts, clean_rows, splits, options.coverage, named=options.metrics
+    )
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
 
