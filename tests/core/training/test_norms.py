@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
+from torchlane.core.machine.threads import torch_threads
 from torchlane.core.networks import build_model
 from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective

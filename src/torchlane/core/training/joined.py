@@ -69,7 +69,7 @@ class Joined:
             if any(each is None or each.layout is not torch.strided for each in gradients):
                 self._part()
             else:
-                torch._foreach_copy_(self._gradients, gradients)
+                torch._foreach_copy_(self._gradients, gradients)  # type: ignore[arg-type]
         self._optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

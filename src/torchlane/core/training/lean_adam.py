@@ -18,7 +18,7 @@ def make_lean_step(optimizer: Optimizer, numbers: Tensor) -> Callable[[Optimizer
     """
     if not isinstance(optimizer, Adam) or any(optimizer.defaults[name] for name in OTHER_FORMS):
         return None
-    usual: Callable[[Optimizer], Any] = type(optimizer).step
+    usual: Callable[..., Any] = type(optimizer).step
     denominators = torch.zeros_like(numbers)
 
     def step(self: Optimizer) -> None:
