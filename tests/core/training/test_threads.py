@@ -79,7 +79,9 @@ def test_narrow_training_has_the_same_bits_whatever_the_number_of_cores(machine_
     assert same_bits(trained[0], trained[2])
 
 
-@pytest.mark.parametrize(("widths", "rows"), [((40, 64, 64), 16), ((120, 128, 128), 64), ((784, 100), 48)])
+@pytest.mark.parametrize(
+    ("widths", "rows"), [((40, 64, 64), 16), ((120, 128, 128), 64), ((784, 100), 48), ((378, 128, 128), 256)]
+)
 def test_stacked_perceptrons_have_the_same_bits_on_any_number_of_threads(widths, rows):
     def build() -> nn.Module:
         layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.GELU())]
