@@ -1,8 +1,9 @@
 """Rows per second of training: the plain loop, ours, the floor, and other frameworks.
 
-    uv run --group benchmarks python benchmarks/training.py [--rounds 5] [--only mnist,table,cnn]
+    uv run --group benchmarks python benchmarks/training.py [--rounds 5] [--only mnist,table,cnn] [--threads 1]
 
-One process, the contestants in turn, round after round; the median seconds of an epoch count. The
+One process, the contestants in turn, round after round, on equally many threads; the median seconds of an epoch
+count. The
 floor runs the same steps on one fixed batch, so it fetches no data and computes no metric. Ours
 does all that `kedro run` does in an epoch: shuffled batches, running loss, primary metric.
 Features are random numbers: the time does not depend on their values.
@@ -106,7 +107,13 @@ def floor(case: Case) -> Iterator[None]:
 def ours(case: Case, exact: bool) -> Iterator[None]:
     """(b), (c) An epoch of `fit`, as a member's run makes them."""
     options = TrainingOptions.model_validate(
-        {"epochs": 10_000, "batch_size": case.batch_size, "optimizer": {"name": case.optimizer}, "exact": exact}
+        {
+            "epochs": 10_000,
+            "batch_size": case.batch_size,
+            "optimizer": {"name": case.optimizer},
+            "exact": exact,
+            "threads": torch.get_num_threads(),
+        }
     )
     no_rows = TensorDataset(*(tensor[:0] for tensor in case.data.tensors))
     (member,) = make_members(case.build, case.data, no_rows, Objective.of(case.target, None), options, CPU)
@@ -181,9 +188,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(CASES))
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--contestants", default=",".join(CONTESTANTS))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    torch.set_num_threads(arguments.threads)
     for name in arguments.only.split(","):
         case = CASES[name]()
         running = {each: CONTESTANTS[each](case) for each in arguments.contestants.split(",")}

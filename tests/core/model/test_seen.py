@@ -19,8 +19,9 @@ def model():
     from torchlane.core.options import DataOptions
 
     sizes = [str(size) for size in range(1, 61)]
-    rows = pd.DataFrame({"size": sizes, "place": ["town", "village", "sea"] * 20, "price": sizes})
-    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
+    rows = pd.DataFrame({"size": sizes, "price": sizes})
+    rows["height"] = rows["width"] = sizes  # numbers, so that the tests may draw any features
+    columns = {name: {"kind": "number"} for name in ("size", "height", "width")}
     data = DataOptions.model_validate({"task": "regression", "target": "price", "columns": columns})
     return train_on(rows, data, epochs=2)
 

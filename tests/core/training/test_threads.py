@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,10 +9,14 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine import threads
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import DiagnosisOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
+from torchlane.core.training.observation import Observer
+from torchlane.core.transfer import prefix
+from torchlane.core.transfer.prefix import cut_prefix
 
 IMAGES, TABLE = (48, 1, 28, 28), (48, 40)
 
@@ -74,7 +79,9 @@ def test_narrow_training_has_the_same_bits_whatever_the_number_of_cores(machine_
     assert same_bits(trained[0], trained[2])
 
 
-@pytest.mark.parametrize(("widths", "rows"), [((40, 64, 64), 16), ((120, 128, 128), 64), ((784, 100), 48)])
+@pytest.mark.parametrize(
+    ("widths", "rows"), [((40, 64, 64), 16), ((120, 128, 128), 64), ((784, 100), 48), ((378, 128, 128), 256)]
+)
 def test_stacked_perceptrons_have_the_same_bits_on_any_number_of_threads(widths, rows):
     def build() -> nn.Module:
         layers = [layer for pair in pairwise(widths) for layer in (nn.Linear(*pair), nn.GELU())]
@@ -96,3 +103,30 @@ def test_wide_steps_take_the_threads_of_torch_and_more_members_make_a_step_wider
     assert train(perceptron, TABLE)[0]["threads"] == 1
     assert train(perceptron, TABLE, members=3)[0]["threads"] == 2
     assert train(perceptron, TABLE, members=3, stacked=False)[0]["threads"] == 1
+
+
+def test_watching_and_frozen_layers_take_one_thread_where_they_are_narrow(machine_of, monkeypatch):
+    seen = []
+    forward = nn.Linear.forward
+
+    def recording(self, features):
+        if len(features) > 1:  # not the row by which operations are counted
+            seen.append(torch.get_num_threads())
+        return forward(self, features)
+
+    machine_of(2)
+    monkeypatch.setattr(nn.Linear, "forward", recording)
+    features = torch.rand(48, 40)
+    data = TensorDataset(features, features.mean(1, keepdim=True))
+    chosen = TrainingOptions(batch_size=16, epochs=1, device="cpu")
+    objective = Objective.of(TargetEncoder(name="y", task="regression"), chosen.loss)
+    (member,) = make_members(perceptron, data, data, objective, chosen, torch.device("cpu"))
+    observer = Observer(DiagnosisOptions(overfit_steps=3))
+    observer.begin(member)
+    assert set(seen) == {1}
+    seen.clear()
+    frozen = replace(member, adaptation=Adaptation((ParameterGroup(("4.weight", "4.bias")),), {}))
+    monkeypatch.setattr(prefix, "_bytes_of", lambda member, first: 0)
+    assert len(cut_prefix([frozen])[0].model) == 1
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 2

@@ -1,12 +1,13 @@
 """Batches in the order of a plain `DataLoader`, with the same random numbers, but gathered many rows at a time."""
 
+from collections import deque
 from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import TensorDataset
 
-GATHER_BYTES = 1 << 22  # batches are gathered in blocks of about this size
+GATHER_BYTES = 1 << 20  # batches are gathered in blocks of about this size, which stay in the cache of a core
 
 
 def draw_order(n_rows: int, generator: Generator) -> Tensor:
@@ -80,8 +81,9 @@ class Batches:
             sizes = self._sizes[first : first + self._block_batches]
             start = first * self._batch_size
             rows = order[start : start + sum(sizes)]
-            gathered = [self._gather(tensor, rows) for tensor in self._tensors]
-            yield from zip(*(tensor.split(sizes) for tensor in gathered), strict=True)
+            batches = deque(zip(*(self._gather(tensor, rows).split(sizes) for tensor in self._tensors), strict=True))
+            while batches:
+                yield batches.popleft()  # nothing here keeps a block once its last batch is done with
 
     def _gather(self, tensor: Tensor, rows: Tensor) -> Tensor:
         """Take rows in their order, and copy them to the device."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchlane.core.encoding.tensors import with_relative_weights
 from torchlane.core.layers.coded import features_of
 from torchlane.core.machine.randomness import own_randomness
+from torchlane.core.machine.threads import torch_threads
 from torchlane.core.options import DiagnosisOptions, TrainingOptions
 from torchlane.core.training.bounds import constant_loss, distinct_rows, lowest_loss
 from torchlane.core.training.by_heart import overfit_one_batch, quiet_copy
@@ -90,13 +91,14 @@ class Observer:
         self._every = ceil(BATCHES_A_PROBE / self._n_batches)
         self._before: dict[str, Tensor] = {}
         self._seen_epoch = 0
-        if self.options.overfit_steps:
-            with own_randomness(device):
-                self.overfit = overfit_one_batch(
-                    model, self._features, self._targets, objective, self.options.overfit_steps
-                )
-        self._probe = quiet_copy(model)
-        self.start_loss = self._look(model, 0)
+        with torch_threads(member.threads()):
+            if self.options.overfit_steps:
+                with own_randomness(device):
+                    self.overfit = overfit_one_batch(
+                        model, self._features, self._targets, objective, self.options.overfit_steps
+                    )
+            self._probe = quiet_copy(model)
+            self.start_loss = self._look(model, 0)
 
     def after_epoch(self, network: Callable[[], nn.Module | None], epoch: int) -> None:
         """Measure the network after an epoch that is to be observed; `network` gives None if the member has ended."""

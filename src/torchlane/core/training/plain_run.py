@@ -158,6 +158,7 @@ class PlainRun:
         for features, targets, *weights in self._batches:
             interruption.check()
             outputs, loss = self._stepper.step(features, targets, *weights)
+            del features  # so that the next block can take the memory of the last one, which is in the cache
             self._schedule.after_batch()
             losses.append(loss)
             all_outputs.append(outputs)

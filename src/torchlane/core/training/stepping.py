@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Variable
 from torch.optim import Optimizer
 
 from torchlane.core.machine.threads import torch_threads
 from torchlane.core.options import TrainingOptions
 from torchlane.core.training.adaptation import Adaptation
+from torchlane.core.training.joined import Joined, join
 from torchlane.core.training.optimizers import make_optimizer
 
 FUSED_DEVICES = ("cpu", "cuda")  # "mps" lacks some fused optimizers
@@ -32,7 +34,14 @@ class Stepper:
         options: TrainingOptions,
         adaptation: Adaptation | None = None,
     ):
+        if not options.exact:
+            model.to(memory_format=torch.channels_last)
         self.optimizer = _make_optimizer(model, options, adaptation)
+        scaled = options.precision == "float16"
+        joined = None
+        if adaptation is None and not scaled:  # a scaler of gradients wants those of each parameter
+            joined = join(self.optimizer, model, options.optimizer, exact=options.exact)
+        self._updates: Joined | Optimizer = joined or self.optimizer
         self._model = model
         self._adaptation = adaptation
         self._pulled = _pulled_parameters(model, adaptation)
@@ -41,11 +50,8 @@ class Stepper:
         self._clip_norm = options.clip_norm
         self._channels_last = not options.exact
         self._autocast = _autocast(options.precision, self._parameters[0].device)
-        scaled = options.precision == "float16"
         self._scaler = torch.amp.GradScaler(self._parameters[0].device.type) if scaled else None
         self._forward: Any = model
-        if self._channels_last:
-            model.to(memory_format=torch.channels_last)
         if options.compile is not None:
             self._forward = torch.compile(model, mode=options.compile)
 
@@ -62,15 +68,15 @@ class Stepper:
         """
         if self._channels_last and features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad()
+        self._updates.zero_grad()
         with self._autocast:
             outputs = self._forward(features)
             loss = self._criterion(outputs, targets, *weights)
         if self._scaler is None:
-            loss.backward()
+            _backward(loss)
             self._pull()
             self._clip()
-            self.optimizer.step()
+            self._updates.step()
         else:
             self._scaler.scale(loss).backward()
             self._scaler.unscale_(self.optimizer)
@@ -83,12 +89,12 @@ class Stepper:
     def state_dict(self) -> dict[str, Any]:
         """Give the state of the optimizer and of gradient scaling."""
         return {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self._updates.state_dict(),
             "scaler": None if self._scaler is None else self._scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._updates.load_state_dict(state["optimizer"])
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
 
@@ -100,6 +106,18 @@ class Stepper:
     def _clip(self) -> None:
         if self._clip_norm is not None:
             nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+
+
+def _backward(loss: Tensor) -> None:
+    """Do what `loss.backward()` does, without the time that torch takes to tell this usual case from others."""
+    usual = type(loss) is Tensor and loss.requires_grad and loss.is_floating_point() and not loss.ndim
+    if usual and loss.device.type == "cpu":
+        engine: Any = Variable._execution_engine
+        engine.run_backward(
+            (loss,), (torch.ones_like(loss),), False, False, (), allow_unreachable=True, accumulate_grad=True
+        )
+    else:
+        loss.backward()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import TensorDataset
 
 from torchlane.core.layers.coded import CodedLinear, Indicators
+from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.members import Member, Weights
@@ -100,9 +102,11 @@ def _bytes_of(member: Member, first: nn.Sequential) -> int:
 
 
 def _cut(member: Member, first: nn.Sequential, rest: nn.Sequential) -> Member:
-    train, valid = (
-        TensorDataset(_through(first, part.tensors[0]), *part.tensors[1:]) for part in (member.train, member.valid)
-    )
+    work = partial(_work_of_block, first, member.train.tensors[0])
+    with torch_threads(threads_for(work, member.options.threads)):
+        train, valid = (
+            TensorDataset(_through(first, part.tensors[0]), *part.tensors[1:]) for part in (member.train, member.valid)
+        )
     adaptation = member.adaptation
     assert adaptation is not None
     groups = tuple(
@@ -124,6 +128,10 @@ def _within(rest: nn.Sequential, name: str) -> str:
         if name == around or name.startswith(f"{around}."):
             return key + name.removeprefix(around)
     return name
+
+
+def _work_of_block(first: nn.Sequential, features: Tensor) -> int:
+    return BLOCK_ROWS * multiply_adds(first, features[:1])
 
 
 def _through(first: nn.Sequential, features: Tensor) -> Tensor:
