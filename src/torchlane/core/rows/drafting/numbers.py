@@ -49,9 +49,12 @@ def range_note(numbers: np.ndarray) -> str:
     return f"{low} to {high} in the file"
 
 
-def why_codes(column: SeenColumn) -> str:
-    """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are."""
-    if may_be_codes(column):
+def why_codes(column: SeenColumn, may_be: bool) -> str:
+    """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are.
+
+    `may_be` is the result of `may_be_codes`.
+    """
+    if may_be:
         for rule, why in ((LEADING_ZERO, "leading zeros"), (POWER, "a letter E")):
             those = _matching(column.texts, rule)
             alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
@@ -75,7 +78,10 @@ def why_codes(column: SeenColumn) -> str:
 
 def may_be_codes(column: SeenColumn) -> bool:
     """Whether some text would be a code if more rows had such texts, like 007 among numbers."""
-    return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", "\n".join(column.texts), re.MULTILINE))
+    joined = "\n".join(["", *column.texts])
+    if re.search("\n0[0-9]", joined) is None and "e" not in joined and "E" not in joined:
+        return False  # as in most columns, where the search below would try every place
+    return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", joined, re.MULTILINE))
 
 
 def code_like(column: SeenColumn) -> np.ndarray:

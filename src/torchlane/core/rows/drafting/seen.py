@@ -9,6 +9,7 @@ import pandas as pd
 
 from torchlane.core.rows.checking import LARGEST
 from torchlane.core.rows.drafting.column import MISSING
+from torchlane.core.rows.plain_numbers import read_plain, whole
 from torchlane.core.rows.raw_rows import columns_of
 from torchlane.core.rows.values import as_levels, as_numbers
 
@@ -49,7 +50,7 @@ class SeenColumn:
     @cached_property
     def numbers(self) -> np.ndarray:
         """Each text as a number, float64 (n_distinct,), NaN if it is none or too large for a feature."""
-        read = pd.to_numeric(self.texts, errors="coerce").astype(np.float64)
+        read = read_plain(self.texts)
         if np.isnan(read).any() and len(words := [i for i, text in enumerate(self.texts) if text in BOOLEANS]):
             read[words], _ = as_numbers(pd.Series(self.texts[words], dtype="str"), MISSING)
         return np.where(np.abs(read) <= LARGEST, read, np.nan)
@@ -107,10 +108,11 @@ def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
     seen = {}
     for start in range(0, len(names), step):
         some = names[start : start + step]
-        levels = as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING).to_numpy(object)
-        for name, values in zip(some, np.split(levels, len(some)), strict=True):
-            codes, texts = pd.factorize(values)
-            seen[name] = SeenColumn(name, texts, codes, rows)
+        levels = whole(as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING))
+        for number, name in enumerate(some):
+            found = levels.slice(number * len(rows), len(rows)).dictionary_encode()
+            codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            seen[name] = SeenColumn(name, found.dictionary.to_numpy(zero_copy_only=False), codes, rows)
     return seen
 
 
