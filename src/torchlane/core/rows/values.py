@@ -112,9 +112,10 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
     missing |= np.isin(read, _numbers_among(missing_values))
     read[missing] = np.nan
     others = np.flatnonzero(np.isnan(read) & ~missing)
-    words = text.iloc[others].str.lower()
-    read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
-    missing[others] = words.isin(MISSING_NUMBERS)
+    if len(others):
+        words = text.iloc[others].str.lower()
+        read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
+        missing[others] = words.isin(MISSING_NUMBERS)
     return read, np.isnan(read) & ~missing
 
 

@@ -1,0 +1,37 @@
+"""Columns that are read alike: joined, so that one call reads many of them, since a call takes longer than a value."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from torchlane.core.options import ColumnOptions
+
+JOINED = 1_000_000  # values that are read at once; a longer column is read alone
+
+
+def joined(raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions]) -> Iterator[tuple[list[str], pd.Series]]:
+    """Give the columns of one type and with equal options, one below the other, with their names.
+
+    Values do not depend on each other, so they are read as each column alone would be. Only text and plain numbers
+    are joined, in which no value can be at fault in a way that the message about it has to name the column. A column
+    that is not joined keeps its name and index.
+    """
+    step = max(1, JOINED // max(1, len(raw_rows)))
+    dtypes = dict(zip(raw_rows.columns, raw_rows.dtypes, strict=True))
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, column in columns.items():
+        dtype = dtypes[name]
+        key = (dtype, column) if _is_plain(dtype) else (name,)
+        groups.setdefault(key, []).append(name)
+    for names in groups.values():
+        for start in range(0, len(names), step):
+            some = names[start : start + step]
+            if len(some) == 1:
+                yield some, raw_rows[some[0]]
+            else:
+                yield some, pd.concat([raw_rows[name] for name in some], ignore_index=True)
+
+
+def _is_plain(dtype: object) -> bool:
+    return isinstance(dtype, pd.StringDtype) or (isinstance(dtype, np.dtype) and dtype.kind in "biuf")
