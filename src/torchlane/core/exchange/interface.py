@@ -79,7 +79,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             for name, column in model.data.feature_columns.items()
         },
         "missing_values": list(model.data.missing_values),
-        "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
+        "columns": [_statistics(column) for column in model.encoder.columns],
         "features": [feature for column in model.encoder.columns for feature in _features(column)],
         "pixels": _pixels(model),
         "network": model.model.model_dump(mode="json", exclude={"weights_folder"}),
@@ -87,6 +87,13 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
         "model": model.fingerprint,
         "versions": {name: version(name) for name in ("torchlane", "torch")},
     }
+
+
+def _statistics(column: ColumnEncoder) -> dict[str, Any]:
+    """Give the statistics by which a column is encoded, so quantiles only where they are the scale."""
+    drift_only = isinstance(column, ImageEncoder | CategoryEncoder) or column.encoding != "quantile"
+    hidden = {"quantiles": True, "scales": {"__all__": {"quantiles"}}} if drift_only else {}
+    return column.model_dump(mode="json", exclude=hidden)
 
 
 def output_names(model: TrainedModel) -> list[str]:
