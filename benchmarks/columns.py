@@ -9,6 +9,7 @@ of its own. Processor seconds are user and system seconds of the process and its
 """
 
 import argparse
+import os
 import resource
 import shutil
 import subprocess
@@ -78,7 +79,7 @@ def measure(stage: str, project: Path, checkout: Path, file: Path) -> tuple[floa
     if stage == "score":
         inbox = project / "data/01_raw/wide_inbox"
         inbox.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, inbox)
+        os.utime(shutil.copy(file, inbox), (0, 0))  # files that were just written may be incomplete
     command = {
         "init": ["torchlane", "init", str(file), "--target=y"],
         "score": ["kedro", "run", "--pipeline=wide.predict"],
