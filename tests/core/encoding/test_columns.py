@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
+from tests.indicators import indicators
+from torchlane.core.encoding import columns
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.options import ColumnOptions
 
@@ -64,8 +66,16 @@ def test_indicators_mark_one_level_a_row():
     encoder = CategoryEncoder.fit(text("a", "b", None, "c"), "one_hot", 1)
     assert encoder.feature_names == ("city=a", "city=b", "city=c", "city=missing")
     encoded = encoder.encode(text("b", None, "z"))
-    assert encoded.tolist() == [[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert encoded.tolist() == [[1], [4], [3]]
     assert encoded.dtype == np.float32
+    assert indicators(encoder, encoded).tolist() == [[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+
+
+def test_more_levels_than_float32_can_count_are_refused_by_name(monkeypatch):
+    monkeypatch.setattr(columns, "MOST_CODES", 4)
+    CategoryEncoder.fit(text("a", "b", "b"), "one_hot", 1)
+    with pytest.raises(ValueError, match=r"'city' has 3 levels, and a category may have 2; leave it out, or raise"):
+        CategoryEncoder.fit(text("a", "b", "c"), "one_hot", 1)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from torchlane.core.rows.checking import check_rows
 
 def test_encoding_of_a_column_can_be_set_alone(toy_rows, toy_data):
     clean, _ = check_rows(toy_rows, toy_data)
-    encoder = fit_encoder(clean, toy_data, EncodingOptions(columns={"place": "codes", "size": "none"}))
+    encoder = fit_encoder(clean, toy_data, EncodingOptions(columns={"place": "ordinal", "size": "none"}))
     assert encoder.feature_names == ("size", "place")
+    assert encoder.layout().is_plain
     assert encoder.encode_features(clean)[:3].tolist() == [[1, 1], [2, 2], [3, 0]]
 
 

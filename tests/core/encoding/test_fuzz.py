@@ -210,7 +210,7 @@ def test_tensors_are_finite_float32_and_encoders_survive_json(table):
         for part in PARTS:
             features, targets = build_tensors(rows_of(part, clean, split), encoder).tensors
             assert features.dtype == torch.float32
-            assert features.shape == ((split["part"] == part).sum(), len(encoder.feature_names))
+            assert features.shape == ((split["part"] == part).sum(), *encoder.feature_shape)
             assert torch.isfinite(features).all()
             assert torch.isfinite(targets).all()
         whole, reread = build_tensors(clean, encoder), build_tensors(clean, again)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.model.test_trained import train_on
-from torchlane.core.encoding.columns import CategoryEncoder
 from torchlane.core.encoding.spelling import Respelling, known_spellings
 from torchlane.core.options import DataOptions
 
@@ -51,17 +50,6 @@ def test_any_text_is_its_own_spelling_and_folding_never_fails(text):
 @given(st.integers(0, 10**9), st.integers(1, 5))
 def test_lost_zeros_are_always_recognised(number, zeros):
     assert known_spellings([str(number)], (f"{'0' * zeros}{number}",))
-
-
-@pytest.mark.parametrize("encoding", ["codes", "one_hot"])
-@pytest.mark.parametrize("rare", [0, 2])
-def test_unseen_rows_are_found_in_the_encoded_rows(encoding, rare):
-    train = pd.Series(["a", "b"] * 3 + ["x", "y"][:rare], name="c", dtype="str")
-    column = CategoryEncoder.fit(train, encoding, 2)
-    values = pd.Series(["a", "z", "b", "z"], dtype="str")
-    encoded = column.encode(values)
-    assert encoded.shape == (4, column.width) == (4, len(column.feature_names))
-    assert column.unseen_rows(encoded).tolist() == [False, True, False, True]
 
 
 @pytest.fixture(scope="module")

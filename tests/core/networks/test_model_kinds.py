@@ -1,12 +1,14 @@
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
+from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.model.trained import TrainedModel, load
-from torchlane.core.networks import build_model, describe_capacity, named
+from torchlane.core.networks import build_model, build_network, describe_capacity, named
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
 
@@ -35,8 +37,8 @@ def own_nets(tmp_path, monkeypatch):
     sys.modules.pop("own_nets", None)
 
 
-def build(shape, n_outputs: int = 3, code_counts: dict | None = None, **options) -> nn.Module:
-    return build_model(ModelOptions.model_validate(options), shape, n_outputs, code_counts)
+def build(shape, n_outputs: int = 3, layout: Layout | None = None, **options) -> nn.Module:
+    return build_model(ModelOptions.model_validate(options), shape, n_outputs, layout)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 64, 64), (1, 28, 28), (2, 9, 17)])
@@ -75,7 +77,8 @@ def test_transformer_makes_a_token_of_each_feature_and_looks_codes_up():
     options = {"kind": "transformer", "token_width": 16, "heads": 4, "blocks": 1}
     plain = build(5, **options)
     assert plain(torch.rand(4, 5)).shape == (4, 3)
-    coded = build(5, code_counts={1: 6, 3: 2}, **options).eval()
+    numbers = Layout(5, np.array([0, 2, 4]), np.full(3, NUMBER), n_codes={}, embedded={1: 6, 3: 2})
+    coded = build(5, layout=numbers, **options).eval()
     features = torch.rand(4, 5)
     features[:, 1], features[:, 3] = torch.tensor([0.0, 5.0, 2.0, 2.0]), torch.tensor([0.0, 1.0, 1.0, 0.0])
     assert coded(features).shape == (4, 3)
@@ -85,10 +88,11 @@ def test_transformer_makes_a_token_of_each_feature_and_looks_codes_up():
     assert coded.transformer.cont_embeddings.weight.shape[0] == 3
 
 
-def test_encoder_says_which_features_hold_codes(toy_rows, toy_data):
+def test_transformer_embeds_codes_and_has_a_token_for_each_level_in_one_hot(toy_rows, toy_data):
     clean, _ = check_rows(toy_rows, toy_data)
-    assert fit_encoder(clean, toy_data, EncodingOptions(categories="codes")).code_counts == {1: 5}
-    assert fit_encoder(clean, toy_data, EncodingOptions()).code_counts == {}
+    for encoding, embedded, n_features in (("codes", {1: 5}, 1), ("one_hot", {}, 4), ("ordinal", {}, 2)):
+        layout = fit_encoder(clean, toy_data, EncodingOptions(categories=encoding)).layout(embeds=True)
+        assert (layout.embedded, layout.n_features) == (embedded, n_features)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -183,7 +187,7 @@ def test_own_class_is_not_imported_on_the_word_of_a_file(own_nets, tmp_path, toy
     encoder: Encoder = fit_encoder(clean, toy_data, EncodingOptions())
     options = ModelOptions.model_validate({"class": "own_nets.Net"})
     named.trust("own_nets.Net")
-    weights = build_model(options, encoder.feature_shape, 1).state_dict()
+    weights = build_network(options, encoder).state_dict()
     model = TrainedModel(
         {name: each[None] for name, each in weights.items()}, encoder, toy_data, options, TrainingOptions()
     )

@@ -11,21 +11,24 @@ from torchlane.core.encoding.scales import apply_scale, normal_scores, require_f
 from torchlane.core.options import CategoryEncoding, NumberEncoding
 from torchlane.core.rows.levels import declared_order, natural_order
 
+MOST_CODES = 1 << 24  # float32 counts so far without gaps
 QUANTILES = 101  # of a column at most, against which drift is measured
 SCALE_QUANTILES = 1001  # where they are the scale too; the normal scores between them are interpolated
 JOINED = 1_000_000  # values of several columns that are sorted at once
 
 
 class CategoryEncoder(Fitted):
-    """A category, encoded as integer codes or as one-hot columns.
+    """A category, encoded as integer codes; `encoding` says what a network makes of them.
 
-    Levels are in natural order: numbers by value, text alphabetically. Codes of a column with declared levels
-    follow their order instead, and count all of them, whether or not train has them: the scale says where a
-    level stands. Level i has code i, an unseen level `len(levels)`, and a missing value `len(levels) + 1`.
-    Fine-tuning appends `grown` levels from other rows after these two codes, so that no earlier code changes.
-    One-hot columns for unseen and missing exist only if train has such rows (or if an earlier train did:
-    `flagged`), because their weights could not be trained otherwise. Without the column, such a row has 0 in
-    every column.
+    Levels are in natural order: numbers by value, text alphabetically. If the encoding is not `one_hot`, codes of a
+    column with declared levels follow their order instead, and count all of them, whether or not train has them: the
+    scale says where a level stands. Level i has code i, an unseen level `len(levels)`, and a missing value
+    `len(levels) + 1`. Fine-tuning appends `grown` levels from other rows after these two codes, so that no earlier
+    code changes.
+
+    For a network, each level is a feature that is 1 or 0; only `ordinal` codes are numbers. Unseen and missing have a
+    feature only if train has such rows (or if an earlier train did: `flagged`), because its weights could not be
+    trained otherwise. Without it, such a row has 0 in every feature.
     """
 
     kind: Literal["category"] = "category"
@@ -40,21 +43,30 @@ class CategoryEncoder(Fitted):
     def fit(
         cls, values: pd.Series, encoding: CategoryEncoding, min_level_count: int, order: tuple[str, ...] = ()
     ) -> Self:
-        """Learn the levels from `values` (text, NaN where missing); `order` has the declared ones."""
+        """Learn the levels from `values` (text, NaN where missing); `order` has the declared ones.
+
+        Raises:
+            ValueError: there are more levels than float32 can count.
+        """
         counts = values.value_counts()
-        if encoding == "codes" and order:
+        if encoding != "one_hot" and order:
             levels, kept = order, counts.reindex(list(order), fill_value=0)
         else:
             kept = counts[counts >= min_level_count]
             levels = natural_order(kept.index)
         rest = (int(counts.sum() - kept.sum()), int(values.isna().sum()))
+        if len(levels) + len(rest) > MOST_CODES:
+            raise ValueError(
+                f"'{values.name}' has {len(levels):,} levels, and a category may have {MOST_CODES - 2:,}; "
+                f"leave it out, or raise encoding.min_level_count, so that rare levels share a code"
+            )
         return cls(
             name=str(values.name), encoding=encoding, levels=levels, counts=(*map(int, kept[list(levels)]), *rest)
         )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        if self.encoding == "codes":
+        if self.encoding == "ordinal":
             return (self.name,)
         labels = (*self.levels[: self.unseen], "unseen", "missing", *self.levels[self.unseen :])
         return tuple(f"{self.name}={labels[code]}" for code in self.indicator_codes)
@@ -66,11 +78,11 @@ class CategoryEncoder(Fitted):
 
     @property
     def indicator_codes(self) -> list[int]:
-        """The codes that have a one-hot column, in order."""
+        """The codes that have a feature of their own, in order; none have if the codes are numbers."""
         rest = (self.unseen, self.unseen + 1)
         return [
             code
-            for code in range(len(self.levels) + len(rest))
+            for code in range(self.n_codes if self.encoding != "ordinal" else 0)
             if code not in rest or self.counts[code] or code in self.flagged
         ]
 
@@ -95,23 +107,17 @@ class CategoryEncoder(Fitted):
         return grown.model_copy(update={"counts": tuple(map(int, of_codes))})
 
     @property
-    def width(self) -> int:
-        """The number of features."""
-        return 1 if self.encoding == "codes" else len(self.indicator_codes)
+    def n_codes(self) -> int:
+        return len(self.levels) + 2
 
-    def unseen_rows(self, encoded: np.ndarray) -> np.ndarray:
-        """Find the encoded rows (n_rows, width) with an unseen level, or a missing one if neither has a column."""
-        if self.encoding == "codes":
-            return np.asarray(encoded[:, 0] == self.unseen)
-        codes = self.indicator_codes
-        return np.asarray(encoded[:, codes.index(self.unseen)] == 1 if self.unseen in codes else ~encoded.any(axis=1))
+    @property
+    def width(self) -> int:
+        """The number of columns of encoded rows."""
+        return 1
 
     def encode(self, values: pd.Series) -> np.ndarray:
-        """Map `values` to float32 (n_rows, len(feature_names))."""
-        codes = self.codes(values)[:, None]
-        if self.encoding == "codes":
-            return codes.astype(np.float32)
-        return (codes == np.array(self.indicator_codes)).astype(np.float32)
+        """Map `values` to their codes: float32 (n_rows, 1)."""
+        return self.codes(values)[:, None].astype(np.float32)
 
 
 class NumberEncoder(Fitted):
@@ -204,6 +210,11 @@ class NumberEncoder(Fitted):
     @property
     def feature_names(self) -> tuple[str, ...]:
         return (self.name, f"{self.name}=missing") if self.flagged else (self.name,)
+
+    @property
+    def width(self) -> int:
+        """The number of columns of encoded rows."""
+        return len(self.feature_names)
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names)).

@@ -89,6 +89,11 @@ class DateEncoder(Fitted):
     def feature_names(self) -> tuple[str, ...]:
         return tuple(f"{self.name}={part}" for part in (*self.parts, *["missing"] * self.flagged))
 
+    @property
+    def width(self) -> int:
+        """The number of columns of encoded rows."""
+        return len(self.feature_names)
+
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names))."""
         median = pd.Timestamp(self.median, unit="us", tz="UTC").as_unit("us")

@@ -12,6 +12,7 @@ from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.options import CategoryEncoding, DataOptions, EncodingOptions, NumberEncoding
 from torchlane.core.options.base import is_none
 from torchlane.core.rows.checking import SPELLINGS
@@ -28,7 +29,7 @@ class Encoder(Fitted):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The name of each column of the feature matrix."""
+        """The name of each feature of a network; see `layout`."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
     @property
@@ -39,21 +40,41 @@ class Encoder(Fitted):
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """The shape of one row's features: (n_features,), or (channels, height, width)."""
-        return (len(self.feature_names),) if self.image is None else self.image.size
+        """The shape of an encoded row: (n_columns,), or (channels, height, width)."""
+        return (sum(column.width for column in self.tabular),) if self.image is None else self.image.size
 
     @property
-    def code_counts(self) -> dict[int, int]:
-        """The number of codes of each feature that holds codes, by the index of the feature."""
-        starts = np.cumsum([0, *(len(column.feature_names) for column in self.columns)])
-        return {
-            int(start): len(column.levels) + 2
-            for start, column in zip(starts, self.columns, strict=False)
-            if isinstance(column, CategoryEncoder) and column.encoding == "codes"
-        }
+    def tabular(self) -> tuple[CategoryEncoder | NumberEncoder | DateEncoder, ...]:
+        """The columns of a table; none if there is an image."""
+        return tuple(column for column in self.columns if not isinstance(column, ImageEncoder))
+
+    def layout(self, *, embeds: bool = False) -> Layout:
+        """Say which features a network makes of an encoded row.
+
+        Each level of a category is a feature, unless its codes are numbers (`ordinal`) or the network `embeds` those
+        that are encoded as `codes`.
+        """
+        columns: list[np.ndarray] = []
+        codes: list[np.ndarray] = []
+        n_codes: dict[int, int] = {}
+        embedded: dict[int, int] = {}
+        start = 0
+        for column in self.tabular:
+            if not isinstance(column, CategoryEncoder) or column.encoding == "ordinal":
+                columns.append(np.arange(start, start + column.width))
+                codes.append(np.full(column.width, NUMBER))
+            elif embeds and column.encoding == "codes":
+                embedded[start] = column.n_codes
+            else:
+                codes.append(np.array(column.indicator_codes))
+                columns.append(np.full(len(codes[-1]), start))
+                n_codes[start] = column.n_codes
+            start += column.width
+        nothing = np.zeros(0, dtype=np.int64)
+        return Layout(start, np.concatenate([nothing, *columns]), np.concatenate([nothing, *codes]), n_codes, embedded)
 
     def encode_features(self, rows: pd.DataFrame) -> np.ndarray:
-        """Encode clean rows: float32 (n_rows, n_features), or images as uint8 (n_rows, channels, height, width)."""
+        """Encode clean rows: float32 (n_rows, n_columns), or images as uint8 (n_rows, channels, height, width)."""
         if self.image is not None:
             return self.image.encode(rows[self.image.name])
         return np.concatenate([column.encode(rows[column.name]) for column in self.columns], axis=1)

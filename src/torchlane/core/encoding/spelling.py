@@ -55,18 +55,15 @@ def known_spellings(unseen: Iterable[str], levels: tuple[str, ...]) -> dict[str,
 
 
 def respelt_columns(encoder: Encoder, rows: pd.DataFrame, features: np.ndarray | None = None) -> Iterator[Respelling]:
-    """Look for such levels in clean rows; `features` (n_rows, n_features) are those rows encoded, if they are."""
+    """Look for such levels in clean rows; `features` (n_rows, n_columns) are those rows encoded, if they are."""
     start = 0
-    for column in encoder.columns:
+    for column in encoder.tabular:
         if isinstance(column, CategoryEncoder):
-            end = start + column.width
-            encoded = column.encode(rows[column.name]) if features is None else features[:, start:end]
-            where = np.flatnonzero(column.unseen_rows(encoded))
+            codes = column.codes(rows[column.name]) if features is None else features[:, start]
+            where = np.flatnonzero(codes == column.unseen)
             if len(where):
                 yield from _respelt(column, rows[column.name].iloc[where], rows[ROW].to_numpy()[where])
-            start = end
-        else:
-            start += 0 if features is None else len(column.feature_names)
+        start += column.width
 
 
 def _respelt(column: CategoryEncoder, unseen: pd.Series, numbers: np.ndarray) -> Iterator[Respelling]:

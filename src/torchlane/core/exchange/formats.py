@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.exchange.interface import INPUT, output_names
+from torchlane.core.layers.coded import CodedLinear
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.networks.state_dicts import read_state_dict
@@ -33,6 +34,9 @@ class Predictor(nn.Module):
     def __init__(self, model: TrainedModel):
         super().__init__()
         self.members = nn.ModuleList(model.network(member) for member in range(model.n_members))
+        for layer in self.modules():
+            if isinstance(layer, CodedLinear):
+                layer.portable = True
         self._of_members = model.task.predict
         self._target = model.encoder.target
         self._join = model.join_members
@@ -49,7 +53,8 @@ def plain_names(model: TrainedModel) -> dict[str, str]:
 
     The scale of the pixels is left out, since it is not a weight of that class.
     """
-    around = "" if model.encoder.image is None else "network."
+    indicators = model.model.kind == "class" and not model.encoder.layout().is_plain
+    around = "network." if indicators or model.encoder.image is not None else ""
     around += "model." if model.model.kind == "torchvision" else ""
     return {name: name.removeprefix(around) for name in model.weights if not name.endswith(SCALE)}
 

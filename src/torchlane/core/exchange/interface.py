@@ -14,7 +14,7 @@ from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.rows.values import MISSING_NUMBERS
 
-FORMAT = "torchlane-interface-2"
+FORMAT = "torchlane-interface-3"
 INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
@@ -135,7 +135,7 @@ def other_level(column: CategoryEncoder) -> str:
 
 
 def _features(column: ColumnEncoder) -> list[dict[str, Any]]:
-    """Describe how the features of a column are computed; for categories, by calling the encoder."""
+    """Describe the inputs of the program that come from a column; for categories, by calling the encoder."""
     named = [{"name": name, "column": column.name} for name in column.feature_names]
     if isinstance(column, ImageEncoder):
         return [{**named[0], "value": "pixels as uint8, (channels, height, width); the program brings them to scale"}]
@@ -146,19 +146,10 @@ def _features(column: ColumnEncoder) -> list[dict[str, Any]]:
     if isinstance(column, DateEncoder):
         return _features_of_date(column, named)
     encoded = column.encode(pd.Series([*column.levels, other_level(column), None], dtype=object))
-    if column.encoding == "codes":
-        *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
-        value = f"code of the level; {unseen} for another one, {missing_code} where missing"
-        return [{**named[0], "codes": codes, "unseen": unseen, "missing": missing_code, "value": value}]
-    features = []
-    for each, index in zip(named, encoded.argmax(0).tolist(), strict=True):
-        if index < len(column.levels):
-            level = column.levels[index]
-            features.append({**each, "indicates": "level", "level": level, "value": f"1 where it is {level}, else 0"})
-        else:
-            what = ("unseen", "missing")[index - len(column.levels)]
-            features.append({**each, "indicates": what, "value": f"1 where the level is {what}, else 0"})
-    return features
+    *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
+    value = f"code of the level; {unseen} for another one, {missing_code} where missing"
+    feature = {"name": column.name, "column": column.name, "codes": codes, "unseen": unseen, "missing": missing_code}
+    return [{**feature, "value": value}]
 
 
 def _features_of_date(column: DateEncoder, named: list[dict[str, Any]]) -> list[dict[str, Any]]:

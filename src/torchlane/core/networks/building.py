@@ -1,9 +1,12 @@
 """The table of model kinds: how each is built, and whether it takes tables or images."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
+from torchlane.core.layers.coded import Indicators
+from torchlane.core.layers.layout import Layout
 from torchlane.core.networks.convolutional import build_convolutional
 from torchlane.core.networks.initialisation import initialise
 from torchlane.core.networks.named import ColourModel, build_own, build_torchvision
@@ -13,7 +16,6 @@ from torchlane.core.networks.recurrent import Recurrent
 from torchlane.core.options import ModelOptions
 
 BUILDERS: Mapping[str, Callable[[ModelOptions, Sequence[int], int], nn.Module]] = {
-    "mlp": build_perceptron,
     "cnn": build_convolutional,
     "rnn": Recurrent,
     "torchvision": build_torchvision,
@@ -28,15 +30,16 @@ def build_model(
     options: ModelOptions,
     shape: int | Sequence[int],
     n_outputs: int,
-    code_counts: Mapping[int, int] | None = None,
+    layout: Layout | None = None,
     *,
     from_published: bool = True,
 ) -> nn.Module:
     """Build a model from (n_rows, *shape) to (n_rows, n_outputs), with weights from the global generator.
 
-    `shape` is the shape of one row's features: n_features, or (channels, height, width). `code_counts` has the
-    number of codes of each feature that holds codes; only a transformer uses it. Without `from_published`,
-    published weights that `options` ask for are not loaded, because `load_state_dict` will replace them.
+    `shape` is the shape of one encoded row: n_columns, or (channels, height, width). If columns hold codes, `layout`
+    says which features they stand for. A perceptron looks up their weights, and other networks get the features.
+    Without `from_published`, published weights that `options` ask for are not loaded, because `load_state_dict`
+    will replace them.
 
     Raises:
         ValueError: the kind of model does not take such features, or published weights are not available.
@@ -45,10 +48,16 @@ def build_model(
     fitting, given = (OF_TABLES, "a table") if len(sizes) == 1 else (OF_IMAGES, "an image")
     if options.kind not in fitting:
         raise ValueError(f"model.kind {options.kind} does not take {given}; choose one of {', '.join(fitting)}")
+    layout = None if layout is None or layout.is_plain else layout
     if options.kind == "transformer":
         from torchlane.core.networks.transformer import TableTransformer
 
-        model: nn.Module = TableTransformer(options, sizes[0], n_outputs, code_counts or {})
+        model: nn.Module = TableTransformer(options, sizes[0], n_outputs, layout)
+    elif options.kind == "mlp":
+        model = build_perceptron(options, sizes, n_outputs, layout)
+    elif layout is not None:
+        network = BUILDERS[options.kind](options, (layout.n_features,), n_outputs)
+        model = nn.Sequential(OrderedDict(indicators=Indicators(layout), network=network))
     else:
         model = BUILDERS[options.kind](options, sizes, n_outputs)
     initialise(model, options.initialisation)

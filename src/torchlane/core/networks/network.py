@@ -34,7 +34,8 @@ def build_network(
             f"published weights bring their own scale of pixels, and encoding.pixels {encoder.image.encoding} "
             f"would change it; set encoding.pixels to unit"
         )
-    network = build_model(options, encoder.feature_shape, width, encoder.code_counts, from_published=from_published)
+    layout = encoder.layout(embeds=options.kind == "transformer")
+    network = build_model(options, encoder.feature_shape, width, layout, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:
             raise ValueError("training.augmentation is for images, but the features are a table; leave it out")

@@ -1,30 +1,32 @@
 """A transformer over the features of a table."""
 
-from collections.abc import Mapping
-
 import torch
 from rtdl_revisiting_models import FTTransformer
 from torch import Tensor, nn
 
+from torchlane.core.layers.coded import Indicators
+from torchlane.core.layers.layout import Layout
 from torchlane.core.options import ModelOptions
 
 WIDENING = 4 / 3  # width of the hidden layer in a block; the default of the paper's code
 
 
 class TableTransformer(nn.Module):
-    """FT-Transformer: each feature becomes a token; features that hold codes have an embedding per code.
+    """FT-Transformer: each feature becomes a token; columns that it embeds have an embedding per code.
 
-    Features (n_rows, n_features) become outputs (n_rows, n_outputs). Gorishniy et al., Revisiting Deep
+    Encoded rows (n_rows, n_columns) become outputs (n_rows, n_outputs). Gorishniy et al., Revisiting Deep
     Learning Models for Tabular Data, 2021, in the authors' code.
     """
 
-    def __init__(self, options: ModelOptions, n_features: int, n_outputs: int, code_counts: Mapping[int, int]):
+    def __init__(self, options: ModelOptions, n_columns: int, n_outputs: int, layout: Layout | None = None):
         super().__init__()
-        self._coded = list(code_counts)
-        self._plain = [index for index in range(n_features) if index not in code_counts]
+        embedded = {} if layout is None else layout.embedded
+        self._coded = list(embedded)
+        self._plain = None if layout is None else Indicators(layout)
+        self._n_plain = n_columns if layout is None else layout.n_features
         self.transformer = FTTransformer(
-            n_cont_features=len(self._plain),
-            cat_cardinalities=list(code_counts.values()),
+            n_cont_features=self._n_plain,
+            cat_cardinalities=list(embedded.values()),
             d_out=n_outputs,
             n_blocks=options.blocks,
             d_block=options.token_width,
@@ -36,7 +38,7 @@ class TableTransformer(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        numbers = features[:, self._plain] if self._plain else None
+        numbers = features if self._plain is None else self._plain(features)
         codes = features[:, self._coded].to(torch.int64) if self._coded else None
-        outputs: Tensor = self.transformer(numbers, codes)
+        outputs: Tensor = self.transformer(numbers if self._n_plain else None, codes)
         return outputs

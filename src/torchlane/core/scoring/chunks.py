@@ -155,7 +155,7 @@ class ChunkScorer:
         typed, rules = read_column(raw, self._columns[encoder.name], self.model.data.missing_values)
         _reject_what_does_not_fit(typed, rules, encoder)
         good = rules == ""
-        features = np.zeros((len(raw), len(encoder.feature_names)), dtype=np.float32)
+        features = np.zeros((len(raw), encoder.width), dtype=np.float32)
         features[good] = encoder.encode(typed[good])
         bins = np.zeros(len(raw), dtype=np.int64)
         bins[good] = self.profile.bins(encoder.name, typed[good])

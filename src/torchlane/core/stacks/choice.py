@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from torch import Tensor, nn
 
+from torchlane.core.layers.coded import CodedLinear
 from torchlane.core.stacks.describing import describe_network
 from torchlane.core.stacks.functional import FunctionalProgram
 from torchlane.core.stacks.layout import Program, pad_columns, stack_members, views_of
@@ -16,7 +17,7 @@ def structure_of(model: nn.Module, features: Tensor) -> Hashable:
     """Describe what networks of one stack have in common, and the `features` (n_rows, …) that they take.
 
     Parameters, buffers and dropout rates may differ between networks of one structure. Perceptrons may
-    also differ in the number of features and in which layers are followed by dropout.
+    also differ in the features and in which layers are followed by dropout.
     """
     if not is_perceptron(model):
         return describe_network(model), features.dtype, tuple(features.shape[1:])
@@ -25,6 +26,9 @@ def structure_of(model: nn.Module, features: Tensor) -> Hashable:
     assert isinstance(first, nn.Linear)
     layers[name] = first = copy.copy(first)
     first.in_features = 0
+    if isinstance(first, CodedLinear):
+        del first.layout
+        first._buffers = {}
     first._parameters = {**first._parameters, "weight": nn.Parameter(first.weight[:, :0], first.weight.requires_grad)}
     return describe_network(nn.Sequential(layers)), features.dtype
 

@@ -1,11 +1,13 @@
 """Networks of any kind as one program, through `torch.func.vmap`."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from torchlane.core.layers.coded import CodedLinear
 from torchlane.core.stacks.layout import (
     Noise,
     NotStackableError,
@@ -38,9 +40,11 @@ class FunctionalProgram:
         self._template = copy.deepcopy(model)
         if len({(parameter.dtype, parameter.device) for parameter in model.parameters()}) > 1:
             raise NotStackableError("the parameters are of several types, or on several devices")
-        for name, layer in model.named_modules():
+        for name, layer in self._template.named_modules():
             if type(layer) is nn.Dropout:
                 self._template.set_submodule(name, _GivenNoise())
+            elif isinstance(layer, CodedLinear):
+                layer.portable = True
         self._watch_dropout(features)
         self._try_out(model, features)
 
@@ -59,6 +63,12 @@ class FunctionalProgram:
     def dropout_rates(self, model: nn.Module) -> list[float]:
         layers = dict(model.named_modules())
         return [layers[name].p for name in self._dropouts]
+
+    def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
+        return None
+
+    def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
+        return {}
 
     def _watch_dropout(self, features: Tensor) -> None:
         """Find the order and the shapes of the dropout masks that a network uses.

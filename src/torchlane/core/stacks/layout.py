@@ -47,8 +47,10 @@ class Program(Protocol):
 
     slots: list[Slot]
     noise_shapes: list[tuple[int, ...]]
-    n_columns: int | None
     still_norms: frozenset[str]
+
+    @property
+    def n_columns(self) -> int | None: ...
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
         """Map features (members, n_rows, …) to outputs (members, n_rows, width).
@@ -60,6 +62,12 @@ class Program(Protocol):
     def dropout_rates(self, model: nn.Module) -> list[float]:
         """Give the dropout rate of one network for each mask; 0 if the network has no dropout there."""
 
+    def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
+        """Give the rows (n_in,) of a slot that hold the columns of a weight; None if the slot has the weight's form."""
+
+    def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
+        """Make tensors (members, …) that stand in place of the networks' buffers of these names."""
+
 
 def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     """Copy the networks' parameters into one tensor (members, n_numbers), and each buffer into one (members, …)."""
@@ -67,11 +75,13 @@ def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor
     numbers = next(iter(states[0].values())).new_zeros(len(models), program.slots[-1].end)
     with torch.no_grad():
         for slot in program.slots:
-            for row, state in zip(numbers[:, slot.start : slot.end], states, strict=True):
-                corner_of(row.view(slot.shape), state[slot.name].shape).copy_(state[slot.name])
+            for row, model, state in zip(numbers[:, slot.start : slot.end], models, states, strict=True):
+                _put(row.view(slot.shape), state[slot.name], program.table_rows(model, slot.name))
     padded = {slot.name: slot.shape for slot in program.slots}
-    buffers = {}
+    buffers = program.constants(models)
     for name, buffer in models[0].named_buffers():
+        if name in buffers:
+            continue
         # Running statistics have the length of their layer's padded weights.
         shape = padded.get(f"{name.rpartition('.')[0]}.weight", buffer.shape) if buffer.ndim else buffer.shape
         buffers[name] = buffer.new_zeros(len(models), *shape)
@@ -104,7 +114,7 @@ def unstack_member(program: Program, model: nn.Module, numbers: Tensor, buffers:
     stacked = {name: view[0] for name, view in views_of(program, numbers[None]).items()} | dict(buffers)
     first_names = _first_names(model)
     return {
-        name: corner_of(stacked[first_names[name]], tensor.shape).detach().cpu().clone()
+        name: _take(stacked[first_names[name]], tensor.shape, program.table_rows(model, first_names[name]))
         for name, tensor in model.state_dict().items()
     }
 
@@ -132,6 +142,18 @@ def pad_last(tensor: Tensor, n_columns: int) -> Tensor:
 def corner_of(tensor: Tensor, shape: Sequence[int]) -> Tensor:
     """Give the view of the first `shape` numbers, which leaves out the padding."""
     return tensor[tuple(slice(length) for length in shape)]
+
+
+def _put(place: Tensor, weight: Tensor, rows: Tensor | None) -> None:
+    if rows is None:
+        corner_of(place, weight.shape).copy_(weight)
+    else:
+        place[rows, : len(weight)] = weight.t()
+
+
+def _take(place: Tensor, shape: Sequence[int], rows: Tensor | None) -> Tensor:
+    taken = corner_of(place, shape) if rows is None else place[rows, : shape[0]].t()
+    return taken.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def _first_names(model: nn.Module) -> dict[str, str]:

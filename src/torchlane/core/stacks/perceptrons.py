@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from torchlane.core.layers.coded import CodedLinear, looked_up
+from torchlane.core.layers.layout import Layout
 from torchlane.core.stacks.layout import Noise, Slot, Tensors, pad_last, padded_length
 from torchlane.core.stacks.steady import STEADY_ACTIVATIONS, steadily
 
@@ -29,13 +32,17 @@ def is_perceptron(model: nn.Module) -> bool:
     layers = list(model.children()) if type(model) is nn.Sequential else []
     cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
     first = next((layer for layer in layers if type(layer) is not nn.Dropout), None)
-    return type(first) is nn.Linear and not cumulative and all(type(each) in known for each in layers)
+    others = [each for each in layers if each is not first]
+    return type(first) in (nn.Linear, CodedLinear) and not cumulative and all(type(each) in known for each in others)
 
 
 class PerceptronProgram:
     """The program of `nn.Sequential` networks of linear layers, batch norms, activations and dropout.
 
     The first layer, apart from dropout, is linear. Batch norms with `momentum=None` are not supported.
+
+    A first layer that takes codes becomes a table (n_rows, n_out). It begins with a row for each column of the encoded
+    rows, which is 0 for columns of codes, and goes on with a row for each feature that indicates a code.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -45,10 +52,14 @@ class PerceptronProgram:
         self.slots: list[Slot] = []
         self.noise_shapes: list[tuple[int, ...]] = []
         self.still_norms: frozenset[str] = frozenset()
-        self.n_columns: int | None = padded_length(max(_n_features(model) for model in models))
-        self._width, columns = _n_features(models[0]), self.n_columns
+        self.n_columns: int = padded_length(max(map(_n_columns, models)))
+        self._width, columns = _n_columns(models[0]), self.n_columns
         for name, layer in self._layers:
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, CodedLinear):
+                self._width, columns = layer.out_features, padded_length(layer.out_features)
+                n_indicators = max(_layout(model).n_indicators for model in models)
+                self._add(f"{name}.weight", padded_length(self.n_columns + n_indicators + 1), columns)
+            elif isinstance(layer, nn.Linear):
                 self._width, n_in, columns = layer.out_features, columns, padded_length(layer.out_features)
                 self._add(f"{name}.weight", columns, n_in)
             elif isinstance(layer, nn.PReLU):
@@ -69,7 +80,12 @@ class PerceptronProgram:
         masks = iter(noise or ())
         for name, layer in self._layers:
             weight, bias = parameters.get(f"{name}.weight"), parameters.get(f"{name}.bias")
-            if isinstance(layer, nn.Linear):
+            if isinstance(layer, CodedLinear):
+                assert weight is not None
+                numbers = features * buffers[f"{name}.numbers"][:, None]
+                places = _places(features, *(buffers[f"{name}.{each}"] for each in ("coded", "starts", "lookup")))
+                features = looked_up(numbers, places, weight, slice(numbers.shape[2]), bias)
+            elif isinstance(layer, nn.Linear):
                 features = _linear(features, weight, bias)
             elif isinstance(layer, nn.BatchNorm1d):
                 statistics = {key: buffers.get(f"{name}.{key}") for key in ("running_mean", "running_var")}
@@ -92,6 +108,42 @@ class PerceptronProgram:
     def dropout_rates(self, model: nn.Module) -> list[float]:
         rates = _dropout_places(model)
         return [rates.get(place, 0.0) for place in self._places]
+
+    def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
+        if name != self.slots[0].name or not isinstance(_first_linear(model), CodedLinear):
+            return None
+        return torch.from_numpy(self._places_in(_layout(model)))
+
+    def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
+        """Give masks of the columns of numbers, and the rows of the table for the codes of each member.
+
+        A member with fewer columns of codes than others reads code 0 from the last column, which is padding, and
+        finds no feature for it.
+        """
+        if not isinstance(_first_linear(models[0]), CodedLinear):
+            return {}
+        nowhere = self.slots[0].shape[0] - 1
+        layouts = [_layout(model) for model in models]
+        n_coded = max(len(layout.coded) for layout in layouts)
+        n_codes = max(sum(layout.n_codes.values()) for layout in layouts)
+        numbers = np.zeros((len(models), self.n_columns), dtype=np.float32)
+        coded = np.full((len(models), n_coded), self.n_columns - 1)
+        starts = np.full((len(models), n_coded), n_codes)
+        lookup = np.full((len(models), n_codes + 1), nowhere)
+        for row, layout in enumerate(layouts):
+            numbers[row, layout.numbers[0]] = 1
+            coded[row, : len(layout.coded)] = layout.coded
+            table, starts[row, : len(layout.coded)] = layout.lookup(self._places_in(layout), nowhere)
+            lookup[row, : len(table)] = table
+        first = next(models[0].parameters())
+        name = self.slots[0].name.rpartition(".")[0]
+        made = {"numbers": numbers, "coded": coded, "starts": starts, "lookup": lookup}
+        tensors = {f"{name}.{each}": torch.from_numpy(array).to(first.device) for each, array in made.items()}
+        return {**tensors, f"{name}.numbers": tensors[f"{name}.numbers"].to(first.dtype)}
+
+    def _places_in(self, layout: Layout) -> np.ndarray:
+        """Give the row of the table for each feature of a layout: int64 (n_features,)."""
+        return np.where(layout.indicating, self.n_columns + np.cumsum(layout.indicating) - 1, layout.columns)
 
 
 def _dropout_places(model: nn.Module) -> dict[tuple[int, int], float]:
@@ -119,8 +171,26 @@ def _with_dropout(model: nn.Module, places: list[tuple[int, int]]) -> list[tuple
     return layers
 
 
-def _n_features(model: nn.Module) -> int:
-    return next(layer.in_features for layer in model.children() if isinstance(layer, nn.Linear))
+def _first_linear(model: nn.Module) -> nn.Linear:
+    return next(layer for layer in model.children() if isinstance(layer, nn.Linear))
+
+
+def _layout(model: nn.Module) -> Layout:
+    first = _first_linear(model)
+    assert isinstance(first, CodedLinear)
+    return first.layout
+
+
+def _n_columns(model: nn.Module) -> int:
+    """Count the columns of the rows that a network takes, and one more for padding if some hold codes."""
+    first = _first_linear(model)
+    return first.layout.n_columns + 1 if isinstance(first, CodedLinear) else first.in_features
+
+
+def _places(features: Tensor, coded: Tensor, starts: Tensor, lookup: Tensor) -> Tensor:
+    """Look up the rows of the table for codes in features (members, n_rows, …): int64 (members, n_rows, n_coded)."""
+    codes = features.gather(2, coded[:, None].expand(-1, features.shape[1], -1)).long() + starts[:, None]
+    return lookup.gather(1, codes.flatten(1)).view(codes.shape)
 
 
 def _linear(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

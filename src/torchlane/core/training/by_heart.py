@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchlane.core.layers.coded import features_of
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.networks.augmentation import Augmentation
 from torchlane.core.options import OptimizerOptions
@@ -47,7 +48,7 @@ def overfit_one_batch(
     if reached <= FITTED_SHARE * constant:
         return {**result, "fitted": True}
     if math.isfinite(reached) and (
-        reached <= FAILED_SHARE * constant or not _learnable(features, targets, objective, steps)
+        reached <= FAILED_SHARE * constant or not _learnable(features_of(model, features), targets, objective, steps)
     ):
         return result
     return {**result, "fitted": False}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.encoding.tensors import with_relative_weights
+from torchlane.core.layers.coded import features_of
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.options import DiagnosisOptions, TrainingOptions
 from torchlane.core.training.bounds import constant_loss, distinct_rows, lowest_loss
@@ -80,8 +81,9 @@ class Observer:
         self.constant_loss = constant_loss(targets, objective, *weights)
         if features.numel() <= MOST_COMPARED:
             self.lowest_loss = lowest_loss(features, targets, objective, *weights)
-        self.blank = not bool(self._features.any())
-        self.largest_feature = float(self._features.abs().max()) if self._features.is_floating_point() else 0.0
+        seen = features_of(model, self._features)
+        self.blank = not bool(seen.any())
+        self.largest_feature = float(seen.abs().max()) if seen.is_floating_point() else 0.0
         self.probe_kinds = len(distinct_rows(self._features))
         self.telling_rows = _telling_rows(member.valid.tensors[1])
         self._n_batches = len(member.batch_sizes)

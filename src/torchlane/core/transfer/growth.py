@@ -92,31 +92,33 @@ def check_task(parent: TargetEncoder, data: DataOptions, head: str) -> None:
         )
 
 
-def feature_sources(parent: Encoder, grown: Encoder) -> list[int]:
+def feature_sources(parent: Encoder, grown: Encoder, *, embeds: bool = False) -> list[int]:
     """Find the feature of the parent from which each feature takes its weights.
 
     A new level takes the weights of unseen levels, since that is how the parent treated it. If the parent has
     no such feature, or if the column for missing values or a part of a date is new, the source is `NEW`: the
-    weights start at zero, because the parent ignored it.
+    weights start at zero, because the parent ignored it. If the network `embeds` codes, they are no features.
     """
     sources: list[int] = []
     start = 0
     for before, after in zip(parent.columns, grown.columns, strict=True):
         names = before.feature_names
-        if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "one_hot":
+        if embeds and isinstance(before, CategoryEncoder) and before.encoding == "codes":
+            continue
+        if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding != "ordinal":
             indices = {code: start + index for index, code in enumerate(before.indicator_codes)}
-            n_codes = len(before.levels) + 2
-            sources += [indices.get(code if code < n_codes else before.unseen, NEW) for code in after.indicator_codes]
+            known = (code if code < before.n_codes else before.unseen for code in after.indicator_codes)
+            sources += [indices.get(code, NEW) for code in known]
         else:
-            sources += [start + names.index(name) if name in names else NEW for name in after.feature_names]
+            places = {name: start + index for index, name in enumerate(names)}
+            sources += [places.get(name, NEW) for name in after.feature_names]
         start += len(names)
     return sources
 
 
 def code_sources(parent: CategoryEncoder, grown: CategoryEncoder) -> list[int]:
     """Find the code of the parent from which each code takes its embedding; a new level takes that of unseen ones."""
-    n_codes = len(parent.levels) + 2
-    return [code if code < n_codes else parent.unseen for code in range(len(grown.levels) + 2)]
+    return [code if code < parent.n_codes else parent.unseen for code in range(grown.n_codes)]
 
 
 def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Tensor, Tensor]:
@@ -189,16 +191,8 @@ def _map_rows(old: Tensor, drawn: Tensor, mapped: Tensor, new: Tensor) -> Tensor
 
 def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder) -> Tensor:
     """Rearrange weights along the axis of the features, to the shape of `drawn`."""
-    sources = feature_sources(parent, grown)
-    if name in CONTINUOUS:
-        coded = parent.code_counts, grown.code_counts
-        plain = [index for index in range(len(parent.feature_names)) if index not in coded[0]]
-        sources = [
-            plain.index(source) if source != NEW else NEW
-            for index, source in enumerate(sources)
-            if index not in coded[1]
-        ]
-    elif name.startswith(EMBEDDING):
+    sources = feature_sources(parent, grown, embeds=name in CONTINUOUS)
+    if name.startswith(EMBEDDING):
         number = int(name.removeprefix(EMBEDDING).partition(".")[0])
         pairs = [
             (before, after)

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchlane.core.options import FreezeOptions
 
-WRAPPER = "network."  # prefix of the layers of an image network; people may leave it out
+WRAPPER = "network."  # prefix of the layers where pixels or indicators come first; people may leave it out
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def layers_of(network: nn.Module) -> list[Layer]:
 
 
 def shown(name: str) -> str:
-    """Shorten a name to what people use: without the prefix of an image network."""
+    """Shorten a name to what people use: without the prefix of a network that is wrapped."""
     return name.removeprefix(WRAPPER)
 
 

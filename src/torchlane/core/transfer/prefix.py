@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import TensorDataset
 
+from torchlane.core.layers.coded import CodedLinear, Indicators
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.members import Member, Weights
@@ -88,7 +89,8 @@ def _is_plain(module: nn.Module) -> bool:
 
 def _is_known(module: nn.Module) -> bool:
     """Whether a module always gives the same output for a row. Modules of unknown origin do not count."""
-    known = isinstance(module, Pixels) or type(module).__module__.startswith("torch.nn.modules.")
+    own = isinstance(module, Pixels | Indicators | CodedLinear)
+    known = own or type(module).__module__.startswith("torch.nn.modules.")
     return known and not isinstance(module, _DropoutNd) and not getattr(module, "dropout", 0)
 
 

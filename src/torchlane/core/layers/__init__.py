@@ -1,0 +1,1 @@
+"""Layers that torch lacks; they know neither options nor data."""

@@ -1,0 +1,118 @@
+"""Layers whose inputs are columns of numbers and codes, and which compute as if each code had an indicator column."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from torchlane.core.layers.layout import NUMBER, Layout
+
+
+class Indicators(nn.Module):
+    """Encoded rows (n_rows, n_columns) to the features of a layout (n_rows, n_features)."""
+
+    def __init__(self, layout: Layout):
+        super().__init__()
+        self.columns: Tensor
+        self.codes: Tensor
+        _register(self, columns=layout.columns, codes=layout.codes)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        values = rows.index_select(1, self.columns)
+        return torch.where(self.codes == NUMBER, values, (values == self.codes).to(values.dtype))
+
+
+class CodedLinear(nn.Linear):
+    """A linear layer over the features of a layout that takes the encoded rows (n_rows, n_columns) themselves.
+
+    Weights and initialisation are those of `nn.Linear(layout.n_features, n_out)`, and outputs (n_rows, n_out) are
+    its outputs to rounding. But where a feature indicates a code, its weights are looked up instead of multiplied.
+    `portable` keeps to operations that `vmap` and exporters know.
+    """
+
+    def __init__(self, layout: Layout, n_out: int):
+        super().__init__(layout.n_features, n_out)
+        self.layout = layout
+        self.portable = False
+        self.numbers: Tensor
+        self.coded: Tensor
+        self.starts: Tensor
+        self.lookup: Tensor
+        lookup, starts = layout.lookup(np.arange(layout.n_features), layout.n_features)
+        _register(self, numbers=layout.numbers, coded=layout.coded, starts=starts, lookup=lookup)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        table = functional.pad(self.weight.t(), (0, 0, 0, 1))  # the last row stays 0, for codes without a feature
+        numbers, features = rows.index_select(1, self.numbers[0]), self.numbers[1]
+        places = self.lookup[rows.index_select(1, self.coded).long() + self.starts]
+        if self.portable:
+            return functional.embedding(places, table).sum(1) + functional.linear(
+                numbers, self.weight.index_select(1, features), self.bias
+            )
+        bias = None if self.bias is None else self.bias[None]
+        return looked_up(numbers[None], places[None], table[None], features, bias)[0]
+
+
+def features_of(model: nn.Module, rows: Tensor) -> Tensor:
+    """Give encoded rows (n_rows, …) as the features that the network of a table is built on."""
+    layers = [layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)]
+    if not layers:
+        return rows
+    first = layers[0]
+    return (Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first)(rows)
+
+
+def looked_up(
+    numbers: Tensor, places: Tensor, table: Tensor, of_numbers: Tensor | slice, bias: Tensor | None
+) -> Tensor:
+    """Multiply numbers by rows of a table of weights, and add the rows at `places`, for each member.
+
+    `numbers` (members, n_rows, n_numbers) are multiplied by the rows `of_numbers` of `table` (members, n_features + 1,
+    n_out). `places` (members, n_rows, n_coded) are other rows of the table. The last of them is 0; it takes no
+    gradient. `bias` is (members, n_out). The result is (members, n_rows, n_out).
+    """
+    result: Tensor = _LookedUp.apply(numbers, places, table, of_numbers, bias)
+    return result
+
+
+class _LookedUp(torch.autograd.Function):
+    """An embedding bag and a matrix product whose gradients go to one table, without a copy of it for each."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        numbers: Tensor,
+        places: Tensor,
+        table: Tensor,
+        of_numbers: Tensor | slice,
+        bias: Tensor | None,
+    ) -> Tensor:
+        members, n_rows, n_coded = places.shape
+        of_members = torch.arange(members, device=places.device)[:, None, None] * table.shape[1]
+        flat = (places + of_members).view(-1, n_coded)
+        found = functional.embedding_bag(flat, table.flatten(0, 1), mode="sum").view(members, n_rows, -1)
+        if bias is not None:
+            found += bias[:, None]
+        context.save_for_backward(numbers, flat)
+        context.of_numbers, context.shape = of_numbers, table.shape
+        return torch.baddbmm(found, numbers, table[:, of_numbers])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        numbers, flat = context.saved_tensors
+        of_table = gradient.new_zeros(context.shape)
+        rows, of_rows = of_table.flatten(0, 1), gradient.flatten(0, 1)
+        for places in flat.unbind(1):
+            rows.index_add_(0, places, of_rows)
+        of_table[:, context.of_numbers] = torch.bmm(numbers.transpose(1, 2), gradient)
+        of_table[:, -1] = 0
+        return None, None, of_table, None, gradient.sum(1) if context.needs_input_grad[4] else None
+
+
+def _register(module: nn.Module, **arrays: np.ndarray) -> None:
+    """Register arrays as buffers that are on the CPU even if the network is built on meta, and are not saved."""
+    for name, array in arrays.items():
+        module.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)), persistent=False)
