@@ -1,7 +1,7 @@
 """Encoders in files: JSON for everything but quantiles, which are tensors."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,8 @@ def split_encoder(encoder: Encoder) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     The tensors are the quantiles one after another, float64, and how many each scale has, int64 (n_scales,).
     """
-    header = encoder.model_dump(mode="json", exclude={"columns": True})
-    header["columns"] = [
-        column.model_dump(mode="json", exclude={"quantiles": True, "scales": {"__all__": {"quantiles"}}})
-        for column in encoder.columns
-    ]
-    each = [
-        scale.quantiles
-        for column in encoder.columns
-        for scale in (getattr(column, "scales", ()) if column.kind == "date" else (column,))
-        if scale.kind == "number"
-    ]
+    header = encoder.model_dump(mode="json")
+    each = [scale.pop("quantiles") for scale in scales_in(header["columns"])]
     counts = [len(quantiles) for quantiles in each]
     joined = np.fromiter(chain.from_iterable(each), dtype=np.float64, count=sum(counts))
     return header, {QUANTILES: torch.from_numpy(joined), COUNTS: torch.tensor(counts, dtype=torch.int64)}
@@ -46,7 +37,7 @@ def join_encoder(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> En
     Raises:
         ValueError: the parts do not belong together, or are those of no encoder.
     """
-    scales = list(_scales(header["columns"]))
+    scales = list(scales_in(header["columns"]))
     if not {QUANTILES, COUNTS} <= set(tensors) or len(tensors[COUNTS]) != len(scales):
         raise ValueError(f"it has no quantiles for its {len(scales)} scales; make it again")
     parts = np.split(tensors[QUANTILES].numpy(), np.cumsum(tensors[COUNTS].numpy())[:-1])
@@ -81,12 +72,12 @@ def save_with_header(path: Path, tensors: Mapping[str, Tensor], header: Mapping[
         save_file(dict(tensors), path, metadata={HEADER: text})
     except SafetensorError as error:
         raise ValueError(
-            f"what is not a tensor takes {len(text) / 1e6:.0f} MB, and safetensors allows 100 MB ({error}); declare fewer "
-            f"columns, or fewer levels: raise encoding.min_level_count"
+            f"what is not a tensor takes {len(text) / 1e6:.0f} MB, and safetensors allows 100 MB ({error}); "
+            f"leave out columns, or raise encoding.min_level_count, so that there are fewer levels"
         ) from error
 
 
-def _scales(columns: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def scales_in(columns: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Give the scales within the plain values of columns, which are those of numbers and of parts of dates."""
     for column in columns:
         if column["kind"] == "number":

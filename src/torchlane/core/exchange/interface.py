@@ -10,6 +10,7 @@ from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import ColumnEncoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.storing import scales_in
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.rows.values import MISSING_NUMBERS
@@ -91,9 +92,11 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
 
 def _statistics(column: ColumnEncoder) -> dict[str, Any]:
     """Give the statistics by which a column is encoded, so quantiles only where they are the scale."""
-    drift_only = isinstance(column, ImageEncoder | CategoryEncoder) or column.encoding != "quantile"
-    hidden = {"quantiles": True, "scales": {"__all__": {"quantiles"}}} if drift_only else {}
-    return column.model_dump(mode="json", exclude=hidden)
+    described = column.model_dump(mode="json")
+    for scale in scales_in([described]):
+        if scale["encoding"] != "quantile":
+            del scale["quantiles"]  # only drift is measured against them
+    return described
 
 
 def output_names(model: TrainedModel) -> list[str]:

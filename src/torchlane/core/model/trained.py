@@ -35,7 +35,7 @@ from torchlane.core.tasks.tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "torchlane-model-4"
+FORMAT = "torchlane-model-5"
 COVERAGE = 0.9  # default of intervals
 BLOCK_ROWS = 256  # every computation runs on blocks of this size, so a row's bits do not depend on other rows
 

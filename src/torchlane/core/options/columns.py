@@ -97,7 +97,7 @@ class ColumnOptions(Options):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return the options themselves, in which nothing can change: Kedro copies parameters whenever it loads them."""
+        """Return the options themselves, in which nothing can change; Kedro copies parameters at each load."""
         return self
 
     @property

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from torchlane.core.options import ColumnOptions
+from torchlane.core.rows.plain_numbers import whole
 
 JOINED = 1_000_000  # values that are read at once; a longer column is read alone
 
@@ -22,16 +23,26 @@ def joined(raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions]) -> Iter
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, column in columns.items():
         dtype = dtypes[name]
-        key = (dtype, column) if _is_plain(dtype) else (name,)
+        key = (dtype, column) if is_plain(dtype) else (name,)
         groups.setdefault(key, []).append(name)
     for names in groups.values():
         for start in range(0, len(names), step):
             some = names[start : start + step]
-            if len(some) == 1:
-                yield some, raw_rows[some[0]]
-            else:
-                yield some, pd.concat([raw_rows[name] for name in some], ignore_index=True)
+            yield some, stacked([raw_rows[name] for name in some])
 
 
-def _is_plain(dtype: object) -> bool:
+def stacked(columns: list[pd.Series]) -> pd.Series:
+    """Put columns of one type one below the other, text in one chunk; a single column stays as it is."""
+    if len(columns) == 1:
+        return columns[0]
+    below = pd.concat(columns, ignore_index=True)
+    if isinstance(below.dtype, pd.StringDtype):  # Arrow compiles a pattern anew for each chunk
+        return pd.Series(whole(below), dtype=below.dtype)
+    return below
+
+
+def is_plain(dtype: object) -> bool:
+    """Whether values of a type are text or plain numbers."""
+    if isinstance(dtype, pd.ArrowDtype):
+        return dtype.type is str or dtype.kind in "biuf"
     return isinstance(dtype, pd.StringDtype) or (isinstance(dtype, np.dtype) and dtype.kind in "biuf")

@@ -4,7 +4,7 @@ The fewer distinct values the columns have, the less there is to read, check and
 depend on the other rows, so the results are bit-identical to those of `TrainedModel.predict`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from torchlane.core.encoding.spelling import MOST, Respelling, known_spellings
 from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import require_coverage
+from torchlane.core.rows.alike import is_plain
 from torchlane.core.rows.checking import ROW, read_column
 from torchlane.core.rows.formats import as_declared
 from torchlane.core.rows.raw_rows import Chunk, hint_at_header
@@ -116,9 +117,7 @@ class ChunkScorer:
     def score(self, chunk: Chunk) -> Scored:
         """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
         encoders = {each.name: each for each in self.model.encoder.columns if not isinstance(each, ImageEncoder)}
-        read = {
-            name: self._read(as_declared(chunk, name, self._columns[name]), encoders[name]) for name in self._columns
-        }
+        read = self._read_all(chunk, encoders)
         kept = np.ones(len(chunk.rows), dtype=bool)
         for column in read.values():
             if column.rules.any():
@@ -143,34 +142,47 @@ class ChunkScorer:
     def _describe(self, features: np.ndarray) -> pd.DataFrame:
         return self.model.describe_predictions(torch.from_numpy(features), self._coverage)
 
-    def _read(self, values: pa.ChunkedArray, encoder: TableEncoder) -> _Read:
-        array = unwrapped(values.combine_chunks())
-        require_single_values(array.type, encoder.name)
-        array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-        distinct, codes = array.dictionary, array.indices
-        if codes.null_count:
-            codes = codes.fill_null(len(distinct))
-            distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
-        raw = of_arrow(distinct, encoder.name)
-        typed, rules = read_column(raw, self._columns[encoder.name], self.model.data.missing_values)
-        _reject_what_does_not_fit(typed, rules, encoder)
-        good = rules == ""
-        features = np.zeros((len(raw), encoder.width), dtype=np.float32)
-        features[good] = encoder.encode(typed[good])
-        bins = np.zeros(len(raw), dtype=np.int64)
+    def _read_all(self, chunk: Chunk, encoders: Mapping[str, TableEncoder]) -> dict[str, _Read]:
+        """Read the distinct values of each column, those of columns that are read alike together."""
+        given = {name: _distinct(as_declared(chunk, name, self._columns[name]), name) for name in self._columns}
+        alike: dict[tuple[object, ...], list[str]] = {}
+        for name, (distinct, _) in given.items():
+            key = (distinct.type, self._columns[name]) if is_plain(pd.ArrowDtype(distinct.type)) else (name,)
+            alike.setdefault(key, []).append(name)
+        read = {}
+        for names in alike.values():
+            together = of_arrow(pa.concat_arrays([given[name][0] for name in names]), names[0])
+            typed, rules = read_column(together, self._columns[names[0]], self.model.data.missing_values)
+            ends = np.cumsum([len(given[name][0]) for name in names])
+            for name, end in zip(names, ends, strict=True):
+                own = slice(end - len(given[name][0]), end)
+                read[name] = self._read(*given[name], pd.Series(typed.array[own]), rules[own], encoders[name])
+        return {name: read[name] for name in self._columns}
+
+    def _read(
+        self, distinct: pa.Array, codes: np.ndarray, typed: pd.Series, rules: np.ndarray, encoder: TableEncoder
+    ) -> _Read:
+        features = np.zeros((len(typed), encoder.width), dtype=np.float32)
+        try:
+            good = rules == ""
+            features[good] = encoder.encode(typed[good])
+        except ValueError:
+            _reject_what_does_not_fit(typed, rules, encoder)
+            good = rules == ""
+            features[good] = encoder.encode(typed[good])
+        bins = np.zeros(len(typed), dtype=np.int64)
         bins[good] = self.profile.bins(encoder.name, typed[good])
-        numbers = codes.to_numpy().astype(np.int64)
-        present = np.bincount(numbers, minlength=len(raw)) > 0  # a file's dictionary may have values that no row has
-        unseen = good & (bins == self.profile.width(encoder.name) - 2)
-        respelt = self._respelt(encoder, typed, unseen & present, (rules != "") & present)
-        return _Read(numbers, raw, rules, features, bins, respelt)
+        respelt = {}
+        if isinstance(encoder, CategoryEncoder):
+            present = np.bincount(codes, minlength=len(typed)) > 0  # a file's dictionary may have values of no row
+            unseen = good & (bins == self.profile.width(encoder.name) - 2)
+            respelt = self._respelt(encoder, typed, unseen & present, (rules != "") & present)
+        return _Read(codes, of_arrow(distinct, encoder.name), rules, features, bins, respelt)
 
     def _respelt(
-        self, encoder: TableEncoder, typed: pd.Series, unseen: np.ndarray, rejected: np.ndarray
+        self, encoder: CategoryEncoder, typed: pd.Series, unseen: np.ndarray, rejected: np.ndarray
     ) -> dict[int, tuple[str, str]]:
         """Find the levels, unseen or not declared, that train knows in another spelling."""
-        if not isinstance(encoder, CategoryEncoder):
-            return {}
         if self._columns[encoder.name].levels is not None:
             unseen = unseen | (rejected & typed.notna().to_numpy())
         where = np.flatnonzero(unseen)[:MOST]
@@ -179,6 +191,18 @@ class ChunkScorer:
         values = typed.iloc[where].tolist()
         known = known_spellings(values, encoder.levels)
         return {int(index): (value, known[value]) for index, value in zip(where, values, strict=True) if value in known}
+
+
+def _distinct(values: pa.ChunkedArray, name: str) -> tuple[pa.Array, np.ndarray]:
+    """Give the distinct values of a column, and the index of each row's: int64 (n_rows,)."""
+    array = unwrapped(values.combine_chunks())
+    require_single_values(array.type, name)
+    array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    distinct, codes = array.dictionary, array.indices
+    if codes.null_count:
+        codes = codes.fill_null(len(distinct))
+        distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
+    return distinct, codes.to_numpy().astype(np.int64)
 
 
 def _respelling(name: str, column: _Read, rows: np.ndarray) -> Respelling:
@@ -230,6 +254,8 @@ def _rejected(chunk: Chunk, read: dict[str, _Read], kept: np.ndarray) -> pa.Tabl
     if not kept.all():
         for name, column in read.items():
             where = np.flatnonzero((column.rules != "")[column.codes])
+            if not len(where):
+                continue
             codes = column.codes[where]
             shown = as_texts(column.raw).fillna("").to_numpy()[codes]
             parts.append(

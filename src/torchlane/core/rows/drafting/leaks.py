@@ -37,8 +37,8 @@ class Target:
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        """The ranks of `numbers`, float64 (n_rows,), computed once for all columns."""
-        return _ranks(self.numbers)
+        """The ranks of `numbers`, float64 (n_rows,), computed once for all columns; none for labels."""
+        return _ranks(np.zeros(0) if self.numbers is None else self.numbers)
 
 
 def target_of(column: SeenColumn, numbers: np.ndarray | None) -> Target:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from torchlane.core.rows.alike import JOINED, stacked
 from torchlane.core.rows.checking import LARGEST
 from torchlane.core.rows.drafting.column import MISSING
 from torchlane.core.rows.plain_numbers import read_plain, whole
@@ -14,7 +15,6 @@ from torchlane.core.rows.raw_rows import columns_of
 from torchlane.core.rows.values import as_levels, as_numbers
 
 BOOLEANS = ("False", "True")  # as `as_levels` writes them; they are numbers too
-STACKED = 1_000_000  # values of text that are read at once, since a call for each of many short columns is slow
 MOST_BAD = 0.05  # the largest fraction of values that are no numbers, in a column of numbers
 FEWEST_ROWS = 10  # from which one such value is no reason to take a column for text
 
@@ -104,11 +104,11 @@ def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
     rows = index.to_numpy() + 1 if pd.api.types.is_integer_dtype(index) else np.arange(1, len(raw_rows) + 1)
     names = columns_of(raw_rows)
     are_text = all(isinstance(dtype, pd.StringDtype) for dtype in raw_rows[names].dtypes)
-    step = max(1, STACKED // max(1, len(raw_rows))) if are_text else 1
+    step = max(1, JOINED // max(1, len(raw_rows))) if are_text else 1
     seen = {}
     for start in range(0, len(names), step):
         some = names[start : start + step]
-        levels = whole(as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING))
+        levels = whole(as_levels(stacked([raw_rows[name] for name in some]), MISSING))
         for number, name in enumerate(some):
             found = levels.slice(number * len(rows), len(rows)).dictionary_encode()
             codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)

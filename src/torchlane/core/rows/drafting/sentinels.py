@@ -53,7 +53,7 @@ def remarks_on_total(column: SeenColumn) -> list[str]:
 
 
 def _may_be_numbers(column: SeenColumn) -> np.ndarray:
-    """Mark the texts that are known to be written for missing values; few are looked at, as most are small or no whole."""
+    """Mark the texts that are known to be written for missing values; only large whole numbers are looked at."""
     found = np.zeros(column.n_distinct, dtype=bool)
     for each in np.flatnonzero((np.abs(column.numbers) >= SMALLEST) & (column.numbers == np.round(column.numbers))):
         found[each] = re.fullmatch(NUMBERS, column.texts[each]) is not None

@@ -127,10 +127,11 @@ def _are_thousands(column: SeenColumn, options: dict[str, Any]) -> bool:
     if options["kind"] != "number":
         return False
     mark = "," if options.get("decimal") == "comma" else "."
-    marked = [text for text in column.texts if mark in text]
-    beside_whole = len(marked) < column.n_distinct or options.get("format") == "money"
     grouped = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}{re.escape(mark)}[0-9]{{3}}(?![0-9.,])")
-    return len(marked) >= FEWEST_NUMBERS and beside_whole and all(map(grouped.search, marked))
+    if any(mark in text and not grouped.search(text) for text in column.texts):  # as the first text often tells
+        return False
+    n_marked = sum(mark in text for text in column.texts)
+    return n_marked >= FEWEST_NUMBERS and (n_marked < column.n_distinct or options.get("format") == "money")
 
 
 def _are_dates(column: SeenColumn) -> bool:
