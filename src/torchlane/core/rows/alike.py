@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from torchlane.core.options import ColumnOptions
 from torchlane.core.rows.plain_numbers import whole
@@ -35,10 +36,11 @@ def stacked(columns: list[pd.Series]) -> pd.Series:
     """Put columns of one type one below the other, text in one chunk; a single column stays as it is."""
     if len(columns) == 1:
         return columns[0]
-    below = pd.concat(columns, ignore_index=True)
-    if isinstance(below.dtype, pd.StringDtype):  # Arrow compiles a pattern anew for each chunk
-        return pd.Series(whole(below), dtype=below.dtype)
-    return below
+    dtype = columns[0].dtype
+    if isinstance(dtype, pd.StringDtype):
+        # Arrow compiles a pattern anew for each chunk
+        return pd.Series(pa.concat_arrays([whole(each).cast(pa.large_string()) for each in columns]), dtype=dtype)
+    return pd.concat(columns, ignore_index=True)
 
 
 def is_plain(dtype: object) -> bool:

@@ -82,7 +82,8 @@ def as_texts(values: pd.Series) -> pd.Series:
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
     """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`, however spelt."""
     text = _respelt(as_texts(values).str.strip())
-    return text.mask(text.isin({*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))}))
+    missing = text.isin({*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))})
+    return text.mask(missing) if missing.any() else text
 
 
 def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
