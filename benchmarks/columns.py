@@ -4,9 +4,9 @@
 
 The table is drawn: numbers, of which a tenth has missing values, with `--categories` a category in every tenth column,
 and a target that a few of the numbers explain. It goes through `init`, all stages and the scoring of one file, in a
-copy of each project, as a user would type the commands; `--stages init prepare` is enough for these two. OTHER is the folder of
-the other checkout, with an environment `.venv` of its own. The commands of both take turns, and each figure is the
-median of user and system seconds of the process and its children. Memory is the most that any command took so far.
+copy of each project, as a user would type the commands; `--stages init prepare` is enough for these two. OTHER is the
+folder of the other checkout, with an environment `.venv` of its own. The commands of both take turns, and each figure
+is the median of user and system seconds of the process and its children. Memory is the most that a command took so far.
 """
 
 import argparse

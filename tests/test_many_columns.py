@@ -24,7 +24,9 @@ from .core.model.test_trained import train_on
 def drawn(n_columns: int, n_rows: int) -> pd.DataFrame:
     """Draw text of numbers, some missing, beside categories in every tenth column, and a target that one explains."""
     random = np.random.default_rng(0)
-    numbers = pd.DataFrame(random.normal(size=(n_rows, n_columns)).round(3)).mask(random.random((n_rows, n_columns)) < 0.01)
+    numbers = pd.DataFrame(random.normal(size=(n_rows, n_columns)).round(3)).mask(
+        random.random((n_rows, n_columns)) < 0.01
+    )
     rows = numbers.set_axis([f"c{number}" for number in range(n_columns)], axis=1).astype("str").fillna("")
     levels = {f"c{number}": random.choice(["red", "blue"], n_rows) for number in range(9, n_columns, 10)}
     return rows.assign(**levels, y=(3 * numbers[0].fillna(0) + 1).round(3).astype("str"))

@@ -3,8 +3,9 @@
 from typing import Any
 
 from kedro.framework.context import KedroContext
+from kedro.validation.utils import get_typed_fields
 
-OF_COLUMNS = ".data.columns."
+COLUMNS = ".data.columns"
 
 
 class UseCaseContext(KedroContext):
@@ -15,4 +16,12 @@ class UseCaseContext(KedroContext):
     """
 
     def _get_parameters(self) -> dict[str, Any]:
-        return {name: value for name, value in super()._get_parameters().items() if OF_COLUMNS not in name}
+        found: dict[str, Any] = {"parameters": self.params}
+        waiting = [(f"params:{name}", value) for name, value in self.params.items()]
+        while waiting:
+            name, value = waiting.pop()
+            found[name] = value
+            fields = value if isinstance(value, dict) else get_typed_fields(value)
+            if fields and not name.endswith(COLUMNS):
+                waiting += [(f"{name}.{field}", each) for field, each in fields.items()]
+        return found

@@ -23,12 +23,16 @@ encodings = st.sampled_from(["z_score", "min_max", "none", "quantile"])
 def fit(seed: int, n_rows: int, chosen: list[str], *, others: bool = True):
     """Fit an encoder to drawn rows of numbers, some missing, in these encodings, beside a category and a date."""
     random = np.random.default_rng(seed)
-    numbers = {f"x{number}": random.normal(size=n_rows) * 10.0 ** random.integers(-9, 9) for number in range(len(chosen))}
+    numbers = {
+        f"x{number}": random.normal(size=n_rows) * 10.0 ** random.integers(-9, 9) for number in range(len(chosen))
+    }
     rows = pd.DataFrame(numbers).mask(random.random((n_rows, len(chosen))) < random.choice([0, 0.3]))
     days = pd.to_datetime(random.integers(0, 10**9, n_rows), unit="s").tz_localize("UTC").as_unit("us")
     rows = rows.assign(place=random.choice(["a", "é"], n_rows), day=days, y=random.normal(size=n_rows))
     columns = {**(DATA["columns"] if others else {}), **{name: {"kind": "number"} for name in numbers}}
-    options = EncodingOptions.model_validate({"columns": dict(zip(numbers, chosen, strict=True)), "numbers": "quantile"})
+    options = EncodingOptions.model_validate(
+        {"columns": dict(zip(numbers, chosen, strict=True)), "numbers": "quantile"}
+    )
     return fit_encoder(rows, DataOptions.model_validate({**DATA, "columns": columns}), options)
 
 
@@ -95,7 +99,10 @@ def test_header_that_safetensors_refuses_is_said_to_be_too_large(tmp_path):
 def test_scales_fitted_together_are_those_fitted_alone(seed, n_rows, n_columns, encoding):
     random = np.random.default_rng(seed)
     columns = [
-        pd.Series(random.normal(size=n_rows).round(random.integers(0, 9)) * 10.0 ** random.integers(-30, 30), name=f"x{number}")
+        pd.Series(
+            random.normal(size=n_rows).round(random.integers(0, 9)) * 10.0 ** random.integers(-30, 30),
+            name=f"x{number}",
+        )
         for number in range(n_columns)
     ]
     columns = [each.mask(random.random(n_rows) < random.choice([0, 0.2, 1], p=[0.6, 0.3, 0.1])) for each in columns]

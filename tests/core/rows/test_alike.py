@@ -11,7 +11,9 @@ from torchlane.core.rows import alike, checking
 from torchlane.core.rows.checking import apply_rules
 from torchlane.core.rows.raw_rows import mark_torn
 
-cells = st.sampled_from(["1", "2.50", " -3", "", "x", "NA", "1e5", "true", "2025-03-01", "1,5", "a\nb", "-999.0", "9" * 50])
+cells = st.sampled_from(
+    ["1", "2.50", " -3", "", "x", "NA", "1e5", "true", "2025-03-01", "1,5", "a\nb", "-999.0", "9" * 50]
+)
 columns = st.sampled_from(
     [
         {"kind": "number"},
@@ -82,6 +84,8 @@ def test_joined_text_is_one_chunk():  # for each of which Arrow compiles a patte
 
 
 def test_container_in_a_column_is_refused_by_the_name_of_its_column():
-    rows = pd.DataFrame({"a": ["1", "2"], "b": pd.Series([[1], "2"], dtype=object), "c": pd.Series(["1", "2"], dtype=object)})
+    rows = pd.DataFrame(
+        {"a": ["1", "2"], "b": pd.Series([[1], "2"], dtype=object), "c": pd.Series(["1", "2"], dtype=object)}
+    )
     with pytest.raises(ValueError, match="column 'b' holds a list"):
         apply_rules(rows, {name: ColumnOptions(kind="number") for name in rows}, ("",))

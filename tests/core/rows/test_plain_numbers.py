@@ -10,7 +10,9 @@ texts = st.one_of(
     st.decimals(-1000, 1000, places=4).map(str),
     st.integers(-(10**25), 10**25).map(str),
     st.text("0123456789.eE+-", max_size=12),
-    st.sampled_from(["", " 1", "1 ", "1_000", "0x10", "٣", "½", "1e400", "-1e-400", "inf", "-Infinity", "nan", "true", "1\n"]),
+    st.sampled_from(
+        ["", " 1", "1 ", "1_000", "0x10", "٣", "½", "1e400", "-1e-400", "inf", "-Infinity", "nan", "true", "1\n"]
+    ),
     st.none(),
 )
 

@@ -39,8 +39,12 @@ def stacked(columns: list[pd.Series]) -> pd.Series:
     dtype = columns[0].dtype
     if isinstance(dtype, pd.StringDtype):
         # Arrow compiles a pattern anew for each chunk
-        return pd.Series(pa.concat_arrays([whole(each).cast(pa.large_string()) for each in columns]), dtype=dtype)
+        return pd.Series(pa.concat_arrays([_large(whole(each)) for each in columns]), dtype=dtype)
     return pd.concat(columns, ignore_index=True)
+
+
+def _large(array: pa.Array) -> pa.Array:
+    return array if pa.types.is_large_string(array.type) else array.cast(pa.large_string())
 
 
 def is_plain(dtype: object) -> bool:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from torchlane.core.rows.drafting.seen import SeenColumn
 
@@ -78,10 +79,21 @@ def why_codes(column: SeenColumn, may_be: bool) -> str:
 
 def may_be_codes(column: SeenColumn) -> bool:
     """Whether some text would be a code if more rows had such texts, like 007 among numbers."""
-    joined = "\n".join(["", *column.texts])
-    if re.search("\n0[0-9]", joined) is None and "e" not in joined and "E" not in joined:
-        return False  # as in most columns, where the search below would try every place
-    return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", joined, re.MULTILINE))
+    if not _holds_zero_or_power(column.dictionary):  # as in most columns
+        return False
+    return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", "\n".join(column.texts), re.MULTILINE))
+
+
+def _holds_zero_or_power(texts: pa.Array) -> bool:
+    """Whether some text begins with a zero and another digit, or holds a letter E; seen in the bytes of all texts."""
+    _, ends, content = texts.cast(pa.large_binary()).buffers()
+    offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if content is None or not len(texts):
+        return False
+    letters = np.frombuffer(content, np.uint8)[: offsets[-1]]
+    starts = offsets[:-1][np.diff(offsets) > 1]
+    after_zero = letters[starts[letters[starts] == ord("0")] + 1]
+    return bool(((after_zero >= ord("0")) & (after_zero <= ord("9"))).any() or ((letters | 32) == ord("e")).any())
 
 
 def code_like(column: SeenColumn) -> np.ndarray:
