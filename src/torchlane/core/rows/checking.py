@@ -124,11 +124,12 @@ def apply_rules(
     Raises:
         ValueError: a column is missing or stands there twice.
     """
+    are_unique = raw_rows.columns.is_unique
     for name in columns:
-        if name not in raw_rows:
+        if name not in raw_rows.columns:
             way_out = "set data.columns" if "place" in raw_rows.attrs else "add it to the table"
             raise ValueError(_missing_column("column", name, raw_rows, way_out))
-        if raw_rows[name].ndim > 1:
+        if not are_unique and raw_rows[name].ndim > 1:
             n_times = raw_rows[name].shape[1]
             raise ValueError(f"column '{name}' stands {n_times} times in {place_of(raw_rows)}; rename or drop one")
     typed = dict.fromkeys(columns)
