@@ -10,6 +10,7 @@ from torch import nn
 import torchlane
 from tests.core.exchange.exchanged import KINDS, encoded, image_model, rows_for, table_model, table_rows
 from torchlane.core.exchange import export_model, import_weights
+from torchlane.core.layers.coded import features_of
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import TrainedModel
 
@@ -66,7 +67,7 @@ NAMES = {"0": "linear_1", "1": "batch_norm_1", "3": "head"}
 
 def predictions_agree(model: TrainedModel, network: nn.Module) -> bool:
     rows = rows_for(model)
-    outputs = network(torch.from_numpy(encoded(model, rows))).squeeze(1)
+    outputs = network(features_of(model.network(), torch.from_numpy(encoded(model, rows)))).squeeze(1)
     expected = model.encoder.target.decode(outputs.detach()).numpy()
     return np.allclose(model.predict(rows)["prediction"], expected, rtol=1e-6)
 

@@ -47,13 +47,9 @@ def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray
         if column["kind"] == "category":
             own = [each for each in interface["features"] if each["column"] == column["name"]]
             unseen = ~missing & ~texts.isin(column["levels"]).to_numpy()
-            if column["encoding"] == "codes":
-                codes = dict(zip(column["levels"], own[0]["codes"], strict=True))
-                known = np.array([codes.get(text, -1) for text in texts])
-                features.append(np.select([missing, unseen], [own[0]["missing"], own[0]["unseen"]], known))
-                continue
-            where = {"missing": missing, "unseen": unseen}
-            features += [where.get(each["indicates"], texts == each.get("level")) for each in own]
+            codes = dict(zip(column["levels"], own[0]["codes"], strict=True))
+            known = np.array([codes.get(text, -1) for text in texts])
+            features.append(np.select([missing, unseen], [own[0]["missing"], own[0]["unseen"]], known))
             continue
         numbers = np.where(missing, column["median"], pd.to_numeric(texts, errors="coerce"))
         features.append(scaled_by_hand(column, numbers))
@@ -62,7 +58,7 @@ def encoded_by_hand(interface: dict[str, Any], rows: pd.DataFrame) -> np.ndarray
     return np.column_stack(features).astype(interface["input"]["dtype"])
 
 
-@pytest.mark.parametrize("categories", ["one_hot", "codes"])
+@pytest.mark.parametrize("categories", ["one_hot", "codes", "ordinal"])
 def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     import onnxruntime
 
@@ -75,7 +71,7 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     rows = rows_for(model)
     features = encoded_by_hand(interface, rows)
     np.testing.assert_allclose(features, encoded(model, rows), atol=1e-6)
-    assert [each["name"] for each in interface["features"]] == list(model.encoder.feature_names)
+    assert [each["name"] for each in interface["features"]] == ["size", "age", "age=missing", "weight", "place"]
     table = model.predict(rows)
     found, spread = onnxruntime.InferenceSession(done.path).run(["prediction", "spread"], {"features": features})
     np.testing.assert_allclose(found, table["prediction"], atol=1, rtol=0)
@@ -87,6 +83,21 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     np.testing.assert_allclose(np.maximum(high, found), table["high"], atol=1, rtol=0)
     assert 0 < (table["low"] == bound).mean() < 1 and (table["high"] - table["low"]).nunique() > 10
     assert interface["output"]["meaning"] == "price, in the units of the raw file"
+
+
+def test_weights_alone_can_be_used_by_what_the_interface_says(tmp_path):
+    model = table_model(widths=[8])
+    done = export_model(model, tmp_path / "model.pt")
+    interface, weights = json.loads(done.interface.read_text()), torch.load(tmp_path / "model.pt", weights_only=True)
+    rows = rows_for(model)
+    features = encoded_by_hand(interface, rows)
+    columns = []
+    for each, values in zip(interface["features"], features.T, strict=True):
+        columns += [values == code for code in each["indicators"]] if "indicators" in each else [values]
+    outputs = np.column_stack(columns) @ weights["linear_1.weight"].numpy().T + weights["linear_1.bias"].numpy()
+    hidden = torch.nn.functional.gelu(torch.from_numpy(outputs.astype(np.float32)))
+    found = torch.nn.functional.linear(hidden, weights["head.weight"], weights["head.bias"]).flatten()
+    np.testing.assert_allclose(model.encoder.target.decode(found), model.predict(rows)["prediction"], rtol=1e-5)
 
 
 def test_one_member_has_no_interval_since_valid_has_spoken_of_all(tmp_path):

@@ -11,6 +11,7 @@ from tests.core.transfer.adapted import (
     train_parent,
     tune,
 )
+from tests.indicators import indicators
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import fit_encoder
@@ -49,7 +50,8 @@ def test_new_levels_get_columns_behind_all_others():
     grown = CategoryEncoder.fit(old, "one_hot", 2).grow(pd.Series(["c", "c", None], name="place", dtype="str"), 2)
     names = ["place=a", "place=b", "place=unseen", "place=missing", "place=c"]
     assert list(grown.feature_names) == names
-    assert grown.encode(pd.Series(["c", "rare", "a", None], dtype="str")).argmax(1).tolist() == [4, 2, 0, 3]
+    encoded = grown.encode(pd.Series(["c", "rare", "a", None], dtype="str"))
+    assert indicators(grown, encoded).argmax(1).tolist() == [4, 2, 0, 3]
 
 
 @pytest.mark.parametrize(("rescale", "means"), [(False, (0.2,)), (True, (0.8,))])

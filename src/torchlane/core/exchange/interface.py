@@ -50,7 +50,8 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
     """Describe how columns become features, and what the outputs mean.
 
     In shapes, `rows` stands for any number. `columns` are the encoder's own statistics, and `features` say
-    in words how each feature is computed from them.
+    in words how each input of a program is computed from them. The first weights of a state dict have a column for each
+    of the codes in `indicators` in place of such an input, in this order.
     """
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"
@@ -152,7 +153,8 @@ def _features(column: ColumnEncoder) -> list[dict[str, Any]]:
     *codes, unseen, missing_code = encoded[:, 0].astype(int).tolist()
     value = f"code of the level; {unseen} for another one, {missing_code} where missing"
     feature = {"name": column.name, "column": column.name, "codes": codes, "unseen": unseen, "missing": missing_code}
-    return [{**feature, "value": value}]
+    indicators = {} if column.encoding == "ordinal" else {"indicators": column.indicator_codes}
+    return [{**feature, **indicators, "value": value}]
 
 
 def _features_of_date(column: DateEncoder, named: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ class FunctionalProgram:
 
     def __init__(self, model: nn.Module, features: Tensor):
         self.n_columns: int | None = None
+        self.table: str | None = None
         self.still_norms: frozenset[str] = frozenset()
         self.slots: list[Slot] = []
         for name, parameter in model.named_parameters():
@@ -66,6 +67,9 @@ class FunctionalProgram:
 
     def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
         return None
+
+    def places_in(self, buffers: Tensors, features: Tensor) -> Tensor:
+        raise NotImplementedError("there is no table")
 
     def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
         return {}

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 BLOCK = 32  # numbers that the widest vector units take at once
 
+MOVED = "moved"  # a buffer (members, n_rows of the table): where the rows are, if only those looked up are given
 Tensors = Mapping[str, Tensor]
 Noise = Sequence[Tensor] | None
 
@@ -52,6 +53,10 @@ class Program(Protocol):
     @property
     def n_columns(self) -> int | None: ...
 
+    @property
+    def table(self) -> str | None:
+        """The parameter (members, n_rows, n_out) whose rows are looked up, if there is one; see `looked_up`."""
+
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
         """Map features (members, n_rows, …) to outputs (members, n_rows, width).
 
@@ -64,6 +69,9 @@ class Program(Protocol):
 
     def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
         """Give the rows (n_in,) of a slot that hold the columns of a weight; None if the slot has the weight's form."""
+
+    def places_in(self, buffers: Tensors, features: Tensor) -> Tensor:
+        """Give the rows of the table that the codes in features (members, n_rows, …) stand for, int64 (members, n)."""
 
     def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
         """Make tensors (members, …) that stand in place of the networks' buffers of these names."""

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from torchlane.core.layers.coded import CodedLinear, looked_up
 from torchlane.core.layers.layout import Layout
-from torchlane.core.stacks.layout import Noise, Slot, Tensors, pad_last, padded_length
+from torchlane.core.stacks.layout import MOVED, Noise, Slot, Tensors, pad_last, padded_length
 from torchlane.core.stacks.steady import STEADY_ACTIVATIONS, steadily
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -53,9 +53,11 @@ class PerceptronProgram:
         self.noise_shapes: list[tuple[int, ...]] = []
         self.still_norms: frozenset[str] = frozenset()
         self.n_columns: int = padded_length(max(map(_n_columns, models)))
+        self.table: str | None = None
         self._width, columns = _n_columns(models[0]), self.n_columns
         for name, layer in self._layers:
             if isinstance(layer, CodedLinear):
+                self.table = f"{name}.weight"
                 self._width, columns = layer.out_features, padded_length(layer.out_features)
                 n_indicators = max(_layout(model).n_indicators for model in models)
                 self._add(f"{name}.weight", padded_length(self.n_columns + n_indicators + 1), columns)
@@ -83,7 +85,10 @@ class PerceptronProgram:
             if isinstance(layer, CodedLinear):
                 assert weight is not None
                 numbers = features * buffers[f"{name}.numbers"][:, None]
-                places = _places(features, *(buffers[f"{name}.{each}"] for each in ("coded", "starts", "lookup")))
+                places = self.places_in(buffers, features)
+                if MOVED in buffers:
+                    places = buffers[MOVED].gather(1, places)
+                places = places.unflatten(1, (features.shape[1], -1))
                 features = looked_up(numbers, places, weight, slice(numbers.shape[2]), bias)
             elif isinstance(layer, nn.Linear):
                 features = _linear(features, weight, bias)
@@ -110,9 +115,16 @@ class PerceptronProgram:
         return [rates.get(place, 0.0) for place in self._places]
 
     def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
-        if name != self.slots[0].name or not isinstance(_first_linear(model), CodedLinear):
+        if name != self.table:
             return None
         return torch.from_numpy(self._places_in(_layout(model)))
+
+    def places_in(self, buffers: Tensors, features: Tensor) -> Tensor:
+        assert self.table is not None
+        name = self.table.rpartition(".")[0]
+        coded, starts, lookup = (buffers[f"{name}.{each}"] for each in ("coded", "starts", "lookup"))
+        codes = features.gather(2, coded[:, None].expand(-1, features.shape[1], -1)).long() + starts[:, None]
+        return lookup.gather(1, codes.flatten(1))
 
     def constants(self, models: Sequence[nn.Module]) -> dict[str, Tensor]:
         """Give masks of the columns of numbers, and the rows of the table for the codes of each member.
@@ -120,7 +132,7 @@ class PerceptronProgram:
         A member with fewer columns of codes than others reads code 0 from the last column, which is padding, and
         finds no feature for it.
         """
-        if not isinstance(_first_linear(models[0]), CodedLinear):
+        if self.table is None:
             return {}
         nowhere = self.slots[0].shape[0] - 1
         layouts = [_layout(model) for model in models]
@@ -136,7 +148,7 @@ class PerceptronProgram:
             table, starts[row, : len(layout.coded)] = layout.lookup(self._places_in(layout), nowhere)
             lookup[row, : len(table)] = table
         first = next(models[0].parameters())
-        name = self.slots[0].name.rpartition(".")[0]
+        name = self.table.rpartition(".")[0]
         made = {"numbers": numbers, "coded": coded, "starts": starts, "lookup": lookup}
         tensors = {f"{name}.{each}": torch.from_numpy(array).to(first.device) for each, array in made.items()}
         return {**tensors, f"{name}.numbers": tensors[f"{name}.numbers"].to(first.dtype)}
@@ -185,12 +197,6 @@ def _n_columns(model: nn.Module) -> int:
     """Count the columns of the rows that a network takes, and one more for padding if some hold codes."""
     first = _first_linear(model)
     return first.layout.n_columns + 1 if isinstance(first, CodedLinear) else first.in_features
-
-
-def _places(features: Tensor, coded: Tensor, starts: Tensor, lookup: Tensor) -> Tensor:
-    """Look up the rows of the table for codes in features (members, n_rows, …): int64 (members, n_rows, n_coded)."""
-    codes = features.gather(2, coded[:, None].expand(-1, features.shape[1], -1)).long() + starts[:, None]
-    return lookup.gather(1, codes.flatten(1)).view(codes.shape)
 
 
 def _linear(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -74,7 +74,7 @@ def draw_noise(
     masks = []
     for layer, piece in enumerate(uniform.split(sizes, dim=1) if sizes else ()):
         share = keep[:, layer, None]
-        mask = (piece < share).to(dtype).div_(share.to(dtype))
+        mask = torch.lt(piece, share, out=torch.empty_like(piece, dtype=dtype)).div_(share.to(dtype))
         masks.append(mask.view(len(randoms), *of_batch[layer]))
     return masks
 

@@ -130,7 +130,7 @@ class StackedRun:
         dtype = next(self._members[0].model.parameters()).dtype  # features may be uint8
         noise = draw_noise(randoms, shapes, rows.shape[1], dtype, self._rows.features.device)
         part = self._stack.part(positions)
-        result = part.step(features, targets, weights, noise, first.objective, self._shared.clip_norm)
+        result = part.step(features, targets, weights, noise, first.objective)
         if part is not self._stack:
             self._stack.put(positions, part)
         return result
@@ -188,7 +188,8 @@ class StackedRun:
     def _make_stack(self, tensors: Tensors) -> Stack:
         settings = [self._settings[member] for member in self._active]
         groups = groups_of(self._members[0], self._program)
-        return Stack(self._program, tensors, self._shared.optimizer.name, settings, groups, self.epoch + 1)
+        optimizer, clip_norm = self._shared.optimizer.name, self._shared.clip_norm
+        return Stack(self._program, tensors, optimizer, settings, groups, self.epoch + 1, clip_norm)
 
     def state_dict(self) -> State:
         """Everything the next epoch depends on, as copies."""

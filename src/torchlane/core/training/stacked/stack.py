@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchlane.core.stacks.layout import Program, pieces_of, stack_members, unstack_member, views_of
+from torchlane.core.stacks.layout import MOVED, Program, pieces_of, stack_members, unstack_member, views_of
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import ParameterGroup
 from torchlane.core.training.members import Member, Weights
+from torchlane.core.training.stacked.lazy import LAZY_ROWS, LazyRows
 from torchlane.core.training.stacked.optimizers import KERNELS, MemberSettings, StackedSteps
 
 BUFFER = "buffer."  # prefix of a buffer's name in the network
@@ -48,7 +49,9 @@ class Stack:
         settings: list[MemberSettings],
         groups: Sequence[ParameterGroup],
         epoch: int,
+        clip_norm: float | None,
     ):
+        self._clip_norm = clip_norm
         self._n_members = len(settings)
         self._optimizer_name = optimizer
         self._settings = settings
@@ -62,14 +65,17 @@ class Stack:
         self._parameters = {name: view.detach() for name, view in views.items()}
         self._buffers = {name.removeprefix(BUFFER): self._all[name] for name in tensors if name.startswith(BUFFER)}
         self._groups = groups
+        moments = [name for name in tensors if name.startswith("moment.")]
+        self._lazy = self._make_lazy([self._all["numbers"], *(self._all[name] for name in moments)], settings * twins)
+        lazy = {program.table} if self._lazy is not None else set()
         pieces = [
             (member, group, piece)
             for group, each in enumerate(groups)
-            for piece in pieces_of(program, each.names, self._gradients.shape[1])
+            for piece in pieces_of(program, {*each.names} - lazy, self._gradients.shape[1])
             for member in range(len(settings) * twins)
         ]
         owners = [(member, group) for member, group, _ in pieces]
-        moments = [name for name in tensors if name.startswith("moment.")]
+        owners += [(member, 0) for member in range(len(settings) * twins) if lazy]
         self._rows = (
             _cut_out(self._all["numbers"], pieces),
             _cut_out(self._gradients, pieces),
@@ -79,6 +85,18 @@ class Stack:
         self._active = self._active_in(epoch)
         self.optimizer = StackedSteps(optimizer, settings * twins, owners, self._active)
         self._take_gradients()
+
+    def _make_lazy(self, tensors: Sequence[Tensor], settings: Sequence[MemberSettings]) -> LazyRows | None:
+        """Step only on the rows of the table that a batch looks up, where that is worth it and gives the same."""
+        table = self._program.table
+        alike = len(self._groups) == 1 and PULL not in self._all and self._clip_norm is None
+        if table is None or not alike or table not in self._groups[0].names:
+            return None
+        tables = [views_of(self._program, each)[table] for each in tensors]
+        if tables[0].shape[1] < LAZY_ROWS or not LazyRows.can_step(self._optimizer_name, settings):
+            return None
+        assert self._program.n_columns is not None
+        return LazyRows(tables, settings, self._program.n_columns)
 
     def begin_epoch(self, epoch: int) -> None:
         """Start to train the groups whose first epoch has come."""
@@ -97,6 +115,8 @@ class Stack:
 
     def _take_gradients(self) -> None:
         trained = {name for number in self._active for name in self._groups[number].names}
+        if self._lazy is not None:
+            trained -= {self._program.table}
         for name, parameter in self._parameters.items():
             parameter.requires_grad_(name in trained)
         self._trained = [parameter for name, parameter in self._parameters.items() if name in trained]
@@ -111,6 +131,8 @@ class Stack:
     @property
     def tensors(self) -> Tensors:
         """The tensors of the members by name, without the twin."""
+        if self._lazy is not None:
+            self._lazy.flush()
         return {name: tensor[: self._n_members] for name, tensor in self._all.items()}
 
     def part(self, positions: list[int]) -> "Stack":
@@ -119,7 +141,7 @@ class Stack:
             return self
         tensors = {name: tensor[positions] for name, tensor in self.tensors.items()}
         settings = [self._settings[position] for position in positions]
-        return Stack(self._program, tensors, self._optimizer_name, settings, self._groups, self._epoch)
+        return Stack(self._program, tensors, self._optimizer_name, settings, self._groups, self._epoch, self._clip_norm)
 
     def copy_networks(self) -> Tensors:
         """Copy the parameters and buffers, without the state of the optimizer."""
@@ -132,30 +154,45 @@ class Stack:
             self._all[name][positions] = tensor
 
     def step(
-        self,
-        features: Tensor,
-        targets: Tensor,
-        weights: Tensor | None,
-        noise: list[Tensor],
-        objective: Objective,
-        clip_norm: float | None,
+        self, features: Tensor, targets: Tensor, weights: Tensor | None, noise: list[Tensor], objective: Objective
     ) -> tuple[Tensor, Tensor]:
         """Take a step on features (members, n_rows, …); give outputs (members, n_rows, width) and losses (members,)."""
         features, targets, *noise = map(self._with_twin, (features, targets, *noise))
-        outputs = self._program.forward(self._parameters, self._buffers, features, noise)
-        losses = objective.member_losses(outputs, targets, None if weights is None else self._with_twin(weights))
-        torch._foreach_copy_(self._gradients_of_trained, torch.autograd.grad(losses.sum(), self._trained))
+        weights = None if weights is None else self._with_twin(weights)
+        few = None if self._lazy is None else self._lazy.look_up(self._program.places_in(self._buffers, features))
+        parameters, buffers, trained = self._parameters, self._buffers, self._trained
+        if few is not None:
+            assert self._program.table is not None
+            parameters = {**parameters, self._program.table: few.weights.requires_grad_()}
+            buffers, trained = {**buffers, MOVED: few.moved}, [*trained, few.weights]
+        outputs = self._program.forward(parameters, buffers, features, noise)
+        losses = objective.member_losses(outputs, targets, weights)
+        gradients = torch.autograd.grad(losses.sum(), trained)
+        torch._foreach_copy_(self._gradients_of_trained, gradients[: len(self._trained)])
+        self._pull_and_clip()
+        self._all["steps"].add_(self._counted)
+        if few is None:
+            self.optimizer(*self._rows)
+        else:
+            assert self._lazy is not None
+            of_few = few.weights.detach(), gradients[-1], *few.moments
+            numbers, along, first, second = ([*each.flatten(1)] for each in of_few)
+            moments = [[*rows, *own] for rows, own in zip(self._rows[2], (first, second), strict=True)]
+            self.optimizer([*self._rows[0], *numbers], [*self._rows[1], *along], moments, self._rows[3])
+            self._lazy.put(few, self._all["steps"][:, 0])
+        return outputs.detach()[: self._n_members], losses.detach()[: self._n_members]
+
+    def _pull_and_clip(self) -> None:
         if PULL in self._all:
             self._gradients.addcmul_(self._pulling, self._all["numbers"] - self._all[START])
-        if clip_norm is not None:
+        if self._clip_norm is not None:
             norms = self._gradients.norm(dim=1, keepdim=True)
-            self._gradients.mul_((clip_norm / (norms + 1e-6)).clamp_max(1))  # as torch.nn.utils.clip_grad_norm_
-        self._all["steps"].add_(self._counted)
-        self.optimizer(*self._rows)
-        return outputs.detach()[: self._n_members], losses.detach()[: self._n_members]
+            self._gradients.mul_((self._clip_norm / (norms + 1e-6)).clamp_max(1))  # as torch.nn.utils.clip_grad_norm_
 
     def evaluate(self, features: Tensor) -> Tensor:
         """Map features (members, n_rows, …) to outputs (members, n_rows, width), in evaluation mode."""
+        if self._lazy is not None:
+            self._lazy.flush()
         with torch.inference_mode():
             of_all = self._with_twin(features)
             return self._program.forward(self._parameters, self._buffers, of_all, None)[: self._n_members]

@@ -1,0 +1,144 @@
+"""Adam's steps on a table of weights of which each batch looks up few rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from torchlane.core.stacks.layout import padded_length
+from torchlane.core.training.stacked.optimizers import MemberSettings
+
+LAZY_ROWS = 4096  # of a table from which rows are brought up to date only when they are looked up
+MOST_STEPS = 4096  # after which all rows are brought up to date
+MOMENTUM_STEPS = 400  # after which the push that is left of a gradient is too small to move a weight
+MOST_RATIO = 0.96  # of a push to the one before, for that to be true
+
+
+@dataclass(frozen=True)
+class Few:
+    """The rows that a batch looks up: weights and moments (members, n_few, n_out), padded with zeros.
+
+    Row `rows[i]` of the table of member `members[i]` is row `places[i]`. `moved` (members, n_rows) has the place of
+    each row of the table; it holds for the rows looked up.
+    """
+
+    weights: Tensor
+    moments: tuple[Tensor, Tensor]
+    members: Tensor
+    rows: Tensor
+    places: Tensor
+    moved: Tensor
+
+
+class LazyRows:
+    """The rows of the tables of some members (members, n_rows, n_out), with the two moments of Adam or AdamW.
+
+    A row without a gradient still moves: its moments decay, and push its weights less and less, and AdamW draws
+    weights towards zero. `look_up` does all these steps at once for the rows that are looked up, by sums that are the
+    same for all rows of a member that were last up to date at the same step. So they are as after each step on all
+    rows, to rounding. Only where a gradient is so small that `eps` counts beside it is the result an estimate: `eps`
+    then is that of the mean push.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], settings: Sequence[MemberSettings], n_columns: int):
+        self._table, *self._moments = tensors
+        self._n_columns = n_columns  # rows that every batch needs, the first ones
+        self._settings = settings
+        members, n_rows, _ = self._table.shape
+        self._moved = torch.zeros(members, n_rows, dtype=torch.int64, device=self._table.device)
+        self._at = torch.zeros_like(self._moved)  # the step at which each row was last up to date
+        self._now = 0  # steps since all rows were up to date
+        self._betas = self._present_betas()
+        # By step: the product of all decays of weights, and the sums of the pushes that a row at that step has missed,
+        # and of pushes times the unit of eps.
+        self._decay = torch.ones(members, MOST_STEPS + 1, dtype=torch.float64, device=self._table.device)
+        self._push = torch.zeros_like(self._decay)
+        self._push_eps = torch.zeros_like(self._decay)
+
+    @staticmethod
+    def can_step(optimizer: str, settings: Sequence[MemberSettings]) -> bool:
+        """Say whether steps can be caught up with: those of AdamW, and of Adam without weight decay."""
+        decays = any(group["weight_decay"] for each in settings for group in each.groups)
+        return optimizer == "AdamW" or (optimizer == "Adam" and not decays)
+
+    def look_up(self, places: Tensor) -> Few:
+        """Bring the rows at `places` (members, n_looked_up) of the tables up to date, and copy them."""
+        if not torch.equal(self._betas, self._present_betas()):  # some schedules change them
+            self.flush()
+            self._betas = self._present_betas()
+        members, n_rows, n_out = self._table.shape
+        always = torch.arange(self._n_columns, device=places.device).expand(members, -1)
+        of_members = torch.arange(members, device=places.device)[:, None] * n_rows
+        wanted = (torch.cat([always, places], dim=1) + of_members).unique()
+        wanted = wanted[wanted % n_rows != n_rows - 1]  # the last row stays 0
+        owners, rows = wanted // n_rows, wanted % n_rows
+        counts = torch.bincount(owners, minlength=members)
+        at = torch.arange(len(wanted), device=places.device) - (counts.cumsum(0) - counts)[owners]
+        few = self._table.new_zeros(3, members, padded_length(int(counts.max()) + 1), n_out)
+        few[:, owners, at] = torch.stack(self._caught_up(owners, rows))
+        self._moved[owners, rows] = at
+        self._moved[:, -1] = few.shape[2] - 1
+        return Few(few[0], (few[1], few[2]), owners, rows, at, self._moved)
+
+    def put(self, few: Few, steps: Tensor) -> None:
+        """Take over the rows after a step; `steps` (members,) have been taken since the start of the training."""
+        for tensor, own in zip((self._table, *self._moments), (few.weights.detach(), *few.moments), strict=True):
+            tensor[few.members, few.rows] = own[few.members, few.places]
+        self._count_step(steps.double())
+        self._at[few.members, few.rows] = self._now
+        summable = bool((self._betas[0] <= MOST_RATIO * self._betas[1].sqrt()).all())
+        if self._now == MOST_STEPS or not summable:
+            self.flush()
+
+    def flush(self) -> None:
+        """Bring all rows up to date."""
+        if self._now == 0:
+            return
+        for member in range(len(self._table)):
+            rows = torch.arange(self._table.shape[1], device=self._table.device)
+            owners = torch.full_like(rows, member)
+            for tensor, own in zip((self._table, *self._moments), self._caught_up(owners, rows), strict=True):
+                tensor[member] = own
+        self._at.zero_()
+        self._now = 0
+        self._push.zero_()
+        self._push_eps.zero_()
+
+    def _count_step(self, steps: Tensor) -> None:
+        """Add the push of a step to the sums of all steps before it."""
+        rate, decay, (first, second) = self._setting("lr"), self._setting("weight_decay"), self._betas
+        unit = (1 - second**steps).sqrt()
+        push = rate * unit / (1 - first**steps)
+        self._now += 1
+        self._decay[:, self._now] = self._decay[:, self._now - 1] * (1 - rate * decay)
+        ago = torch.arange(min(MOMENTUM_STEPS, self._now), 0, -1, device=steps.device)
+        since = slice(self._now - len(ago), self._now)
+        pushes = (first / second.sqrt())[:, None] ** ago * (push / self._decay[:, self._now])[:, None]
+        self._push[:, since] += pushes
+        self._push_eps[:, since] += pushes * unit[:, None] / second.sqrt()[:, None] ** ago
+
+    def _caught_up(self, members: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give weights and moments (n, n_out) of rows as they are now."""
+        weights, first, second = (tensor[members, rows] for tensor in (self._table, *self._moments))
+        at = self._at[members, rows]
+        missed = self._now - at
+        of_first, of_second = (beta[members] ** missed for beta in self._betas)
+        now = self._decay[members, self._now]
+        kept, push = now / self._decay[members, at], self._push[members, at] * now
+        unit = (self._push_eps[members, at] / self._push[members, at]).where(missed > 0, 1)
+        eps = self._setting("eps")[members] * unit
+        kept, push, of_first, of_second, eps = (
+            each.to(weights.dtype)[:, None] for each in (kept, push, of_first, of_second, eps)
+        )
+        weights = weights * kept - push * first / (second.sqrt() + eps)
+        return weights, first * of_first, second * of_second
+
+    def _present_betas(self) -> Tensor:
+        """Give both decays of moments: float64 (2, members)."""
+        both = [each.groups[0]["betas"] for each in self._settings]
+        return torch.tensor(both, dtype=torch.float64, device=self._table.device).t()
+
+    def _setting(self, name: str) -> Tensor:
+        values = [each.groups[0][name] for each in self._settings]
+        return torch.tensor(values, dtype=torch.float64, device=self._table.device)
