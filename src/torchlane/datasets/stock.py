@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import loads
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from kedro_datasets import json
@@ -56,7 +56,10 @@ class ParquetDataset(AtomicSave, pandas.ParquetDataset):
     """pandas.ParquetDataset, saved atomically; rows of images are shown as pictures.
 
     Numbers with a fraction are written without a dictionary of their values, which takes longer than the numbers.
+    Files are read by one thread, since several would each take memory for every column.
     """
+
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"use_threads": False}
 
     def _added_args(self, data: Any) -> dict[str, Any]:
         if "use_dictionary" in self._save_args:
