@@ -77,6 +77,18 @@ def looked_up(
     return result
 
 
+def rows_of(table: Tensor) -> tuple[Tensor, int]:
+    """Give the rows (n, n_out) of the tables of members (members, n_rows, n_out), and how many lie between two members.
+
+    They are a view where the rows of the members lie at whole rows from each other in memory, and else a copy.
+    """
+    members, n_rows, n_out = table.shape
+    step, rest = divmod(table.stride(0), n_out)
+    if rest or table.stride()[1:] != (n_out, 1):
+        return table.flatten(0, 1), n_rows
+    return table.as_strided(((members - 1) * step + n_rows, n_out), (n_out, 1)), step
+
+
 class _LookedUp(torch.autograd.Function):
     """An embedding bag and a matrix product whose gradients go to one table, without a copy of it for each."""
 
@@ -90,12 +102,13 @@ class _LookedUp(torch.autograd.Function):
         bias: Tensor | None,
     ) -> Tensor:
         members, n_rows, n_coded = places.shape
-        of_members = torch.arange(members, device=places.device)[:, None, None] * table.shape[1]
-        flat = (places + of_members).view(-1, n_coded)
-        found = functional.embedding_bag(flat, table.flatten(0, 1), mode="sum").view(members, n_rows, -1)
+        rows, step = rows_of(table)
+        starts = torch.arange(members, device=places.device)[:, None, None]
+        found = functional.embedding_bag((places + starts * step).view(-1, n_coded), rows, mode="sum")
+        found = found.view(members, n_rows, -1)
         if bias is not None:
             found += bias[:, None]
-        context.save_for_backward(numbers, flat)
+        context.save_for_backward(numbers, (places + starts * table.shape[1]).view(-1, n_coded))
         context.of_numbers, context.shape = of_numbers, table.shape
         return torch.baddbmm(found, numbers, table[:, of_numbers])
 

@@ -80,7 +80,10 @@ class Program(Protocol):
 def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor, dict[str, Tensor]]:
     """Copy the networks' parameters into one tensor (members, n_numbers), and each buffer into one (members, …)."""
     states = [dict(model.named_parameters()) for model in models]
-    numbers = next(iter(states[0].values())).new_zeros(len(models), program.slots[-1].end)
+    length = program.slots[-1].end
+    if program.table is not None:  # whole rows from member to member, so that they are rows of one matrix
+        length += -length % program.slots[0].shape[-1]
+    numbers = next(iter(states[0].values())).new_zeros(len(models), length)
     with torch.no_grad():
         for slot in program.slots:
             for row, model, state in zip(numbers[:, slot.start : slot.end], models, states, strict=True):

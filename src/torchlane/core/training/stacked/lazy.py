@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from torchlane.core.layers.coded import rows_of
 from torchlane.core.stacks.layout import padded_length
 from torchlane.core.training.stacked.optimizers import MemberSettings
 
 LAZY_ROWS = 4096  # of a table from which rows are brought up to date only when they are looked up
 MOST_STEPS = 4096  # after which all rows are brought up to date
+FLUSHED_ROWS = 16_384  # brought up to date together
 MOMENTUM_STEPS = 400  # after which the push that is left of a gradient is too small to move a weight
 MOST_RATIO = 0.96  # of a push to the one before, for that to be true
 
@@ -42,10 +44,12 @@ class LazyRows:
     """
 
     def __init__(self, tensors: Sequence[Tensor], settings: Sequence[MemberSettings], n_columns: int):
-        self._table, *self._moments = tensors
+        self._shape = tensors[0].shape
+        (self._table, self._step), *moments = map(rows_of, tensors)
+        self._moments = [moment for moment, _ in moments]
         self._n_columns = n_columns  # rows that every batch needs, the first ones
         self._settings = settings
-        members, n_rows, _ = self._table.shape
+        members, n_rows, _ = self._shape
         self._moved = torch.zeros(members, n_rows, dtype=torch.int64, device=self._table.device)
         self._at = torch.zeros_like(self._moved)  # the step at which each row was last up to date
         self._now = 0  # steps since all rows were up to date
@@ -62,29 +66,32 @@ class LazyRows:
         decays = any(group["weight_decay"] for each in settings for group in each.groups)
         return optimizer == "AdamW" or (optimizer == "Adam" and not decays)
 
-    def look_up(self, places: Tensor) -> Few:
-        """Bring the rows at `places` (members, n_looked_up) of the tables up to date, and copy them."""
+    def look_up(self, looked_up: Tensor) -> Few:
+        """Bring the rows `looked_up` (members, n) of the tables up to date, and copy them."""
         if not torch.equal(self._betas, self._present_betas()):  # some schedules change them
             self.flush()
             self._betas = self._present_betas()
-        members, n_rows, n_out = self._table.shape
-        always = torch.arange(self._n_columns, device=places.device).expand(members, -1)
-        of_members = torch.arange(members, device=places.device)[:, None] * n_rows
-        wanted = (torch.cat([always, places], dim=1) + of_members).unique()
+        members, n_rows, n_out = self._shape
+        always = torch.arange(self._n_columns, device=looked_up.device).expand(members, -1)
+        of_members = torch.arange(members, device=looked_up.device)[:, None] * n_rows
+        wanted = (torch.cat([always, looked_up], dim=1) + of_members).unique()
         wanted = wanted[wanted % n_rows != n_rows - 1]  # the last row stays 0
         owners, rows = wanted // n_rows, wanted % n_rows
         counts = torch.bincount(owners, minlength=members)
-        at = torch.arange(len(wanted), device=places.device) - (counts.cumsum(0) - counts)[owners]
+        at = torch.arange(len(wanted), device=looked_up.device) - (counts.cumsum(0) - counts)[owners]
         few = self._table.new_zeros(3, members, padded_length(int(counts.max()) + 1), n_out)
-        few[:, owners, at] = torch.stack(self._caught_up(owners, rows))
+        places = owners * few.shape[2] + at
+        for into, caught_up in zip(few.flatten(1, 2), self._caught_up(owners, rows), strict=True):
+            into.index_copy_(0, places, caught_up)
         self._moved[owners, rows] = at
         self._moved[:, -1] = few.shape[2] - 1
         return Few(few[0], (few[1], few[2]), owners, rows, at, self._moved)
 
     def put(self, few: Few, steps: Tensor) -> None:
         """Take over the rows after a step; `steps` (members,) have been taken since the start of the training."""
+        at = few.members * few.weights.shape[1] + few.places
         for tensor, own in zip((self._table, *self._moments), (few.weights.detach(), *few.moments), strict=True):
-            tensor[few.members, few.rows] = own[few.members, few.places]
+            tensor.index_copy_(0, few.members * self._step + few.rows, own.flatten(0, 1).index_select(0, at))
         self._count_step(steps.double())
         self._at[few.members, few.rows] = self._now
         summable = bool((self._betas[0] <= MOST_RATIO * self._betas[1].sqrt()).all())
@@ -95,11 +102,12 @@ class LazyRows:
         """Bring all rows up to date."""
         if self._now == 0:
             return
-        for member in range(len(self._table)):
-            rows = torch.arange(self._table.shape[1], device=self._table.device)
-            owners = torch.full_like(rows, member)
-            for tensor, own in zip((self._table, *self._moments), self._caught_up(owners, rows), strict=True):
-                tensor[member] = own
+        for member in range(self._shape[0]):
+            behind = (self._at[member] < self._now).nonzero()[:, 0]
+            for rows in behind.split(FLUSHED_ROWS):
+                owners = torch.full_like(rows, member)
+                for tensor, own in zip((self._table, *self._moments), self._caught_up(owners, rows), strict=True):
+                    tensor.index_copy_(0, owners * self._step + rows, own)
         self._at.zero_()
         self._now = 0
         self._push.zero_()
@@ -120,7 +128,8 @@ class LazyRows:
 
     def _caught_up(self, members: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give weights and moments (n, n_out) of rows as they are now."""
-        weights, first, second = (tensor[members, rows] for tensor in (self._table, *self._moments))
+        taken = members * self._step + rows
+        weights, first, second = (tensor.index_select(0, taken) for tensor in (self._table, *self._moments))
         at = self._at[members, rows]
         missed = self._now - at
         of_first, of_second = (beta[members] ** missed for beta in self._betas)
