@@ -5,10 +5,12 @@ from pathlib import Path
 
 import torchlane.workers  # noqa: F401 (a parallel runner's processes belong to the project)
 from torchlane.config import UseCaseConfigLoader
+from torchlane.context import UseCaseContext
 from torchlane.hooks import RunHooks
 from torchlane.stages import LineageHooks
 
 HOOKS = (RunHooks(), LineageHooks())  # Kedro asks the last one first: what is saved is recorded, then counts as written
+CONTEXT_CLASS = UseCaseContext
 CONFIG_LOADER_CLASS = UseCaseConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

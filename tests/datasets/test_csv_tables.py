@@ -14,6 +14,7 @@ from kedro.io import DatasetError
 
 from torchlane.core.rows.raw_rows import columns_of, find_torn
 from torchlane.datasets import csv_tables
+from torchlane.datasets.headers import MOST_HEADER_BYTES
 from torchlane.datasets.rows import RawRowsDataset
 from torchlane.datasets.tables import open_table
 
@@ -174,9 +175,21 @@ def test_quotes_that_swallow_rows_are_refused_and_others_read(content, read, tmp
     assert read_to_train(content, tmp_path) == read
 
 
-def test_header_longer_than_is_read_at_once_is_refused(tmp_path):
-    content = ",".join(f"column{number}" for number in range(200_000)).encode() + b"\n"
-    assert "its header is longer than" in read_to_train(content, tmp_path)
+def test_header_longer_than_is_read_at_most_is_refused(tmp_path):
+    content = b"name," * (MOST_HEADER_BYTES // 5) + b"last\n"
+    assert "its header is longer than 4 MiB" in read_to_train(content, tmp_path)
+    content = b"x" * 200_000 + b"\n1\n"
+    assert "a name in its header is longer than 128 KiB" in read_to_train(content, tmp_path)
+
+
+@pytest.mark.parametrize("before", [b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_header_longer_than_most_is_read_whole(tmp_path, before):
+    names = [f"a_name_as_long_as_genes_have_{number}" for number in range(4_500)]
+    content = before + ";".join(names).encode() + b"\r\n" + b";".join([b"1"] * 4_500) + b"\r\n"
+    (tmp_path / "wide.csv").write_bytes(content)
+    rows = RawRowsDataset(filepath=str(tmp_path / "wide.csv")).load()
+    assert list(rows) == names
+    assert set(rows.iloc[0]) == {"1"}
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".csv.bz2"])

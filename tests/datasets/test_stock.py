@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as parquet
 import pytest
 from kedro.io import DatasetError, Version
 from plotly.graph_objects import Figure
@@ -73,3 +74,18 @@ def test_killed_versioned_save_does_not_become_the_newest_version(tmp_path):
     assert subprocess.run([sys.executable, "-c", program, path]).returncode == -9
     assert len(list(tmp_path.rglob(".partial-*"))) == 1
     assert JSONDataset(filepath=path, version=Version(None, None)).load() == {"a": 1}
+
+
+def test_parquet_is_read_by_one_thread_unless_the_catalog_says_otherwise(tmp_path, monkeypatch):
+    used = []
+    read = parquet.read_table
+    monkeypatch.setattr(
+        parquet, "read_table", lambda *given, **named: used.append(named["use_threads"]) or read(*given, **named)
+    )
+    for load_args in ({}, {"use_threads": True}):
+        dataset = ParquetDataset(filepath=str(tmp_path / "rows.parquet"), load_args=load_args)
+        dataset.save(pd.DataFrame({"x": [0.5], "place": ["town"]}))
+        assert dataset.load().to_dict("list") == {"x": [0.5], "place": ["town"]}
+    assert used == [False, True]
+    columns = parquet.ParquetFile(tmp_path / "rows.parquet").metadata.row_group(0)
+    assert [columns.column(number).has_dictionary_page for number in range(2)] == [False, True]

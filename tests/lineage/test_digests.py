@@ -14,8 +14,8 @@ from .projects import refusal
 
 
 def test_artifact_changed_by_hand_is_noticed_by_its_content(finished):
-    path = finished.folder / "out/04_feature/toy/encoder.json"
-    path.write_text(path.read_text().replace('"size"', '"seize"'))
+    path = finished.folder / "out/04_feature/toy/encoder.safetensors"
+    path.write_bytes(path.read_bytes().replace(b"size", b"seiz"))
     line = refusal(finished, "evaluate")
     assert f"was not made from {path} as it is now; run the stage train again: --tags=train,evaluate" in line
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from torchlane.core.rows.raw_rows import Chunk, torn_rule
-from torchlane.datasets.headers import HEADER_BYTES, read_header
+from torchlane.datasets.headers import read_header, read_start
 from torchlane.datasets.streams import Counted, count_lines
 
 BLOCK_BYTES = 8 << 20  # of text; a row cannot be longer
@@ -31,7 +31,7 @@ class CSVTable:
 
     def __init__(self, file: IO[bytes], name: str, size: int, compression: str | None = None):
         self._file, self._name, self._size, self._compression = file, name, size, compression
-        self.names, self._separator, self._n_skipped = read_header(self._stream().read(HEADER_BYTES), name)
+        self.names, self._separator, self._n_skipped = read_header(read_start(self._stream()), name)
 
     def chunks(self, features: Iterable[str], keys: Iterable[str]) -> Iterator[Chunk]:
         """Read these columns of all rows; rows with more or fewer fields than the header are reported as broken.

@@ -7,11 +7,13 @@ from collections import Counter
 from typing import NamedTuple
 
 from torchlane.datasets.contents import require_plain_text
+from torchlane.datasets.streams import Counted
 
 logger = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
-HEADER_BYTES = 1 << 17  # at most the length of the longest field that csv.reader accepts
+HEADER_BYTES = 1 << 17  # in which most headers end; at most the length of the longest field that csv.reader accepts
+MOST_HEADER_BYTES = 1 << 22  # a header of 50,000 columns may be longer
 
 
 class Header(NamedTuple):
@@ -22,8 +24,19 @@ class Header(NamedTuple):
     n_lines: int
 
 
+def read_start(file: Counted) -> bytes:
+    """Read the first bytes of a table for `read_header`: `HEADER_BYTES`, or more if the header is longer."""
+    start = file.read(HEADER_BYTES)
+    while HEADER_BYTES <= len(start) < MOST_HEADER_BYTES and not re.search(rb"[\r\n]", start.lstrip()):
+        more = file.read(len(start))
+        if not more:
+            break
+        start += more
+    return start
+
+
 def read_header(start: bytes, place: str) -> Header:
-    """Read the header from the first `HEADER_BYTES` of a table.
+    """Read the header from the first bytes of a table, as `read_start` gives them.
 
     Raises:
         ValueError: there is no header, it is not UTF-8, is too long, leaves a quote open or names a column twice.
@@ -43,9 +56,12 @@ def read_header(start: bytes, place: str) -> Header:
         raise ValueError(f"{place} is empty; it needs a header and rows")
     if re.match(r'\s*(\[\s*)?\{\s*("|$)|\s*\[\s*("|$)', header):
         raise ValueError(f"{place} is JSON, not a table with a header; name it .jsonl if it has one object a line")
-    if len(start) >= HEADER_BYTES and text.endswith(header):
-        raise ValueError(f"{place} is not a table: its header is longer than {HEADER_BYTES >> 10} KiB")
-    separator = max(SEPARATORS, key=lambda each: len(next(csv.reader([header], delimiter=each))))
+    if len(start) >= MOST_HEADER_BYTES and text.endswith(header):
+        raise ValueError(f"{place} is not a table: its header is longer than {MOST_HEADER_BYTES >> 20} MiB")
+    separator = max(SEPARATORS, key=lambda each: _n_fields(header, each))
+    if not _n_fields(header, separator):
+        longest = csv.field_size_limit() >> 10
+        raise ValueError(f"{place} is not a table: a name in its header is longer than {longest} KiB")
     if separator != ",":
         logger.info("%s: the fields are separated by %r", place, separator)
     read = next(csv.reader([f"{header}\n"], delimiter=separator))
@@ -60,6 +76,14 @@ def read_header(start: bytes, place: str) -> Header:
             f"rename or drop one"
         )
     return Header(names, separator, n_lines)
+
+
+def _n_fields(header: str, separator: str) -> int:
+    """Count the names between separators; 0 if one is longer than csv.reader accepts."""
+    try:
+        return len(next(csv.reader([header], delimiter=separator)))
+    except csv.Error:
+        return 0
 
 
 def _first_line(text: str) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Encoders, recipes and the options that a search chose as JSON; trained models as safetensors."""
+"""Recipes and the options that a search chose as JSON; encoders and trained models as safetensors."""
 
 import json
 from pathlib import Path
@@ -17,19 +17,24 @@ if TYPE_CHECKING:  # they import torch, and a run asks for the place of its mode
 
 
 class EncoderDataset(FileDataset["Encoder"]):
-    """A fitted encoder as readable JSON; numbers keep their exact values."""
+    """A fitted encoder as one safetensors file: JSON with quantiles as tensors; numbers keep their exact values."""
 
     def read(self, path: Path) -> "Encoder":
-        from torchlane.core.encoding.encoder import Encoder
+        from torchlane.core.encoding.storing import read_encoder
 
-        return Encoder.model_validate_json(path.read_text(encoding="utf-8"))
+        return read_encoder(path)
 
     def write(self, content: "Encoder", path: Path) -> None:
-        path.write_text(content.model_dump_json(indent=2), encoding="utf-8")
+        from torchlane.core.encoding.storing import save_with_header, split_encoder
+
+        header, tensors = split_encoder(content)
+        save_with_header(path, tensors, header)
 
     def preview(self) -> JSONPreview:
-        """Show the encoder."""
-        return preview_json(self.load().model_dump(mode="json"))
+        """Show everything except the quantiles."""
+        from torchlane.core.encoding.storing import split_encoder
+
+        return preview_json(split_encoder(self.load())[0])
 
 
 class ChosenDataset(FileDataset["Chosen"]):

@@ -71,7 +71,7 @@ class RawRowsDataset(AbstractDataset[NoReturn, pd.DataFrame]):
             raise DatasetError(str(error)) from error
         if not chunks:
             return pd.DataFrame({name: pd.Series(dtype="str") for name in table.names})
-        rows = pa.concat_tables([chunk.table for chunk in chunks]).to_pandas()
+        rows = pa.concat_tables([chunk.table for chunk in chunks]).combine_chunks().to_pandas()
         rows = rows.set_axis(np.concatenate([chunk.rows for chunk in chunks]))
         broken = [each for chunk in chunks for each in chunk.broken]
         return mark_torn(rows, {row: text for row, text, _ in broken}, {row: rule for row, _, rule in broken})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from json import loads
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from kedro_datasets import json
@@ -43,8 +43,13 @@ class AtomicSave:
         with replacing(Path(self._get_save_path())) as partial:
             beside = copy.copy(self)
             beside._filepath, beside._version = PurePosixPath(partial), None
+            beside._save_args = self._save_args | self._added_args(data)
             super(AtomicSave, beside).save(data)  # type: ignore[misc]
         self.release()
+
+    def _added_args(self, data: Any) -> dict[str, Any]:
+        """Give arguments of the save that follow from the data."""
+        return {}
 
 
 class CSVDataset(AtomicSave, pandas.CSVDataset):
@@ -56,7 +61,18 @@ class CSVDataset(AtomicSave, pandas.CSVDataset):
 
 
 class ParquetDataset(AtomicSave, pandas.ParquetDataset):
-    """pandas.ParquetDataset, saved atomically; rows of images are shown as pictures."""
+    """pandas.ParquetDataset, saved atomically; rows of images are shown as pictures.
+
+    Numbers with a fraction are written without a dictionary of their values, which takes longer than the numbers.
+    Files are read by one thread, since several would each take memory for every column.
+    """
+
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"use_threads": False}
+
+    def _added_args(self, data: Any) -> dict[str, Any]:
+        if "use_dictionary" in self._save_args:
+            return {}
+        return {"use_dictionary": [str(name) for name, dtype in data.dtypes.items() if dtype.kind != "f"]}
 
     @property
     def preview(self) -> Callable[..., Any]:

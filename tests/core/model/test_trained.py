@@ -292,7 +292,7 @@ def test_other_safetensors_file_and_no_file_are_refused(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-4"):
+    with pytest.raises(ValueError, match="has format unknown, not torchlane-model-5"):
         torchlane.load(tmp_path / "other.safetensors")
     with pytest.raises(FileNotFoundError, match=r"there is no model file .*none.safetensors"):
         torchlane.load(tmp_path / "none.safetensors")

@@ -1,12 +1,15 @@
 """Copies and coincidences, in tables drawn so that it is known which is which."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchlane.core.rows.repeats import _poisson_at_most, find_coincidences, number_combinations
+from torchlane.core.rows import repeats
+from torchlane.core.rows.repeats import _poisson_at_most, _some_pairs, find_coincidences, number_combinations
 
 seeds = st.integers(0, 2**32 - 1)
 drawn = settings(max_examples=50, deadline=None)
@@ -119,3 +122,41 @@ def test_probability_of_few_neighbours_is_that_of_scipy(mean, share):
     assert _poisson_at_most(int(mean * share), mean) == pytest.approx(
         pdtr(int(mean * share), mean), rel=1e-8, abs=1e-300
     )
+
+
+@pytest.mark.parametrize("hashed", ["well", "all alike"])
+@drawn
+@given(seed=seeds, n_rows=st.integers(0, 60), n_columns=st.integers(1, 4))
+def test_combinations_are_numbered_as_pandas_groups_them(hashed, seed, n_rows, n_columns):
+    random = np.random.default_rng(seed)
+    text = pd.Series(random.choice(["x", "y", None], n_rows), dtype="str")
+    days = pd.Series(random.choice([0, 10**6], n_rows)).astype("datetime64[us]").dt.tz_localize("UTC")
+    rows = pd.DataFrame({"number": random.choice([0.0, -0.0, np.nan, 1.5], n_rows), "text": text})
+    rows = rows.assign(day=days.mask(random.random(n_rows) < 0.2), other=random.choice([2.0, np.nan], n_rows))
+    rows = rows[list(random.permutation(list(rows)))[:n_columns]]
+    expected = rows.groupby(list(rows), dropna=False, sort=False).ngroup().to_numpy()
+    with pytest.MonkeyPatch.context() as patch:
+        if hashed == "all alike":  # rows that have the same hash by chance are still told apart
+            patch.setattr(repeats, "_mixed", np.zeros_like)
+        assert number_combinations(rows).tolist() == expected.tolist()
+
+
+def test_no_column_is_grouped_by_where_no_row_repeats(monkeypatch):
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 300)))
+    monkeypatch.setattr(pd.DataFrame, "groupby", None)
+    assert number_combinations(rows).tolist() == list(range(50))
+    assert number_combinations(pd.concat([rows, rows[:9]])).tolist() == [*range(50), *range(9)]
+
+
+@pytest.mark.parametrize("most", [5, 100, 10_000])
+def test_pairs_are_those_drawn_from_the_list_of_all(most):
+    for n_columns in range(1, 40):
+        numbers = list(np.random.default_rng(n_columns).permutation(100)[:n_columns])
+        pairs = list(combinations(numbers, 2))
+        if len(pairs) > most:
+            pairs = [pairs[each] for each in np.random.default_rng(0).choice(len(pairs), most, replace=False)]
+        assert _some_pairs(numbers, most) == pairs
+
+
+def test_pairs_of_many_columns_are_not_listed():
+    assert len(_some_pairs(list(range(1_000_000)), 100)) == 100

@@ -1,5 +1,6 @@
 """The encoders of a table's columns: categories and numbers."""
 
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 import numpy as np
@@ -11,7 +12,9 @@ from torchlane.core.options import CategoryEncoding, NumberEncoding
 from torchlane.core.rows.levels import declared_order, natural_order
 
 MOST_CODES = 1 << 24  # float32 counts so far without gaps
-QUANTILES = 1001  # stored per column at most; the normal scores between them are interpolated
+QUANTILES = 101  # of a column at most, against which drift is measured
+SCALE_QUANTILES = 1001  # where they are the scale too; the normal scores between them are interpolated
+JOINED = 1_000_000  # values of several columns that are sorted at once
 
 
 class CategoryEncoder(Fitted):
@@ -143,23 +146,50 @@ class NumberEncoder(Fitted):
         Raises:
             ValueError: the values are so large that their statistics overflow.
         """
-        known = values.dropna().to_numpy(np.float64)
-        known = known if len(known) else np.zeros(1)
-        factor, offset = scale_of(known, "none" if encoding == "quantile" else encoding)
+        (fitted,) = cls.fit_all([values], encoding)
+        return fitted
+
+    @classmethod
+    def fit_all(cls, columns: Sequence[pd.Series], encoding: NumberEncoding) -> list[Self]:
+        """Learn the scales of several columns, each as `fit` does: those with as many known values at once.
+
+        Raises:
+            ValueError: as for `fit`.
+        """
+        by_size: dict[int, list[int]] = {}
+        for index, values in enumerate(columns):
+            by_size.setdefault(int(values.count()), []).append(index)
+        fitted: dict[int, Self] = {}
+        for size, indices in by_size.items():
+            step = max(1, JOINED // max(1, size))
+            for some in (indices[start : start + step] for start in range(0, len(indices), step)):
+                fitted |= zip(some, cls._fit_block([columns[index] for index in some], encoding), strict=True)
+        return [fitted[index] for index in range(len(columns))]
+
+    @classmethod
+    def _fit_block(cls, columns: Sequence[pd.Series], encoding: NumberEncoding) -> Iterator[Self]:
+        """Learn the scales of columns that have the same number of known values."""
+        known = np.stack([each[~np.isnan(each)] for each in (values.to_numpy(np.float64) for values in columns)])
+        known = known if known.shape[1] else np.zeros((len(columns), 1))
+        factors, offsets = scale_of(known, "none" if encoding == "quantile" else encoding)
+        most = SCALE_QUANTILES if encoding == "quantile" else QUANTILES
         with np.errstate(over="ignore", invalid="ignore"):
-            median = float(np.median(known))
-            quantiles = np.quantile(known, np.linspace(0, 1, min(QUANTILES, max(len(known), 2))))
-        require_finite([factor, offset, median, *quantiles], str(values.name))
-        return cls(
-            name=str(values.name),
-            encoding=encoding,
-            median=median,
-            factor=factor,
-            offset=offset,
-            quantiles=tuple(quantiles.tolist()),
-            missing=int(values.isna().sum()),
-            flagged=bool(values.isna().any()),
-        )
+            known = np.sort(known, axis=-1)
+            medians = np.median(known, axis=-1)
+            quantiles = np.quantile(known, np.linspace(0, 1, min(most, max(known.shape[1], 2))), axis=-1).T
+        for values, factor, offset, median, own in zip(columns, factors, offsets, medians, quantiles, strict=True):
+            require_finite([factor, offset, median, *own], str(values.name))
+            missing = len(values) - int(values.count())
+            yield cls(
+                name=str(values.name),
+                encoding=encoding,
+                median=float(median),
+                factor=float(factor),
+                offset=float(offset),
+                quantiles=tuple(own.tolist()),
+                missing=missing,
+                flagged=missing > 0,
+            )
 
     def grow(self, values: pd.Series, rescale: bool) -> Self:
         """Replace the statistics of train by those of `values`, but keep the scale unless `rescale` is set.
@@ -192,11 +222,13 @@ class NumberEncoder(Fitted):
         Raises:
             ValueError: a scaled value does not fit float32.
         """
-        known = values.fillna(self.median).to_numpy(np.float64)
+        given = values.to_numpy(np.float64)
+        missing = np.isnan(given)
+        known = np.where(missing, self.median, given)
         if self.encoding == "quantile":
             scaled = normal_scores(known, np.array(self.quantiles))
         else:
             scaled = apply_scale(known, self.factor, self.offset)
         scaled = to_float32(scaled, self.name)
-        columns = (scaled, values.isna().to_numpy()) if self.flagged else (scaled,)
+        columns = (scaled, missing) if self.flagged else (scaled,)
         return np.column_stack(columns).astype(np.float32)

@@ -92,8 +92,12 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
     """
     _check_column_encodings(options.columns, data)
     encodings: dict[str, Any] = dict(options.columns)
+    numbers = _fit_numbers(train_rows, data, options)
     columns: list[ColumnEncoder] = []
     for name, column in data.feature_columns.items():
+        if name in numbers:
+            columns.append(numbers[name])
+            continue
         values = train_rows[name]
         if column.kind == "category":
             encoding = encodings.get(name, options.categories)
@@ -101,12 +105,27 @@ def fit_encoder(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOp
         elif column.size is not None:
             columns.append(ImageEncoder.fit(values, column.size, options.pixels))
         else:
-            kind = DateEncoder if column.kind == "date" else NumberEncoder
-            columns.append(kind.fit(values, encodings.get(name, options.numbers)))
+            columns.append(DateEncoder.fit(values, encodings.get(name, options.numbers)))
     order = data.target_column.level_order
     target = TargetEncoder.fit(train_rows[data.target], data.task, options.target, data.positive, order)
     target = target.spelt(train_rows.attrs.get(SPELLINGS, {})).weighted(train_rows, data.weight)
     return Encoder(columns=tuple(columns), target=target, weight=data.weight)
+
+
+def _fit_numbers(train_rows: pd.DataFrame, data: DataOptions, options: EncodingOptions) -> dict[str, NumberEncoder]:
+    """Fit the encoders of the numbers, those of one encoding together."""
+    encodings: dict[str, Any] = dict(options.columns)
+    alike: dict[NumberEncoding, list[str]] = {}
+    for name, column in data.feature_columns.items():
+        if column.kind == "number":
+            alike.setdefault(encodings.get(name, options.numbers), []).append(name)
+    return {
+        name: fitted
+        for encoding, names in alike.items()
+        for name, fitted in zip(
+            names, NumberEncoder.fit_all([train_rows[name] for name in names], encoding), strict=True
+        )
+    }
 
 
 def _check_column_encodings(encodings: Mapping[str, str], data: DataOptions) -> None:

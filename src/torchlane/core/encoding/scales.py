@@ -4,15 +4,21 @@ import numpy as np
 import torch
 
 
-def scale_of(values: np.ndarray, scaling: str) -> tuple[float, float]:
-    """Compute the factor and offset of `value * factor + offset`, as scikit-learn's scalers define them."""
+def scale_of(values: np.ndarray, scaling: str) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the factor and offset of `value * factor + offset`, as scikit-learn's scalers define them.
+
+    The values of a column are along the last axis, which the results do not have.
+    """
     if scaling == "none":
-        return 1.0, 0.0
+        return np.ones(values.shape[:-1]), np.zeros(values.shape[:-1])
     limits = np.finfo(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        low, spread = (values.min(), np.ptp(values)) if scaling == "min_max" else (values.mean(), values.std())
-        factor = 1.0 / spread if spread > max(10 * limits.eps * abs(low), limits.tiny) else 1.0
-        return float(factor), float(-low * factor)
+        low, spread = (
+            (values.min(-1), np.ptp(values, -1)) if scaling == "min_max" else (values.mean(-1), values.std(-1))
+        )
+        varies = spread > np.maximum(10 * limits.eps * np.abs(low), limits.tiny)
+        factor = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 1.0)
+        return factor, -low * factor
 
 
 def apply_scale(values: np.ndarray, factor: float, offset: float) -> np.ndarray:

@@ -49,7 +49,7 @@ class TargetEncoder(Fitted):
         """
         name = str(values.name)
         if task == "regression":
-            factor, offset = scale_of(values.to_numpy(np.float64), scaling)
+            factor, offset = map(float, scale_of(values.to_numpy(np.float64), scaling))
             require_finite([offset, 1 / factor if factor else np.inf], name)
             return cls(name=name, task=task, factor=factor, offset=offset)
         labels = declared_order(values.unique(), order if task == "multiclass" else ())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from torchlane.core.encoding.storing import PREFIX
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import TrainedModel, labels_in
 from torchlane.core.networks.named import SCALE
@@ -68,7 +69,8 @@ def import_weights(
     left_out: dict[str, None] = {}
     for path in paths:
         _require_same_labels(path, base, partial=partial)
-        found = _aligned(_mapped(read_state_dict(path, entry), strip_prefix, rename or {}), expected)
+        read = {name: each for name, each in read_state_dict(path, entry).items() if not name.startswith(PREFIX)}
+        found = _aligned(_mapped(read, strip_prefix, rename or {}), expected)
         for member in _members_of(found, expected):
             fitting = {name: each for name, each in member.items() if expected.get(name) == tuple(each.shape)}
             whole = len(fitting) == len(member) and set(_needed(expected)) <= set(fitting)

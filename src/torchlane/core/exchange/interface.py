@@ -10,6 +10,7 @@ from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import ColumnEncoder
 from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.storing import scales_in
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.rows.values import MISSING_NUMBERS
@@ -80,7 +81,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
             for name, column in model.data.feature_columns.items()
         },
         "missing_values": list(model.data.missing_values),
-        "columns": [column.model_dump(mode="json") for column in model.encoder.columns],
+        "columns": [_statistics(column) for column in model.encoder.columns],
         "features": [feature for column in model.encoder.columns for feature in _features(column)],
         "pixels": _pixels(model),
         "network": model.model.model_dump(mode="json", exclude={"weights_folder"}),
@@ -88,6 +89,15 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
         "model": model.fingerprint,
         "versions": {name: version(name) for name in ("torchlane", "torch")},
     }
+
+
+def _statistics(column: ColumnEncoder) -> dict[str, Any]:
+    """Give the statistics by which a column is encoded, so quantiles only where they are the scale."""
+    described = column.model_dump(mode="json")
+    for scale in scales_in([described]):
+        if scale["encoding"] != "quantile":
+            del scale["quantiles"]  # only drift is measured against them
+    return described
 
 
 def output_names(model: TrainedModel) -> list[str]:

@@ -123,7 +123,8 @@ def _of_number(column: NumberEncoder, rows: int) -> ColumnProfile:
     quantiles = np.array(column.quantiles)
     known = max(rows - column.missing, 1) if rows else len(quantiles)
     edges = np.unique(np.quantile(quantiles, DECILES))
-    shares = np.bincount(np.searchsorted(edges, quantiles), minlength=len(edges) + 1) / len(quantiles)
+    ends = quantiles[1:]  # each of an equal share of train, that from the quantile before
+    shares = np.bincount(np.searchsorted(edges, ends), minlength=len(edges) + 1) / len(ends)
     return _of_counts(np.append(shares * known, column.missing), edges=edges)
 
 

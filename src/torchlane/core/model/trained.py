@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.spelling import respelt_columns
+from torchlane.core.encoding.storing import HEADER, PREFIX, join_encoder, save_with_header, split_encoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.files import replacing
 from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
@@ -36,7 +36,7 @@ from torchlane.core.tasks.tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "torchlane-model-4"
+FORMAT = "torchlane-model-5"
 COVERAGE = 0.9  # default of intervals
 
 
@@ -218,15 +218,14 @@ class TrainedModel:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; an older one is replaced atomically."""
+        encoder, quantiles = split_encoder(self.encoder)
         parts = {
-            name: getattr(self, name).model_dump(mode="json")
-            for name in ("encoder", "data", "model", "training", "calibration")
+            name: getattr(self, name).model_dump(mode="json") for name in ("data", "model", "training", "calibration")
         }
-        header = json.dumps({"format": FORMAT, **parts, "details": self.details})
+        header = {"format": FORMAT, "encoder": encoder, **parts, "details": self.details}
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
-            # One key only, since safetensors does not write several in a fixed order.
-            save_file(weights, partial, metadata={"torchlane": header})
+            save_with_header(partial, {**weights, **quantiles}, header)
 
 
 def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -256,15 +255,15 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
     fingerprint = _digest(path)
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("torchlane", "{}"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
     model = TrainedModel(
-        weights=weights,
-        encoder=Encoder.model_validate(header["encoder"]),
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)},
+        encoder=join_encoder(header["encoder"], tensors),
         data=DataOptions.model_validate(header["data"]),
         model=ModelOptions.model_validate(header["model"]),
         training=TrainingOptions.model_validate(header["training"]),
@@ -281,7 +280,7 @@ def labels_in(path: str | Path) -> tuple[str, ...] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            target = json.loads((file.metadata() or {})["torchlane"])["encoder"]["target"]
+            target = json.loads((file.metadata() or {})[HEADER])["encoder"]["target"]
         return TargetEncoder.model_validate(target).labels or None
     except (SafetensorError, KeyError, TypeError, ValueError):  # another program's file
         return None

@@ -96,6 +96,10 @@ class ColumnOptions(Options):
             raise ValueError(fault)
         return self
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return the options themselves, in which nothing can change; Kedro copies parameters at each load."""
+        return self
+
     @property
     def level_order(self) -> tuple[str, ...]:
         """The levels in the order of their scale; empty if none is declared."""

@@ -3,12 +3,14 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from torchlane.core.options import ColumnOptions, DataOptions, shown_limit
 from torchlane.core.rows import dates, formats, images
+from torchlane.core.rows.alike import joined
 from torchlane.core.rows.raw_rows import columns_of, find_torn, hint_at_header
 from torchlane.core.rows.values import as_levels, as_numbers, as_texts
 
@@ -61,7 +63,8 @@ def check_rows(raw_rows: pd.DataFrame, options: DataOptions) -> tuple[pd.DataFra
             raise ValueError(_missing_column(what, name, raw_rows, f"set data.{what}"))
     clean, rejected = apply_rules(raw_rows, columns, options.missing_values)
     for name, column in columns.items():
-        formats.warn_of_currencies(raw_rows[name], column, name)
+        if column.format == "money":
+            formats.warn_of_currencies(raw_rows[name], column, name)
     ignored = [name for name in columns_of(raw_rows) if name not in columns]
     logger.info(
         "rows: %d kept, %d rejected, from %s%s",
@@ -121,29 +124,38 @@ def apply_rules(
     Raises:
         ValueError: a column is missing or stands there twice.
     """
+    are_unique = raw_rows.columns.is_unique
     for name in columns:
-        if name not in raw_rows:
+        if name not in raw_rows.columns:
             way_out = "set data.columns" if "place" in raw_rows.attrs else "add it to the table"
             raise ValueError(_missing_column("column", name, raw_rows, way_out))
-        if raw_rows[name].ndim > 1:
+        if not are_unique and raw_rows[name].ndim > 1:
             n_times = raw_rows[name].shape[1]
             raise ValueError(f"column '{name}' stands {n_times} times in {place_of(raw_rows)}; rename or drop one")
-    typed = {}
+    typed = dict.fromkeys(columns)
     torn = find_torn(raw_rows)
     whole = np.ones(len(raw_rows), dtype=bool)
     whole[torn.index] = False
     broken = [torn.assign(row=torn.index + 1, column="")]
-    for name, column in columns.items():
-        read, rules = read_column(raw_rows[name], column, missing_values)
-        typed[name] = read.array
-        where = np.flatnonzero((rules != "") & whole)
-        values = _describe_values(raw_rows[name].iloc[where], column)
-        broken.append(pd.DataFrame({ROW: where + 1, "column": name, "value": values, "rule": rules[where]}))
+    for names, values in joined(raw_rows, columns):
+        read, rules = read_column(values, columns[names[0]], missing_values)
+        for name, own, each in zip(names, _parts(read.array, len(names)), _parts(rules, len(names)), strict=True):
+            typed[name] = own
+            where = np.flatnonzero(each.astype(bool) & whole)
+            if len(where):
+                shown = _describe_values(raw_rows[name].iloc[where], columns[name])
+                broken.append(pd.DataFrame({ROW: where + 1, "column": name, "value": shown, "rule": each[where]}))
     texts = dict.fromkeys(["column", "value", "rule"], "str")
     rejected = pd.concat(broken)[[ROW, *texts]].astype({ROW: "int64", **texts})
     rejected = rejected.sort_values([ROW, "column"], ignore_index=True)
     clean = pd.DataFrame(typed, index=pd.RangeIndex(1, len(raw_rows) + 1, name=ROW))
     return clean[~clean.index.isin(rejected[ROW])].reset_index(), rejected
+
+
+def _parts(values: Any, n_parts: int) -> list[Any]:
+    """Cut an array of joined columns into theirs."""
+    n_rows = len(values) // n_parts
+    return [values[number * n_rows : (number + 1) * n_rows] for number in range(n_parts)]
 
 
 def _describe_values(values: pd.Series, column: ColumnOptions) -> list[str]:
@@ -165,30 +177,48 @@ def read_column(
     result has numbers as float64, categories as text, both with NaN where missing, dates as datetime64[us] in their
     zone, and images as bytes. The second has the first rule that each value breaks, or "".
     """
-    rules = np.full(len(values), "", dtype=object)
+    broken = _BrokenRules(len(values))
     if column.kind == "category":
         typed = as_levels(values, missing_values).reset_index(drop=True)
     elif column.size is not None:
         pixels, failed = images.read_images(values, column.size)
         typed = pd.Series(pixels)
-        rules[failed] = images.rule_of(column.size)
+        broken.mark(images.rule_of(column.size), failed)
     elif column.kind == "date":
         typed, failed = dates.read_dates(values, column, missing_values)
-        rules[failed] = dates.rule_of(column)
+        broken.mark(dates.rule_of(column), failed)
     elif column.is_written:
         numbers, failed = formats.read_formatted(values, column, missing_values)
         typed = pd.Series(numbers)
-        rules[failed] = formats.rule_of(column)
+        broken.mark(formats.rule_of(column), failed)
     else:
         numbers, failed = as_numbers(values, missing_values)
         typed = pd.Series(numbers)
-        rules[failed] = "a number"
+        broken.mark("a number", failed)
     missing = typed.isna().to_numpy()
     if not column.nullable:
-        rules[missing & (rules == "")] = "not missing"
+        broken.mark("not missing", missing)
     for rule, keeps in _rules(column):
-        rules[~keeps(typed).to_numpy(bool) & ~missing & (rules == "")] = rule
-    return typed.set_axis(values.index), rules
+        broken.mark(rule, ~keeps(typed).to_numpy(bool) & ~missing)
+    return typed.set_axis(values.index), broken.rules()
+
+
+class _BrokenRules:
+    """The first rule that each of some values breaks; numbers until all are known, since few values break any."""
+
+    def __init__(self, n_values: int):
+        self._codes = np.zeros(n_values, dtype=np.uint8)
+        self._names = [""]
+
+    def mark(self, rule: str, where: np.ndarray) -> None:
+        """Note that the values marked in `where` break a rule, bool (n_values,), unless they broke one before."""
+        if where.any():
+            self._codes[where & (self._codes == 0)] = len(self._names)
+            self._names.append(rule)
+
+    def rules(self) -> np.ndarray:
+        """The rule of each value, or "": object (n_values,)."""
+        return np.array(self._names, dtype=object)[self._codes]
 
 
 def _rules(column: ColumnOptions) -> Iterator[tuple[str, Callable[[pd.Series], pd.Series]]]:

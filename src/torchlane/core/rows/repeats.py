@@ -17,7 +17,7 @@ twice as often as the rate of copies, its repeats are coincidences; so are combi
 Repeats without any near neighbour are always copies, since rows that differ otherwise do not coincide by chance.
 """
 
-from itertools import combinations
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -25,15 +25,47 @@ import pandas as pd
 ENOUGH = 30  # combinations that suffice to estimate a rate
 MANY = 6  # occurrences that are hardly due to copying
 DEPENDENCE = 2  # factor of coincidences that dependent columns may have over independent ones
+COMPARED = 1_000_000  # values of numbers that are compared at once
 FEWEST_PAIRS, MOST_LOOKS = 100, 1_000_000  # limits for pairs of columns; a look is a pair at a combination
 
 
 def number_combinations(rows: pd.DataFrame) -> np.ndarray:
     """Number the distinct rows in order of appearance, so that equal rows share a number: int64 (n_rows,).
 
-    Missing values count as equal.
+    Missing values count as equal. Rows are told apart by a hash, and those with the same one are compared.
     """
+    hashes = np.zeros(len(rows), dtype=np.uint64)
+    for values in _comparable(rows):
+        for each in values:
+            hashes = _mixed(hashes ^ each)
+    codes, _ = pd.factorize(hashes)  # numbered in order of appearance
+    first = np.unique(codes, return_index=True)[1][codes]
+    repeats = np.flatnonzero(first != np.arange(len(rows)))
+    both = rows.iloc[np.concatenate([repeats, first[repeats]])]
+    if all((values[:, : len(repeats)] == values[:, len(repeats) :]).all() for values in _comparable(both)):
+        return codes
     return rows.groupby(list(rows), dropna=False, sort=False).ngroup().to_numpy()
+
+
+def _comparable(rows: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Give numbers that are equal where values are, for blocks of columns: uint64 (n_columns, n_rows)."""
+    are_numbers = (rows.dtypes == np.float64).to_numpy()
+    names = list(rows.columns[are_numbers])
+    step = max(1, COMPARED // max(1, len(rows)))
+    for start in range(0, len(names), step):
+        numbers = rows[names[start : start + step]].to_numpy().T + 0.0  # so that zero has no sign
+        numbers[np.isnan(numbers)] = np.nan  # and NaN one pattern of bits
+        yield np.ascontiguousarray(numbers).view(np.uint64)
+    for name in rows.columns[~are_numbers]:
+        yield pd.factorize(rows[name], use_na_sentinel=False)[0].astype(np.uint64)[None]
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """Mix the bits of uint64 (n,), as SplitMix64 does (Steele, Lea and Flood, 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def find_coincidences(rows: pd.DataFrame, combination: np.ndarray) -> np.ndarray:
@@ -90,16 +122,27 @@ def _look_around(hashes: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.
         differ = _total(key, times) - times
         if differ.any():
             alone[number] = differ
-    pairs = list(combinations(alone, 2))
-    most = max(FEWEST_PAIRS, MOST_LOOKS // len(times))
-    if len(pairs) > most:
-        pairs = [pairs[each] for each in np.random.default_rng(0).choice(len(pairs), most, replace=False)]
     chance, both = np.zeros(len(times)), np.zeros(len(times))
-    for j, k in pairs:
+    for j, k in _some_pairs(list(alone), max(FEWEST_PAIRS, MOST_LOOKS // len(times))):
         key = pd.factorize(whole - hashes[j] - hashes[k])[0]
         chance += alone[j] * alone[k]
         both += _total(key, times) - times - alone[j] - alone[k]
     return near, chance, both
+
+
+def _some_pairs(numbers: list[int], most: int) -> list[tuple[int, int]]:
+    """Draw at most so many of the pairs of numbers, or give all in order, without a list of all pairs of many columns.
+
+    >>> _some_pairs([1, 4, 6], 3)
+    [(1, 4), (1, 6), (4, 6)]
+    """
+    after = np.arange(len(numbers) - 1, -1, -1)  # how many pairs each number is the first of
+    starts = np.concatenate([[0], np.cumsum(after)])
+    n_pairs = int(starts[-1])
+    taken = np.arange(n_pairs) if n_pairs <= most else np.random.default_rng(0).choice(n_pairs, most, replace=False)
+    first = np.searchsorted(starts, taken, side="right") - 1
+    second = first + 1 + taken - starts[first]
+    return [(numbers[j], numbers[k]) for j, k in zip(first, second, strict=True)]
 
 
 def _total(key: np.ndarray, times: np.ndarray) -> np.ndarray:

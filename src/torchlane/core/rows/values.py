@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from torchlane.core.options.levels import RESPELT, plain_level, plain_number
+from torchlane.core.rows.plain_numbers import read_plain
 
 MISSING_NUMBERS = ("na", "n/a", "nan", "null", "none", "-", "?")  # mean "missing" in a column of numbers, in any case
 WAY_OUT = "leave the column out of data.columns and prediction.keys, or write its parts as plain columns"
@@ -81,7 +82,8 @@ def as_texts(values: pd.Series) -> pd.Series:
 def as_levels(values: pd.Series, missing_values: tuple[str, ...]) -> pd.Series:
     """Write each value as `plain_level` does; NaN if it is missing or one of `missing_values`, however spelt."""
     text = _respelt(as_texts(values).str.strip())
-    return text.mask(text.isin({*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))}))
+    missing = text.isin({*missing_values, *_respelt(pd.Series(missing_values, dtype="str"))})
+    return text.mask(missing) if missing.any() else text
 
 
 def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,14 +108,15 @@ def as_numbers(values: pd.Series, missing_values: tuple[str, ...]) -> tuple[np.n
         read = np.where(np.isin(read, _numbers_among(missing_values)), np.nan, read)
         return read + 0.0, np.zeros(len(read), dtype=bool)
     text = as_texts(values).str.strip()
-    read = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, na_value=np.nan, copy=True) + 0.0
     missing = (text.isna() | text.isin(missing_values)).to_numpy(bool, copy=True)
+    read = read_plain(text.mask(missing) if missing.any() else text) + 0.0
     missing |= np.isin(read, _numbers_among(missing_values))
     read[missing] = np.nan
     others = np.flatnonzero(np.isnan(read) & ~missing)
-    words = text.iloc[others].str.lower()
-    read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
-    missing[others] = words.isin(MISSING_NUMBERS)
+    if len(others):
+        words = text.iloc[others].str.lower()
+        read[others] = np.select([words == "true", words == "false"], [1.0, 0.0], np.nan)
+        missing[others] = words.isin(MISSING_NUMBERS)
     return read, np.isnan(read) & ~missing
 
 

@@ -24,7 +24,7 @@ from torchlane.core.rows.formats import as_declared
 from torchlane.core.rows.raw_rows import Chunk, hint_at_header
 from torchlane.core.rows.values import as_texts, as_written, of_arrow
 from torchlane.core.scoring import drift
-from torchlane.core.scoring.columns import ReadColumn, readers_of
+from torchlane.core.scoring.columns import ColumnReader, ReadColumn
 from torchlane.core.scoring.contracts import Predictions
 from torchlane.core.scoring.failures import CouldNotStartError
 
@@ -70,7 +70,7 @@ class ChunkScorer:
         self._coverage = require_coverage(coverage)
         self.profile = Profile.of(model)
         self._columns = model.data.feature_columns
-        self._readers = readers_of(model, self.profile)
+        self._reader = ColumnReader(model, self.profile)
         self._seen = SeenRows(model)
 
     @property
@@ -106,9 +106,7 @@ class ChunkScorer:
 
     def score(self, chunk: Chunk) -> Scored:
         """Check, encode and predict; a row that breaks a rule is rejected, with the value and the rule."""
-        read = {
-            name: self._readers[name].read(as_declared(chunk, name, column)) for name, column in self._columns.items()
-        }
+        read = self._reader.read({name: as_declared(chunk, name, column) for name, column in self._columns.items()})
         kept = np.ones(len(chunk.rows), dtype=bool)
         for column in read.values():
             if column.rules.any():
@@ -173,6 +171,8 @@ def _rejected(chunk: Chunk, read: dict[str, ReadColumn], kept: np.ndarray) -> pa
     if not kept.all():
         for name, column in read.items():
             where = np.flatnonzero((column.rules != "")[column.codes])
+            if not len(where):
+                continue
             codes = column.codes[where]
             shown = as_texts(of_arrow(column.raw)).fillna("").to_numpy()[codes]
             parts.append(

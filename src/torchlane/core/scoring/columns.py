@@ -1,7 +1,7 @@
 """Columns of raw values, of which each distinct value is read, checked and encoded once, over many chunks."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from torchlane.core.encoding.columns import CategoryEncoder
-from torchlane.core.encoding.encoder import Encoder, TableEncoder
+from torchlane.core.encoding.encoder import TableEncoder
 from torchlane.core.encoding.spelling import MOST, known_spellings
 from torchlane.core.model.profile import Profile
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import ColumnOptions
+from torchlane.core.rows.alike import is_plain
 from torchlane.core.rows.checking import read_column
 from torchlane.core.rows.values import of_arrow, require_single_values, unwrapped
 
@@ -54,80 +55,106 @@ class _Values:
 
 
 class ColumnReader:
-    """Reads one column of many chunks; several threads may use it at once.
+    """Reads the columns of many chunks; several threads may use it, one at a time.
 
-    Texts that were read before are not read again, as long as there are at most `MOST_REMEMBERED` of them.
+    Texts that were read before are not read again, as long as a column has at most `MOST_REMEMBERED` of them. Columns
+    with equal options are read in one call, since a call takes longer than a value.
     """
 
-    def __init__(
-        self,
-        encoder: Encoder,
-        column: TableEncoder,
-        options: ColumnOptions,
-        missing_values: tuple[str, ...],
-        profile: Profile,
-    ):
-        self._encoder = encoder.model_copy(update={"columns": (column,)})
-        self._column, self._options = column, options
-        self._missing_values, self._profile = missing_values, profile
+    def __init__(self, model: TrainedModel, profile: Profile):
+        self._data = model.data
+        self._columns = {
+            column.name: _Column(column, model.data.feature_columns[column.name], profile)
+            for column in model.encoder.tabular
+        }
         self._lock = threading.Lock()
+
+    def read(self, given: Mapping[str, pa.ChunkedArray]) -> dict[str, ReadColumn]:
+        """Read the columns of a chunk, by name.
+
+        Raises:
+            ValueError: one holds lists, structs or maps.
+        """
+        distinct = {name: _distinct(values, name) for name, values in given.items()}
+        with self._lock:
+            unread = {name: self._columns[name].unread(values) for name, (values, _) in distinct.items()}
+            read = self._read_alike(unread)
+            return {name: self._columns[name].take(*distinct[name], *read[name]) for name in given}
+
+    def _read_alike(self, values: Mapping[str, pa.Array]) -> dict[str, tuple[pd.Series, np.ndarray]]:
+        """Read values, joined where columns are read alike: typed values, and the rule that each one breaks."""
+        alike: dict[tuple[object, ...], list[str]] = {}
+        for name, array in values.items():
+            options = self._data.feature_columns[name]
+            key = (array.type, options) if is_plain(pd.ArrowDtype(array.type)) else (name,)
+            alike.setdefault(key, []).append(name)
+        read = {}
+        for names in alike.values():
+            together = of_arrow(pa.concat_arrays([values[name] for name in names]), names[0])
+            options = self._data.feature_columns[names[0]]
+            typed, rules = read_column(together, options, self._data.missing_values)
+            ends = np.cumsum([len(values[name]) for name in names])
+            for name, end in zip(names, ends, strict=True):
+                own = slice(end - len(values[name]), end)
+                read[name] = pd.Series(typed.array[own]), rules[own]
+        return read
+
+
+class _Column:
+    """One column, and what is known about its texts."""
+
+    def __init__(self, encoder: TableEncoder, options: ColumnOptions, profile: Profile):
+        self._encoder, self._options, self._profile = encoder, options, profile
         self._places: dict[str | None, int] = {}
         self._known: _Values | None = None
 
-    def read(self, values: pa.ChunkedArray) -> ReadColumn:
-        """Read a column of a chunk.
+    def unread(self, distinct: pa.Array) -> pa.Array:
+        """Give the values that are to be read: those texts that are not known, or all other values."""
+        if not _is_remembered(distinct):
+            return distinct
+        texts = list(dict.fromkeys(distinct.to_pylist()))  # a file's dictionary may repeat a text
+        new = [text for text in texts if text not in self._places]
+        if len(self._places) + len(new) > MOST_REMEMBERED:
+            self._places, self._known, new = {}, None, texts
+        return pa.array(new, pa.string())
 
-        Raises:
-            ValueError: it holds lists, structs or maps.
-        """
-        array = unwrapped(values.combine_chunks())
-        require_single_values(array.type, self._column.name)
-        array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-        distinct, codes = array.dictionary, array.indices
-        if codes.null_count:
-            codes = codes.fill_null(len(distinct))
-            distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
-        numbers = codes.to_numpy().astype(np.int64)
-        is_text = pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type)
-        if is_text and len(distinct) <= MOST_REMEMBERED:
-            known, places = self._remember(distinct.to_pylist())
-            numbers = places[numbers]
+    def take(self, distinct: pa.Array, codes: np.ndarray, typed: pd.Series, rules: np.ndarray) -> ReadColumn:
+        """Give a column of distinct values, of which the unread ones have now been read."""
+        if not _is_remembered(distinct):
+            known = self._values(distinct, typed, rules)
         else:
-            known = self._read(distinct)
-        respelt = known.respelt
-        if respelt:  # a file's dictionary may have values that no row has
-            present = np.bincount(numbers, minlength=len(known.rules)) > 0
-            respelt = {index: found for index, found in respelt.items() if present[index]}
-        return ReadColumn(numbers, known.raw, known.rules, known.features, known.bins, respelt)
-
-    def _remember(self, texts: Sequence[str | None]) -> tuple[_Values, np.ndarray]:
-        """Give what is known about texts and others, and the place of each text there, int64 (n_texts,)."""
-        with self._lock:
+            texts = distinct.to_pylist()
             new = [text for text in dict.fromkeys(texts) if text not in self._places]
-            if len(self._places) + len(new) > MOST_REMEMBERED:
-                self._places, self._known, new = {}, None, [*dict.fromkeys(texts)]
             if new or self._known is None:
-                more = self._read(pa.array(new, pa.string()))
+                more = self._values(pa.array(new, pa.string()), typed, rules)
                 start = len(self._places)
                 self._known = more if self._known is None else self._known + more
                 self._places |= {text: start + index for index, text in enumerate(new)}
-            return self._known, np.array([self._places[text] for text in texts], dtype=np.int64)
+            known = self._known
+            codes = np.array([self._places[text] for text in texts], dtype=np.int64)[codes]
+        respelt = known.respelt
+        if respelt:  # a file's dictionary may have values that no row has
+            present = np.bincount(codes, minlength=len(known.rules)) > 0
+            respelt = {index: found for index, found in respelt.items() if present[index]}
+        return ReadColumn(codes, known.raw, known.rules, known.features, known.bins, respelt)
 
-    def _read(self, distinct: pa.Array) -> _Values:
-        typed, rules = read_column(of_arrow(distinct, self._column.name), self._options, self._missing_values)
-        _reject_what_does_not_fit(typed, rules, self._column)
+    def _values(self, raw: pa.Array, typed: pd.Series, rules: np.ndarray) -> _Values:
+        features = np.zeros((len(typed), self._encoder.width), dtype=np.float32)
         good = rules == ""
-        encoded = self._encoder.encode_features(pd.DataFrame({self._column.name: typed[good]}))
-        features = np.zeros((len(good), *encoded.shape[1:]), dtype=encoded.dtype)
-        features[good] = encoded
+        try:
+            features[good] = self._encoder.encode(typed[good])
+        except ValueError:
+            _reject_what_does_not_fit(typed, rules, self._encoder)
+            good = rules == ""
+            features[good] = self._encoder.encode(typed[good])
         bins = np.zeros(len(good), dtype=np.int64)
-        bins[good] = self._profile.bins(self._column.name, typed[good])
-        unseen = good & (bins == self._profile.width(self._column.name) - 2)
-        return _Values(distinct, rules, features, bins, self._respelt(typed, unseen, rules != ""))
+        bins[good] = self._profile.bins(self._encoder.name, typed[good])
+        unseen = good & (bins == self._profile.width(self._encoder.name) - 2)
+        return _Values(raw, rules, features, bins, self._respelt(typed, unseen, rules != ""))
 
     def _respelt(self, typed: pd.Series, unseen: np.ndarray, rejected: np.ndarray) -> dict[int, tuple[str, str]]:
         """Find the levels, unseen or not declared, that train knows in another spelling."""
-        if not isinstance(self._column, CategoryEncoder):
+        if not isinstance(self._encoder, CategoryEncoder):
             return {}
         if self._options.levels is not None:
             unseen = unseen | (rejected & typed.notna().to_numpy())
@@ -135,19 +162,25 @@ class ColumnReader:
         if not len(where):
             return {}
         values = typed.iloc[where].tolist()
-        known = known_spellings(values, self._column.levels)
+        known = known_spellings(values, self._encoder.levels)
         return {int(index): (value, known[value]) for index, value in zip(where, values, strict=True) if value in known}
 
 
-def readers_of(model: TrainedModel, profile: Profile) -> dict[str, ColumnReader]:
-    """Make a reader for each column of a table that a model takes."""
-    data = model.data
-    return {
-        column.name: ColumnReader(
-            model.encoder, column, data.feature_columns[column.name], data.missing_values, profile
-        )
-        for column in model.encoder.tabular
-    }
+def _distinct(values: pa.ChunkedArray, name: str) -> tuple[pa.Array, np.ndarray]:
+    """Give the distinct values of a column, and the index of each row's: int64 (n_rows,)."""
+    array = unwrapped(values.combine_chunks())
+    require_single_values(array.type, name)
+    array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    distinct, codes = array.dictionary, array.indices
+    if codes.null_count:
+        codes = codes.fill_null(len(distinct))
+        distinct = pa.concat_arrays([distinct, pa.nulls(1, distinct.type)])
+    return distinct, codes.to_numpy().astype(np.int64)
+
+
+def _is_remembered(distinct: pa.Array) -> bool:
+    is_text = pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type)
+    return is_text and len(distinct) <= MOST_REMEMBERED
 
 
 def _reject_what_does_not_fit(typed: pd.Series, rules: np.ndarray, encoder: TableEncoder) -> None:

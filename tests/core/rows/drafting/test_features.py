@@ -217,7 +217,7 @@ def test_a_torn_row_changes_no_draft():
 def test_columns_read_together_are_those_read_alone(monkeypatch):
     columns = {"a": NUMBERS, "b": LETTERS, "c": ["50.0", " true", "", "x"] * 10, "y": WHOLE}
     together = draft_features(table(**columns), "y")
-    monkeypatch.setattr(seen, "STACKED", 1)
+    monkeypatch.setattr(seen, "JOINED", 1)
     assert draft_features(table(**columns), "y") == together
 
 

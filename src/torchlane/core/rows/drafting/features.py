@@ -99,8 +99,8 @@ def _by_kind(column: SeenColumn) -> _Read:
 
 def _number(column: SeenColumn) -> _Read:
     """Draft plain numbers as a number, as codes, or left out as an identifier."""
-    numbers = column.numbers
-    if why := why_codes(column):
+    numbers, may_be = column.numbers, may_be_codes(column)
+    if why := why_codes(column, may_be):
         draft = draft_category(column)
         remark = f"{why} are kept as a category, unless you set kind: number"
         return _Read(draft if draft.left_out else draft.with_remarks(remark), None)
@@ -119,7 +119,7 @@ def _number(column: SeenColumn) -> _Read:
     if are_whole(numbers) and may_identify(column, numbers):
         seen = f"no value repeats, beginning with {column.first}, so they may identify rows"
         draft = draft.with_remarks(f"{seen}; it is kept, so delete its line if they do")
-    if may_be_codes(column):
+    if may_be:
         seen = f"{column.examples(code_like(column))} may be codes"
         draft = draft.with_remarks(f"{seen}; they are read as numbers, unless you set kind: category")
     return _Read(draft, numbers)
@@ -166,6 +166,8 @@ def _text(column: SeenColumn, partly: written.Reading | None) -> _Read:
 def _remarks_on_bad(column: SeenColumn, numbers: np.ndarray, kind: str) -> list[str]:
     """Give remarks on the values of a number or date that are none: they are missing, or their rows are rejected."""
     bad = np.isnan(numbers)
+    if not bad.any():
+        return []
     missing = bad & stand_for_no_number(column.texts)
     remarks = []
     if missing.any():

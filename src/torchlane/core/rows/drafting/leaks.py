@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from torchlane.core.rows.drafting.column import MOST_LEVELS
 from torchlane.core.rows.drafting.numbers import are_whole
@@ -34,6 +34,11 @@ class Target:
     numbers: np.ndarray | None
     labels: np.ndarray
 
+    @cached_property
+    def ranks(self) -> np.ndarray:
+        """The ranks of `numbers`, float64 (n_rows,), computed once for all columns; none for labels."""
+        return _ranks(np.zeros(0) if self.numbers is None else self.numbers)
+
 
 def target_of(column: SeenColumn, numbers: np.ndarray | None) -> Target:
     """Take the target as labels, or as numbers if they have a fraction or many values. `numbers` are by text."""
@@ -53,7 +58,8 @@ def find_leak(column: SeenColumn, numbers: np.ndarray | None, target: Target) ->
         return _of_labels(column, numbers, target.labels)
     if numbers is None:
         return _explained(column, target.numbers)
-    return _of_numbers(column.by_row(numbers), target.numbers) or _explained(column, target.numbers)
+    leak = _of_numbers(column.by_row(numbers), target.numbers, target.ranks)
+    return leak or _explained(column, target.numbers)
 
 
 def is_named_after(name: str, target: str) -> bool:
@@ -62,7 +68,7 @@ def is_named_after(name: str, target: str) -> bool:
     return target in re.split(r"[\W_]+", name) or (len(target) >= SHORTEST and target in name)
 
 
-def _of_numbers(x: np.ndarray, y: np.ndarray) -> Leak | None:
+def _of_numbers(x: np.ndarray, y: np.ndarray, ranks_of_y: np.ndarray) -> Leak | None:
     both = ~np.isnan(x) & ~np.isnan(y)
     x, y = x[both], y[both]
     if len(x) < max(FEWEST_ROWS, len(both) / 2) or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -74,7 +80,7 @@ def _of_numbers(x: np.ndarray, y: np.ndarray) -> Leak | None:
         return Leak("both always have nearly the same ratio, as amounts in two units have", True)
     if linear:
         return Leak("both lie nearly on a straight line", False)
-    if abs(_correlation(_ranks(x), _ranks(y))) > NEARLY_ALL:
+    if abs(_correlation(_ranks(x), ranks_of_y if both.all() else _ranks(y))) > NEARLY_ALL:
         return Leak("both rise or fall together in nearly every row", False)
     return None
 
@@ -142,4 +148,16 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    return pd.Series(values).rank().to_numpy()
+    """Rank values from 1 on, equal ones by the mean of their ranks: float64 (n_values,).
+
+    >>> _ranks(np.array([2.0, 1.0, 2.0, 7.0])).tolist()
+    [2.5, 1.0, 2.5, 4.0]
+    """
+    order = np.argsort(values)
+    ordered = values[order]
+    begins = np.append(True, ordered[1:] != ordered[:-1])[: len(values)]
+    starts = np.flatnonzero(begins)
+    means = (starts + np.append(starts[1:], len(values))[: len(starts)] + 1) / 2
+    ranks = np.empty(len(values))
+    ranks[order] = means[np.cumsum(begins) - 1]
+    return ranks

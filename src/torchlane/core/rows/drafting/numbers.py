@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from torchlane.core.rows.drafting.seen import SeenColumn
 
@@ -49,9 +50,12 @@ def range_note(numbers: np.ndarray) -> str:
     return f"{low} to {high} in the file"
 
 
-def why_codes(column: SeenColumn) -> str:
-    """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are."""
-    if may_be_codes(column):
+def why_codes(column: SeenColumn, may_be: bool) -> str:
+    """Say why whole numbers are codes, whose text matters; "" if they are not, or only a few of them are.
+
+    `may_be` is the result of `may_be_codes`.
+    """
+    if may_be:
         for rule, why in ((LEADING_ZERO, "leading zeros"), (POWER, "a letter E")):
             those = _matching(column.texts, rule)
             alike = _matching(column.texts, CODE).all() and len({len(text) for text in column.texts}) == 1
@@ -75,7 +79,21 @@ def why_codes(column: SeenColumn) -> str:
 
 def may_be_codes(column: SeenColumn) -> bool:
     """Whether some text would be a code if more rows had such texts, like 007 among numbers."""
+    if not _holds_zero_or_power(column.dictionary):  # as in most columns
+        return False
     return bool(re.search(f"^(?:{LEADING_ZERO}|{POWER})$", "\n".join(column.texts), re.MULTILINE))
+
+
+def _holds_zero_or_power(texts: pa.Array) -> bool:
+    """Whether some text begins with a zero and another digit, or holds a letter E; seen in the bytes of all texts."""
+    _, ends, content = texts.cast(pa.large_binary()).buffers()
+    offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    if content is None or not len(texts):
+        return False
+    letters = np.frombuffer(content, np.uint8)[: offsets[-1]]
+    starts = offsets[:-1][np.diff(offsets) > 1]
+    after_zero = letters[starts[letters[starts] == ord("0")] + 1]
+    return bool(((after_zero >= ord("0")) & (after_zero <= ord("9"))).any() or ((letters | 32) == ord("e")).any())
 
 
 def code_like(column: SeenColumn) -> np.ndarray:

@@ -1,20 +1,24 @@
 """The values of a column as they were seen in a file: each distinct value once, with its rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from torchlane.core.rows.alike import JOINED, stacked
 from torchlane.core.rows.checking import LARGEST
 from torchlane.core.rows.drafting.column import MISSING
+from torchlane.core.rows.plain_numbers import read_plain, whole
 from torchlane.core.rows.raw_rows import columns_of
 from torchlane.core.rows.values import as_levels, as_numbers
 
 BOOLEANS = ("False", "True")  # as `as_levels` writes them; they are numbers too
-STACKED = 1_000_000  # values of text that are read at once, since a call for each of many short columns is slow
 MOST_BAD = 0.05  # the largest fraction of values that are no numbers, in a column of numbers
+SOME = 20  # texts that are looked at before all others
 FEWEST_ROWS = 10  # from which one such value is no reason to take a column for text
 
 
@@ -22,19 +26,29 @@ FEWEST_ROWS = 10  # from which one such value is no reason to take a column for 
 class SeenColumn:
     """The distinct values of a column in the order of the file.
 
-    `texts` (n_distinct,) are written as levels. `codes` (n_rows,) is the position of each row's text, or -1 if its
-    value is missing. `rows` (n_rows,) are the numbers of the rows in the file.
+    `dictionary` (n_distinct,) has them as text, written as levels. `codes` (n_rows,) is the position of each row's
+    text, or -1 if its value is missing. `rows` (n_rows,) are the numbers of the rows in the file.
     """
 
     name: str
-    texts: np.ndarray
+    dictionary: pa.Array
     codes: np.ndarray
     rows: np.ndarray
 
     @property
     def n_distinct(self) -> int:
         """How many distinct values there are, besides missing ones."""
-        return len(self.texts)
+        return len(self.dictionary)
+
+    @cached_property
+    def texts(self) -> np.ndarray:
+        """The distinct values as Python's text, object (n_distinct,), which takes longer than all else of numbers."""
+        return self.dictionary.to_numpy(zero_copy_only=False)
+
+    def looks(self) -> Iterator[np.ndarray]:
+        """Give the first texts, which often tell enough, and then all of them."""
+        yield self.dictionary[:SOME].to_numpy(zero_copy_only=False)
+        yield self.texts
 
     @cached_property
     def present(self) -> np.ndarray:
@@ -44,12 +58,12 @@ class SeenColumn:
     @cached_property
     def counts(self) -> np.ndarray:
         """How many rows have each text, int64 (n_distinct,)."""
-        return np.bincount(self.present, minlength=len(self.texts))
+        return np.bincount(self.present, minlength=self.n_distinct)
 
     @cached_property
     def numbers(self) -> np.ndarray:
         """Each text as a number, float64 (n_distinct,), NaN if it is none or too large for a feature."""
-        read = pd.to_numeric(self.texts, errors="coerce").astype(np.float64)
+        read = read_plain(self.dictionary)
         if np.isnan(read).any() and len(words := [i for i, text in enumerate(self.texts) if text in BOOLEANS]):
             read[words], _ = as_numbers(pd.Series(self.texts[words], dtype="str"), MISSING)
         return np.where(np.abs(read) <= LARGEST, read, np.nan)
@@ -86,11 +100,12 @@ class SeenColumn:
 
     def without(self, missing_values: Iterable[str]) -> "SeenColumn":
         """Take `missing_values` as missing."""
-        kept = ~np.isin(self.texts, list(missing_values))
+        values = pa.array(list(missing_values), self.dictionary.type)
+        kept = ~pc.is_in(self.dictionary, values).to_numpy(zero_copy_only=False)
         if kept.all():
             return self
         renumbered = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)
-        return replace(self, texts=self.texts[kept], codes=renumbered[self.codes])
+        return replace(self, dictionary=self.dictionary.filter(pa.array(kept)), codes=renumbered[self.codes])
 
 
 def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
@@ -103,14 +118,15 @@ def see(raw_rows: pd.DataFrame) -> dict[str, SeenColumn]:
     rows = index.to_numpy() + 1 if pd.api.types.is_integer_dtype(index) else np.arange(1, len(raw_rows) + 1)
     names = columns_of(raw_rows)
     are_text = all(isinstance(dtype, pd.StringDtype) for dtype in raw_rows[names].dtypes)
-    step = max(1, STACKED // max(1, len(raw_rows))) if are_text else 1
+    step = max(1, JOINED // max(1, len(raw_rows))) if are_text else 1
     seen = {}
     for start in range(0, len(names), step):
         some = names[start : start + step]
-        levels = as_levels(pd.concat([raw_rows[name] for name in some], ignore_index=True), MISSING).to_numpy(object)
-        for name, values in zip(some, np.split(levels, len(some)), strict=True):
-            codes, texts = pd.factorize(values)
-            seen[name] = SeenColumn(name, texts, codes, rows)
+        levels = whole(as_levels(stacked([raw_rows[name] for name in some]), MISSING))
+        for number, name in enumerate(some):
+            found = levels.slice(number * len(rows), len(rows)).dictionary_encode()
+            codes = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+            seen[name] = SeenColumn(name, found.dictionary, codes, rows)
     return seen
 
 

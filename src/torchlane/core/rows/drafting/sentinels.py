@@ -7,6 +7,7 @@ import numpy as np
 from torchlane.core.rows.drafting.seen import SeenColumn, count
 
 NUMBERS = r"[+-]?(?:9{2,}|8{2,}|7{2,}|2147483647|32767)(?:\.0+)?|-(?:2147483648|32768)"
+SMALLEST = 77  # of those numbers
 DAY = 86_400.0  # seconds
 DECADE = 3_652 * DAY
 TOTALS = r"(?:grand |sub ?)?(?:totals?|sum|average|mean)|summe|gesamt(?:summe)?|totaal|somme|moyenne|total general|suma"
@@ -18,7 +19,7 @@ def remarks_on_sentinels(column: SeenColumn, numbers: np.ndarray, kind: str) -> 
     `numbers` (n_distinct,) are those of the texts, dates in seconds since 1970. A value lies apart if it is further
     from the others than they are from each other.
     """
-    may = _may_be_dates(numbers) if kind == "date" else _may_be_numbers(column.texts)
+    may = _may_be_dates(numbers) if kind == "date" else _may_be_numbers(column)
     read = ~np.isnan(numbers)
     others = numbers[read & ~may]
     if not (may & read).any() or len(others) < 2:
@@ -51,8 +52,12 @@ def remarks_on_total(column: SeenColumn) -> list[str]:
     ]
 
 
-def _may_be_numbers(texts: np.ndarray) -> np.ndarray:
-    return np.array([bool(re.fullmatch(NUMBERS, text)) for text in texts], dtype=bool)
+def _may_be_numbers(column: SeenColumn) -> np.ndarray:
+    """Mark the texts that are known to be written for missing values; only large whole numbers are looked at."""
+    found = np.zeros(column.n_distinct, dtype=bool)
+    for each in np.flatnonzero((np.abs(column.numbers) >= SMALLEST) & (column.numbers == np.round(column.numbers))):
+        found[each] = re.fullmatch(NUMBERS, column.texts[each]) is not None
+    return found
 
 
 def _may_be_dates(seconds: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torchlane.core.rows.drafting.classes import draft_classes, require_labels, 
 from torchlane.core.rows.drafting.column import MOST_LEVELS, ColumnDraft
 from torchlane.core.rows.drafting.identifiers import why_number_identifies
 from torchlane.core.rows.drafting.missing import stand_for_no_number
-from torchlane.core.rows.drafting.numbers import are_whole, limits_of, range_note, why_codes
+from torchlane.core.rows.drafting.numbers import are_whole, limits_of, may_be_codes, range_note, why_codes
 from torchlane.core.rows.drafting.seen import SeenColumn, count, quoted, see
 from torchlane.core.rows.drafting.sentinels import remarks_on_sentinels
 from torchlane.core.rows.drafting.written import Reading
@@ -47,7 +47,7 @@ def draft_target(raw_rows: pd.DataFrame, name: str, missing_values: tuple[str, .
     signs = stand_for_no_number(column.texts)
     reading = _read(column, signs)
     _refuse_times(column, reading)
-    codes = why_codes(column) if reading is not None and not reading.seen else ""
+    codes = why_codes(column, may_be_codes(column)) if reading is not None and not reading.seen else ""
     why = why_classes(column, reading.numbers) if reading is not None and not codes else ""
     if reading is None or codes or why:
         require_labels(column)

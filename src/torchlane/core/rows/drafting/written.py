@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from torchlane.core.options import ColumnOptions
 from torchlane.core.options.moments import instant_of
@@ -69,8 +70,11 @@ def find_best_reading(column: SeenColumn) -> Reading | None:
 
 def find_compact_dates(column: SeenColumn) -> Reading | None:
     """Find dates that are written as eight digits, such as 20250301."""
-    if column.n_distinct < FEWEST_NUMBERS or not all(re.fullmatch(COMPACT, text) for text in column.texts):
+    if column.n_distinct < FEWEST_NUMBERS:
         return None
+    for texts in column.looks():
+        if not all(re.fullmatch(COMPACT, text) for text in texts):
+            return None
     options = {"kind": "date", "format": "%Y%m%d"}
     numbers = read_as(column, options)
     seen = f"{column.first} and the others look like dates"
@@ -127,10 +131,12 @@ def _are_thousands(column: SeenColumn, options: dict[str, Any]) -> bool:
     if options["kind"] != "number":
         return False
     mark = "," if options.get("decimal") == "comma" else "."
-    marked = [text for text in column.texts if mark in text]
-    beside_whole = len(marked) < column.n_distinct or options.get("format") == "money"
     grouped = re.compile(rf"(?<![0-9.,])[1-9][0-9]{{0,2}}{re.escape(mark)}[0-9]{{3}}(?![0-9.,])")
-    return len(marked) >= FEWEST_NUMBERS and beside_whole and all(map(grouped.search, marked))
+    for texts in column.looks():
+        if any(mark in text and not grouped.search(text) for text in texts):
+            return False
+    n_marked = sum(mark in text for text in column.texts)
+    return n_marked >= FEWEST_NUMBERS and (n_marked < column.n_distinct or options.get("format") == "money")
 
 
 def _are_dates(column: SeenColumn) -> bool:
@@ -163,7 +169,8 @@ def _first(column: SeenColumn) -> SeenColumn:
     renumbered = np.full(column.n_distinct + 1, -1)
     renumbered[taken] = np.arange(TRIED)
     codes = renumbered[column.codes]
-    return replace(column, texts=column.texts[taken], codes=codes[codes >= 0], rows=column.rows[codes >= 0])
+    some = column.dictionary.take(pa.array(taken))
+    return replace(column, dictionary=some, codes=codes[codes >= 0], rows=column.rows[codes >= 0])
 
 
 def _candidates(column: SeenColumn) -> Iterator[dict[str, Any]]:
