@@ -14,7 +14,7 @@ from torchlane.core.options import DataOptions
 from torchlane.core.rows import checking
 from torchlane.core.rows.drafting import draft_parameters
 from torchlane.core.rows.raw_rows import Chunk
-from torchlane.core.scoring import chunks
+from torchlane.core.scoring import columns
 from torchlane.core.scoring.chunks import ChunkScorer
 
 from .commands import PROJECT, run_command
@@ -39,14 +39,14 @@ def test_columns_are_read_checked_scored_and_profiled_in_few_calls(monkeypatch, 
     assert [*data.feature_columns] == [*rows.columns[:-1]]
     train_on(rows, data, epochs=1).save(tmp_path / "model.safetensors")
     calls = []
-    for module in (checking, chunks):
+    for module in (checking, columns):
         read = module.read_column
         monkeypatch.setattr(module, "read_column", lambda *given, read=read: calls.append(given) or read(*given))
     model = torchlane.load(tmp_path / "model.safetensors")
     expected = model.predict(rows)
     chunk = Chunk(np.arange(1, len(rows) + 1), pa.Table.from_pandas(rows, preserve_index=False))
     scored = ChunkScorer(model).score(chunk)
-    assert scored.predictions["prediction"].to_pylist() == expected["prediction"].tolist()
+    assert scored.predictions.table()["prediction"].to_pylist() == expected["prediction"].tolist()
     assert set(scored.counts) == {*data.feature_columns, "(prediction)"}
     assert len(calls) == 4  # numbers and categories, in each of the two ways
 
@@ -62,7 +62,7 @@ def test_row_that_breaks_a_rule_of_one_of_many_columns_is_rejected_alone():
         {"row": 4, "column": "c7", "value": "x", "rule": "a number"},
         {"row": 6, "column": "c7", "value": "1e300", "rule": "a finite number"},
     ]
-    assert len(scored.predictions) == 78
+    assert len(scored.predictions.table()) == 78
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.machine.threads import torch_threads
+from torchlane.core.machine.threads import threads_for, torch_threads
 from torchlane.core.networks import build_model
 from torchlane.core.options import ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
@@ -45,11 +45,11 @@ def train(tensors, changes: dict[str, Any], model: ModelOptions = MODEL, checkpo
 
 
 def plain_loop(tensors, chosen: TrainingOptions, make_optimizer, make_scheduler=None) -> tuple[dict, list[float]]:
-    with torch_threads(1):  # as many as narrow steps take: the bits of batch norm depend on it
-        return plain_loop_on_one_thread(tensors, chosen, make_optimizer, make_scheduler)
+    with torch_threads(threads_for(lambda: 0)):  # as many as narrow steps take: the bits of batch norm depend on it
+        return plain_loop_on_these_threads(tensors, chosen, make_optimizer, make_scheduler)
 
 
-def plain_loop_on_one_thread(tensors, chosen, make_optimizer, make_scheduler) -> tuple[dict, list[float]]:
+def plain_loop_on_these_threads(tensors, chosen, make_optimizer, make_scheduler) -> tuple[dict, list[float]]:
     torch.manual_seed(chosen.seed)
     model = build_model(MODEL, 3, 1)
     optimizer = make_optimizer(model.parameters())

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.machine.threads import torch_threads
+from torchlane.core.machine.threads import threads_for, torch_threads
 from torchlane.core.networks import build_model
 from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
@@ -119,7 +119,7 @@ def test_exact_loop_is_the_plain_one_with_the_last_row_alone_where_the_network_t
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
     ((features, targets),) = DataLoader(member.train, batch_size=13, shuffle=True)  # draws the order of one epoch
     sizes = [4, 4, *last]
-    with torch_threads(1):  # as many as narrow steps take: the bits of batch norm depend on it
+    with torch_threads(threads_for(lambda: 0)):  # as many as narrow steps take: the bits of batch norm depend on it
         for some, of_some in zip(features.split(sizes), targets.split(sizes), strict=True):
             optimizer.zero_grad()
             nn.functional.mse_loss(model(some), of_some).backward()

@@ -97,7 +97,9 @@ def train_models(
     logger.info(
         "training: %d rows, %s features, members %d, each %s; on %s",
         len(first.train),
-        " x ".join(map(str, first.encoder.feature_shape)),
+        " x ".join(
+            map(str, first.encoder.feature_shape if first.encoder.image else [len(first.encoder.feature_names)])
+        ),
         len(members),
         capacity,
         choose_device(first.training.device),

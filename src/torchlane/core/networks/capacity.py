@@ -13,7 +13,8 @@ def describe_capacity(model: nn.Module) -> str:
     for layer in model.modules():
         own = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
         if own:
-            layers.append(f"{type(layer).__name__}({_size_of(layer, own)}) {own}")
+            name = "Linear" if isinstance(layer, nn.Linear) else type(layer).__name__
+            layers.append(f"{name}({_size_of(layer, own)}) {own}")
     return f"{', '.join(layers)}; {sum(parameter.numel() for parameter in model.parameters())} parameters"
 
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,8 +79,8 @@ class ColumnReader:
         distinct = {name: _distinct(values, name) for name, values in given.items()}
         with self._lock:
             unread = {name: self._columns[name].unread(values) for name, (values, _) in distinct.items()}
-            read = self._read_alike(unread)
-            return {name: self._columns[name].take(*distinct[name], *read[name]) for name in given}
+            read = self._read_alike({name: values for name, values in unread.items() if values is not None})
+            return {name: self._columns[name].take(*distinct[name], *read.get(name, ())) for name in given}
 
     def _read_alike(self, values: Mapping[str, pa.Array]) -> dict[str, tuple[pd.Series, np.ndarray]]:
         """Read values, joined where columns are read alike: typed values, and the rule that each one breaks."""
@@ -108,28 +109,29 @@ class _Column:
         self._places: dict[str | None, int] = {}
         self._known: _Values | None = None
 
-    def unread(self, distinct: pa.Array) -> pa.Array:
-        """Give the values that are to be read: those texts that are not known, or all other values."""
+    def unread(self, distinct: pa.Array) -> pa.Array | None:
+        """Give the values that are to be read: those texts that are not known, or all other values; None if all are."""
         if not _is_remembered(distinct):
             return distinct
         texts = list(dict.fromkeys(distinct.to_pylist()))  # a file's dictionary may repeat a text
         new = [text for text in texts if text not in self._places]
         if len(self._places) + len(new) > MOST_REMEMBERED:
             self._places, self._known, new = {}, None, texts
-        return pa.array(new, pa.string())
+        return pa.array(new, pa.string()) if new or self._known is None else None
 
-    def take(self, distinct: pa.Array, codes: np.ndarray, typed: pd.Series, rules: np.ndarray) -> ReadColumn:
-        """Give a column of distinct values, of which the unread ones have now been read."""
+    def take(self, distinct: pa.Array, codes: np.ndarray, *read: Any) -> ReadColumn:
+        """Give a column of distinct values, of which the unread ones, if there were any, have now been `read`."""
         if not _is_remembered(distinct):
-            known = self._values(distinct, typed, rules)
+            known = self._values(distinct, *read)
         else:
             texts = distinct.to_pylist()
-            new = [text for text in dict.fromkeys(texts) if text not in self._places]
-            if new or self._known is None:
-                more = self._values(pa.array(new, pa.string()), typed, rules)
+            if read:
+                new = [text for text in dict.fromkeys(texts) if text not in self._places]
+                more = self._values(pa.array(new, pa.string()), *read)
                 start = len(self._places)
                 self._known = more if self._known is None else self._known + more
                 self._places |= {text: start + index for index, text in enumerate(new)}
+            assert self._known is not None
             known = self._known
             codes = np.array([self._places[text] for text in texts], dtype=np.int64)[codes]
         respelt = known.respelt
