@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from torchlane.core.layers.layout import NUMBER, Layout
 
+LARGE_TABLE = 4096  # rows from which training steps only on those that a batch looks up, where it can
+
 
 class Indicators(nn.Module):
     """Encoded rows (n_rows, n_columns) to the features of a layout (n_rows, n_features)."""

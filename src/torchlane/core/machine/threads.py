@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from torchlane.core.layers.coded import LARGE_TABLE, CodedLinear
+
 WIDE_STEP = 50_000_000  # multiply-adds from which two threads lose nothing on a busy machine; see benchmarks/README.md
 UPDATE = 16  # what the update of a weight costs, in multiply-adds of a forward pass
 CHOSEN_BY_USER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -42,8 +44,16 @@ def usual_threads() -> int:
 
 def work_of_step(model: nn.Module, features: Tensor, n_rows: int, n_members: int = 1) -> int:
     """Estimate the multiply-adds of a training step of `n_members` networks on `n_rows` of `features` (…) each."""
-    update = UPDATE * sum(each.numel() for each in model.parameters() if each.requires_grad)
+    update = UPDATE * sum(_stepped_on(layer, n_rows) for layer in model.modules())
     return n_members * (n_rows * multiply_adds(model, features[:1]) + update)
+
+
+def _stepped_on(layer: nn.Module, n_rows: int) -> int:
+    """Count the numbers of a layer's own parameters that a step changes, of a large table those that rows look up."""
+    numbers = sum(each.numel() for each in layer.parameters(recurse=False) if each.requires_grad)
+    if isinstance(layer, CodedLinear) and layer.in_features >= LARGE_TABLE:
+        return min(numbers, n_rows * len(layer.coded) * layer.out_features)
+    return numbers
 
 
 def multiply_adds(model: nn.Module, features: Tensor) -> int:

@@ -54,7 +54,7 @@ def member(seed: int, layout: Layout, dtype: torch.dtype = torch.float64, **chan
 @pytest.fixture(params=["all rows", "rows looked up"])
 def rows_stepped(request, monkeypatch):
     """Steps on the whole table, or on the rows that a batch looks up."""
-    monkeypatch.setattr(stack, "LAZY_ROWS", 1 if request.param == "rows looked up" else 1_000_000)
+    monkeypatch.setattr(stack, "LARGE_TABLE", 1 if request.param == "rows looked up" else 1_000_000)
 
 
 EPS = {"eps": 1e-15}  # so small that it counts beside no gradient
@@ -117,7 +117,7 @@ def test_rows_of_long_pauses_are_as_if_each_step_had_moved_them(monkeypatch):
         one.train.tensors[0][3, 1] = 33
 
     def trained(rows: int) -> list[Outcome]:
-        monkeypatch.setattr(stack, "LAZY_ROWS", rows)
+        monkeypatch.setattr(stack, "LARGE_TABLE", rows)
         return train(*seldom)
 
     monkeypatch.setattr(lazy, "MOST_STEPS", 5)
@@ -134,6 +134,6 @@ def test_eps_beside_small_gradients_shifts_rows_by_little():
     members = [member(seed, layout_of(second=False), learning_rate=0.01, patience_epochs=None) for seed in range(3)]
     every = train(*members)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stack, "LAZY_ROWS", 1)
+        patch.setattr(stack, "LARGE_TABLE", 1)
         few = train(*members)
     assert 0 < max(map(distance, every, few)) < 0.001 * 0.01

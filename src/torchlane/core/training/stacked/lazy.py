@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +11,10 @@ from torchlane.core.layers.coded import rows_of
 from torchlane.core.stacks.layout import padded_length
 from torchlane.core.training.stacked.optimizers import MemberSettings
 
-LAZY_ROWS = 4096  # of a table from which rows are brought up to date only when they are looked up
 MOST_STEPS = 4096  # after which all rows are brought up to date
 FLUSHED_ROWS = 16_384  # brought up to date together
 MOMENTUM_STEPS = 400  # after which the push that is left of a gradient is too small to move a weight
+LEAST_KEPT = 1e-30  # of a weight that a step draws to zero
 MOST_RATIO = 0.96  # of a push to the one before, for that to be true
 
 
@@ -53,7 +54,8 @@ class LazyRows:
         self._moved = torch.zeros(members, n_rows, dtype=torch.int64, device=self._table.device)
         self._at = torch.zeros_like(self._moved)  # the step at which each row was last up to date
         self._now = 0  # steps since all rows were up to date
-        self._betas = self._present_betas()
+        self._present: tuple[list[Any], Tensor] | None = None
+        self._take_betas()
         # By step: the product of all decays of weights, and the sums of the pushes that a row at that step has missed,
         # and of pushes times the unit of eps.
         self._decay = torch.ones(members, MOST_STEPS + 1, dtype=torch.float64, device=self._table.device)
@@ -68,9 +70,9 @@ class LazyRows:
 
     def look_up(self, looked_up: Tensor) -> Few:
         """Bring the rows `looked_up` (members, n) of the tables up to date, and copy them."""
-        if not torch.equal(self._betas, self._present_betas()):  # some schedules change them
+        if self._present_betas() != self._betas:  # some schedules change them
             self.flush()
-            self._betas = self._present_betas()
+            self._take_betas()
         members, n_rows, n_out = self._shape
         always = torch.arange(self._n_columns, device=looked_up.device).expand(members, -1)
         of_members = torch.arange(members, device=looked_up.device)[:, None] * n_rows
@@ -94,8 +96,7 @@ class LazyRows:
             tensor.index_copy_(0, few.members * self._step + few.rows, own.flatten(0, 1).index_select(0, at))
         self._count_step(steps.double())
         self._at[few.members, few.rows] = self._now
-        summable = bool((self._betas[0] <= MOST_RATIO * self._betas[1].sqrt()).all())
-        if self._now == MOST_STEPS or not summable:
+        if self._now == (MOST_STEPS if self._summable else 1):
             self.flush()
 
     def flush(self) -> None:
@@ -115,16 +116,17 @@ class LazyRows:
 
     def _count_step(self, steps: Tensor) -> None:
         """Add the push of a step to the sums of all steps before it."""
-        rate, decay, (first, second) = self._setting("lr"), self._setting("weight_decay"), self._betas
+        (rate, decay, _), (first, second) = self._numbers(), self._decays
         unit = (1 - second**steps).sqrt()
-        push = rate * unit / (1 - first**steps)
         self._now += 1
-        self._decay[:, self._now] = self._decay[:, self._now - 1] * (1 - rate * decay)
-        ago = torch.arange(min(MOMENTUM_STEPS, self._now), 0, -1, device=steps.device)
-        since = slice(self._now - len(ago), self._now)
-        pushes = (first / second.sqrt())[:, None] ** ago * (push / self._decay[:, self._now])[:, None]
+        kept = self._decay[:, self._now - 1] * (1 - rate * decay).clamp_min(LEAST_KEPT)
+        self._decay[:, self._now] = kept
+        push = rate * unit / (1 - first**steps) / kept
+        n_steps = min(MOMENTUM_STEPS, self._now)
+        since = slice(self._now - n_steps, self._now)
+        pushes = self._ratios[:, MOMENTUM_STEPS - n_steps :] * push[:, None]
         self._push[:, since] += pushes
-        self._push_eps[:, since] += pushes * unit[:, None] / second.sqrt()[:, None] ** ago
+        self._push_eps[:, since] += pushes * unit[:, None] * self._units[:, MOMENTUM_STEPS - n_steps :]
 
     def _caught_up(self, members: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give weights and moments (n, n_out) of rows as they are now."""
@@ -132,22 +134,32 @@ class LazyRows:
         weights, first, second = (tensor.index_select(0, taken) for tensor in (self._table, *self._moments))
         at = self._at[members, rows]
         missed = self._now - at
-        of_first, of_second = (beta[members] ** missed for beta in self._betas)
+        of_first, of_second = (each[members] ** missed for each in self._decays)
         now = self._decay[members, self._now]
         kept, push = now / self._decay[members, at], self._push[members, at] * now
         unit = (self._push_eps[members, at] / self._push[members, at]).where(missed > 0, 1)
-        eps = self._setting("eps")[members] * unit
+        eps = self._numbers()[2][members] * unit
         kept, push, of_first, of_second, eps = (
             each.to(weights.dtype)[:, None] for each in (kept, push, of_first, of_second, eps)
         )
         weights = weights * kept - push * first / (second.sqrt() + eps)
         return weights, first * of_first, second * of_second
 
-    def _present_betas(self) -> Tensor:
-        """Give both decays of moments: float64 (2, members)."""
-        both = [each.groups[0]["betas"] for each in self._settings]
-        return torch.tensor(both, dtype=torch.float64, device=self._table.device).t()
+    def _present_betas(self) -> list[tuple[float, float]]:
+        return [each.groups[0]["betas"] for each in self._settings]
 
-    def _setting(self, name: str) -> Tensor:
-        values = [each.groups[0][name] for each in self._settings]
-        return torch.tensor(values, dtype=torch.float64, device=self._table.device)
+    def _take_betas(self) -> None:
+        """Take over the decays of both moments, and compute what follows from them for each step that has passed."""
+        self._betas = self._present_betas()
+        device = self._table.device
+        self._decays = first, second = torch.tensor(self._betas, dtype=torch.float64, device=device).unbind(1)
+        ago = torch.arange(MOMENTUM_STEPS, 0, -1, device=device)
+        self._ratios, self._units = ((base[:, None] ** ago) for base in (first / second.sqrt(), 1 / second.sqrt()))
+        self._summable = bool((first <= MOST_RATIO * second.sqrt()).all())
+
+    def _numbers(self) -> Tensor:
+        """Give the learning rate, weight decay and eps of each member: float64 (3, members)."""
+        values = [[each.groups[0][name] for each in self._settings] for name in ("lr", "weight_decay", "eps")]
+        if self._present is None or self._present[0] != values:
+            self._present = values, torch.tensor(values, dtype=torch.float64, device=self._table.device)
+        return self._present[1]

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from torchlane.core.layers.coded import LARGE_TABLE
 from torchlane.core.stacks.layout import MOVED, Program, pieces_of, stack_members, unstack_member, views_of
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import ParameterGroup
 from torchlane.core.training.members import Member, Weights
-from torchlane.core.training.stacked.lazy import LAZY_ROWS, LazyRows
+from torchlane.core.training.stacked.lazy import LazyRows
 from torchlane.core.training.stacked.optimizers import KERNELS, MemberSettings, StackedSteps
 
 BUFFER = "buffer."  # prefix of a buffer's name in the network
@@ -94,7 +95,7 @@ class Stack:
         if table is None or not alike or table not in self._groups[0].names:
             return None
         tables = [views_of(self._program, each)[table] for each in tensors]
-        if tables[0].shape[1] < LAZY_ROWS or not LazyRows.can_step(self._optimizer_name, settings):
+        if tables[0].shape[1] < LARGE_TABLE or not LazyRows.can_step(self._optimizer_name, settings):
             return None
         assert self._program.n_columns is not None
         return LazyRows(tables, settings, self._program.n_columns)
