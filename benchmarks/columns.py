@@ -1,20 +1,20 @@
 """Tables of many columns: processor seconds, memory and sizes of each stage, beside another checkout of the project.
 
-    OMP_NUM_THREADS=1 python benchmarks/columns.py [--columns 1000] [--rows 2000] [--other OTHER] [--turns 3]
+    uv run python benchmarks/columns.py [--columns 1000] [--rows 2000] [--categories] [--stages init prepare …]
+        [--other OTHER] [--turns 3]
 
 The table is drawn: numbers, of which a tenth has missing values, with `--categories` a category in every tenth column,
 and a target that a few of the numbers explain. It goes through `init`, all stages and the scoring of one file, in a
-copy of each project, as a user would type the commands; `--stages init prepare` is enough for these two. OTHER is the
-folder of the other checkout, with an environment `.venv` of its own. The commands of both take turns, and each figure
-is the median of user and system seconds of the process and its children. Memory is the most that a command took so far.
+copy of each project, as a user would type the commands, with one thread; `--stages init prepare` is enough for these
+two. OTHER is the folder of the other checkout, with an environment `.venv` of its own. The commands of both take turns.
+Each figure is the median of user and system seconds of the process and its children, with its largest resident memory.
 """
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
-import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +22,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-PROJECT = Path(__file__).resolve().parents[1]
+from side_by_side import PROJECT, Side, Used
+
 STAGES = ("init", "prepare", "train", "evaluate", "report", "score")
-ENVIRONMENT = {**os.environ, "OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"}  # earlier versions read no long parameters
-SHORT = "wide.training.epochs=3"
-TAGS = {"train": "tune,train"}
+TAGS = {"train": ("tune", "train")}
 
 
 def main() -> None:
     """Print a line for each stage."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--columns", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--categories", action="store_true")
@@ -39,23 +38,24 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     arguments = parser.parse_args()
-    checkouts = [PROJECT, *([arguments.other.resolve()] if arguments.other else [])]
+    os.environ["OMEGACONF_MAX_YAML_EXPANDED_NODES"] = "none"  # earlier versions read no long parameters
     with tempfile.TemporaryDirectory() as folder:
-        table = drawn_table(arguments.rows, arguments.columns, arguments.categories)
+        sides = [Side("now", PROJECT, Path(sys.executable).parent, Path(folder, "now"))]
+        if arguments.other:
+            other = arguments.other.resolve()
+            sides.append(Side("other", other, other / ".venv/bin", Path(folder, "other")))
         file = Path(folder, "wide.csv")
-        table.to_csv(file, index=False)
+        drawn_table(arguments.rows, arguments.columns, arguments.categories).to_csv(file, index=False)
         print(f"{arguments.rows} rows of {arguments.columns} columns, {file.stat().st_size / 1e6:.0f} MB", flush=True)
-        projects = [copied(checkout, Path(folder, str(number))) for number, checkout in enumerate(checkouts)]
         for stage in arguments.stages:
-            pairs = list(zip(projects, checkouts, strict=True))
-            turns = [[measure(stage, *pair, file) for pair in pairs] for _ in range(arguments.turns)]
-            figures = [statistics.median(each) for each in zip(*turns, strict=True)]
+            turns = [[run(stage, side, file) for side in sides] for _ in range(arguments.turns)]
+            figures = [statistics.median(used.processor for used in of_side) for of_side in zip(*turns, strict=True)]
             ratio = f", {figures[0] / figures[1]:.2f} of the other" if len(figures) > 1 else ""
-            most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            shown = " | ".join(f"{seconds:.1f} s" for seconds in figures)
-            print(f"{stage}: {shown}{ratio}; {most:.0f} MiB", flush=True)
-        for project in projects:
-            print(", ".join(sizes(project)), flush=True)
+            most = [max(used.memory for used in of_side) for of_side in zip(*turns, strict=True)]
+            shown = " | ".join(f"{seconds:.1f} s, {each:.0f} MiB" for seconds, each in zip(figures, most, strict=True))
+            print(f"{stage}: {shown}{ratio}", flush=True)
+        for side in sides:
+            print(", ".join(sizes(side.folder)), flush=True)
 
 
 def drawn_table(n_rows: int, n_columns: int, categories: bool) -> pd.DataFrame:
@@ -71,21 +71,13 @@ def drawn_table(n_rows: int, n_columns: int, categories: bool) -> pd.DataFrame:
     return table.assign(y=target)
 
 
-def copied(checkout: Path, place: Path) -> Path:
-    """Copy what a run needs of a checkout."""
-    for name in ("conf", "data", "pyproject.toml", "src", ".telemetry"):
-        source = checkout / name
-        ignored = shutil.ignore_patterns("__pycache__", "0[2-8]*")
-        shutil.copytree(source, place / name, ignore=ignored) if source.is_dir() else shutil.copy(source, place / name)
-    return place
-
-
-def measure(stage: str, project: Path, checkout: Path, file: Path) -> float:
-    """Run the command of a stage: processor seconds."""
-    raw = project / "data/01_raw/wide.csv"
+def run(stage: str, side: Side, file: Path) -> Used:
+    """Run the command of a stage."""
+    raw = side.folder / "data/01_raw/wide.csv"
     if stage == "init":
-        for written in (raw, project / "conf/base/parameters/wide.yml"):
+        for written in (raw, side.folder / "conf/base/parameters/wide.yml"):
             written.unlink(missing_ok=True)
+        return side.run("torchlane", "init", str(file), "--target=y", threads=1)
     if stage == "score":
         inbox = raw.with_name("wide_inbox")
         shutil.rmtree(inbox, ignore_errors=True)
@@ -93,17 +85,8 @@ def measure(stage: str, project: Path, checkout: Path, file: Path) -> float:
         kept = pd.read_csv(file, dtype=str, keep_default_na=False).sample(frac=0.9)  # no copy of what was scored before
         kept.to_csv(inbox / "wide.csv", index=False)
         os.utime(inbox / "wide.csv", (0, 0))  # files that were just written may be incomplete
-    command = {
-        "init": ["torchlane", "init", str(file), "--target=y"],
-        "score": ["kedro", "run", "--pipeline=wide.predict"],
-    }.get(stage, ["kedro", "run", "--pipeline=wide", f"--tags={TAGS.get(stage, stage)}", f"--params={SHORT}"])
-    before = os.times()
-    program = checkout / ".venv/bin" / command[0]
-    ended = subprocess.run([program, *command[1:]], cwd=project, capture_output=True, text=True, env=ENVIRONMENT)
-    after = os.times()
-    if ended.returncode:
-        raise SystemExit(f"{stage} of {checkout} failed: {(ended.stdout + ended.stderr)[-2000:]}")
-    return after.children_user + after.children_system - before.children_user - before.children_system
+        return side.kedro("wide.predict", threads=1)
+    return side.kedro("wide", *TAGS.get(stage, (stage,)), threads=1, wide__training__epochs=3)
 
 
 def sizes(project: Path) -> Iterator[str]:

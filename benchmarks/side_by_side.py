@@ -28,7 +28,7 @@ class Used(NamedTuple):
 
 
 class Side:
-    """A copy of a checkout's project, with data and outputs of its own, run by the checkout's environment."""
+    """A copy of a checkout's project, with data and outputs of its own, run by the programs of an environment."""
 
     def __init__(self, name: str, checkout: Path, programs: Path, folder: Path):
         self.name, self.checkout, self.folder = name, checkout, folder

@@ -128,7 +128,7 @@ def train_2025(work: Work) -> Iterator[Figure]:
 
 
 def train_levels(work: Work) -> Iterator[Figure]:
-    """Train a table with one category, of very many levels and of ten; only this commit, the earlier one runs out."""
+    """Train a table with one category, of very many levels and of ten, by this commit: the earlier one lacks memory."""
     seen, random = Seen(), np.random.default_rng(0)
     n_rows = work.size(200_000)
     for n_levels, use_case in ((work.size(100_000), "many_levels"), (10, "few_levels")):

@@ -3,9 +3,8 @@
     uv run --group benchmarks python benchmarks/training.py [--rounds 5] [--only mnist,table,cnn] [--threads 1]
 
 One process, the contestants in turn, round after round, on equally many threads; the median seconds of an epoch
-count. The
-floor runs the same steps on one fixed batch, so it fetches no data and computes no metric. Ours
-does all that `kedro run` does in an epoch: shuffled batches, running loss, primary metric.
+count. The floor runs the same steps on one fixed batch, so it fetches no data and computes no metric. Ours does
+all that `kedro run` does in an epoch: shuffled batches, running loss, primary metric.
 Features are random numbers: the time does not depend on their values.
 """
 

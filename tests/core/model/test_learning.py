@@ -1,4 +1,7 @@
+import re
+
 import pytest
+import torch
 
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
@@ -6,7 +9,7 @@ from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, train_model, with_members
+from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, identify, train_model, with_members
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
@@ -35,6 +38,35 @@ def test_perceptrons_on_tables_are_16_and_all_else_is_one_where_the_options_leav
     assert TABLE_MEMBERS == 16
     assert with_members(TrainingOptions(), options, encoder).members == expected
     assert with_members(TrainingOptions(members=3), options, encoder).members == 3
+
+
+def test_checkpoint_is_of_another_training_where_the_same_codes_reach_another_network(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+
+    def identity(kind: str, encoding: str) -> str:
+        encoder = fit_encoder(clean, toy_data, EncodingOptions(categories=encoding))
+        tensors = build_tensors(clean, encoder)
+        assert torch.equal(tensors.tensors[0], one_hot.tensors[0])
+        return identify([Lesson(tensors, tensors, encoder, TrainingOptions())], ModelOptions(kind=kind))
+
+    one_hot = build_tensors(clean, fit_encoder(clean, toy_data, EncodingOptions()))
+    of_perceptron = [identity("mlp", encoding) for encoding in ("one_hot", "codes", "ordinal")]
+    assert of_perceptron[0] == of_perceptron[1] != of_perceptron[2]  # the first two are the same network
+    assert len({identity("transformer", encoding) for encoding in ("one_hot", "codes", "ordinal")}) == 3
+
+
+def test_log_counts_the_features_of_the_network(toy_rows, toy_data, caplog):
+    clean, _ = check_rows(toy_rows, toy_data)
+    counted = {}
+    for encoding in ("one_hot", "codes", "ordinal"):
+        encoder = fit_encoder(clean, toy_data, EncodingOptions(categories=encoding))
+        tensors = build_tensors(clean, encoder)
+        lesson = Lesson(tensors, tensors, encoder, TrainingOptions(epochs=1, members=1))
+        model = ModelOptions(kind="transformer", blocks=1, token_width=8, heads=2)
+        with caplog.at_level("INFO"):
+            train_model(lesson, toy_data, model, NoCheckpoints())
+        counted[encoding] = int(re.findall(r"training: \d+ rows, (\d+) features", caplog.text)[-1])
+    assert counted["one_hot"] > counted["codes"] == counted["ordinal"] == len(toy_data.feature_columns)
 
 
 @pytest.mark.parametrize("task", ["regression", "binary"])

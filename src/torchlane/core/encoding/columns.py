@@ -26,9 +26,9 @@ class CategoryEncoder(Fitted):
     `len(levels) + 1`. Fine-tuning appends `grown` levels from other rows after these two codes, so that no earlier
     code changes.
 
-    For a network, each level is a feature that is 1 or 0; only `ordinal` codes are numbers. Unseen and missing have a
-    feature only if train has such rows (or if an earlier train did: `flagged`), because its weights could not be
-    trained otherwise. Without it, such a row has 0 in every feature.
+    For a network, each level is a feature that is 1 or 0, unless it embeds those that are encoded as `codes`; only
+    `ordinal` codes are numbers. Unseen and missing have a feature only if train has such rows (or if an earlier train
+    did: `flagged`), because its weights could not be trained otherwise. Without it, such a row has 0 in every feature.
     """
 
     kind: Literal["category"] = "category"

@@ -49,9 +49,9 @@ DATE_PARTS = {
 def describe_interface(model: TrainedModel) -> dict[str, Any]:
     """Describe how columns become features, and what the outputs mean.
 
-    In shapes, `rows` stands for any number. `columns` are the encoder's own statistics, and `features` say
-    in words how each input of a program is computed from them. The first weights of a state dict have a column for each
-    of the codes in `indicators` in place of such an input, in this order.
+    In shapes, `rows` stands for any number. `columns` are the encoder's own statistics, and `features` say in words how
+    each input of a program is computed from them. In a state dict, the first weights of a perceptron have a column for
+    each of the codes in `indicators` in place of such an input, in this order.
     """
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"

@@ -66,8 +66,7 @@ def evaluate(
             listed = model.describe(each, coverage).iloc[places.numpy()].reset_index(drop=True)
     weights_by_part = {part: weights_of(dataset) for part, dataset in tensors.items()}
     metrics["baseline"] = _score_constant(model.task, truths, len(target.labels), weights_by_part)
-    metrics["rows"] = {part: len(dataset) for part, dataset in tensors.items()}
-    metrics["data"] = model.details["source"]
+    metrics |= {"rows": {part: len(dataset) for part, dataset in tensors.items()}, "data": model.details["source"]}
     if model.encoder.weight is not None:
         metrics["weight"] = model.encoder.weight
     listed = _with_truth(listed, rows_of("test", clean_rows, splits), target)

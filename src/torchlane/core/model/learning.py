@@ -20,7 +20,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
-from torchlane.core.networks import build_network, describe_capacity
+from torchlane.core.networks import build_network, describe_capacity, layout_of
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -97,9 +97,7 @@ def train_models(
     logger.info(
         "training: %d rows, %s features, members %d, each %s; on %s",
         len(first.train),
-        " x ".join(
-            map(str, first.encoder.feature_shape if first.encoder.image else [len(first.encoder.feature_names)])
-        ),
+        _size_of_row(first.encoder, model),
         len(members),
         capacity,
         choose_device(first.training.device),
@@ -111,6 +109,14 @@ def train_models(
         conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})
         for lesson in lessons
     ]
+
+
+def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
+    """Write the number of features, or the size of an image, for the log."""
+    if encoder.image is not None:
+        return " x ".join(map(str, encoder.feature_shape))
+    layout = layout_of(model, encoder)
+    return str(layout.n_features + len(layout.embedded))
 
 
 def conclude(
@@ -146,14 +152,16 @@ def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
 
 def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
+    layouts = [layout_of(model, lesson.encoder) for lesson in lessons]
     named = [
         {
             "train": fingerprint(lesson.train),
             "valid": fingerprint(lesson.valid),
+            "features": [layout.columns.tolist(), layout.codes.tolist(), layout.n_codes, layout.embedded],
             "target": lesson.encoder.target.model_dump(mode="json"),
             "model": model.model_dump(mode="json"),
             "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
         }
-        for lesson in lessons
+        for lesson, layout in zip(lessons, layouts, strict=True)
     ]
     return hashlib.sha256(json.dumps([FORMAT, STATE, named], sort_keys=True).encode()).hexdigest()

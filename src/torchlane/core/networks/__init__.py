@@ -3,6 +3,6 @@
 from torchlane.core.networks.building import build_model
 from torchlane.core.networks.capacity import describe_capacity
 from torchlane.core.networks.initialisation import initialise
-from torchlane.core.networks.network import build_network
+from torchlane.core.networks.network import build_network, layout_of
 
-__all__ = ["build_model", "build_network", "describe_capacity", "initialise"]
+__all__ = ["build_model", "build_network", "describe_capacity", "initialise", "layout_of"]

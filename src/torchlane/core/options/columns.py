@@ -38,10 +38,10 @@ class ColumnOptions(Options):
     and a maximum without a time means the end of that day. Times without an offset are in `zone` (UTC by
     default), and the parts of all dates are those in this zone.
 
-    The order of `levels` is that of a scale, such as low, medium, high, unless `ordered` is false. If the column
-    is encoded as codes, each level then has the code of its place in the list, also where train has few rows of it
-    or none, so that codes never depend on train. If it is the target of a multiclass task, reports list labels in
-    this order. Otherwise levels are in natural order: numbers by value, text by the alphabet.
+    The order of `levels` is that of a scale, such as low, medium, high, unless `ordered` is false. If the column is
+    encoded as `codes` or `ordinal`, each level then has the code of its place in the list, also where train has few
+    rows of it or none, so that codes never depend on train. If it is the target of a multiclass task, reports list
+    labels in this order. Otherwise levels are in natural order: numbers by value, text by the alphabet.
     """
 
     kind: Literal["category", "number", "date", "image"]

@@ -8,6 +8,7 @@ from torchlane.core.options.base import Options
 
 CategoryEncoding = Literal["codes", "one_hot", "ordinal"]
 NumberEncoding = Literal["none", "min_max", "z_score", "quantile"]
+ColumnEncoding = Literal[CategoryEncoding, NumberEncoding]  # one choice, so that a misspelt one is told all of them
 PixelEncoding = Literal["unit", "z_score"]
 
 
@@ -30,4 +31,4 @@ class EncodingOptions(Options):
     pixels: PixelEncoding = "unit"
     target: Literal["none", "min_max", "z_score"] = "min_max"
     min_level_count: int = Field(2, ge=1)
-    columns: dict[str, CategoryEncoding | NumberEncoding] = {}
+    columns: dict[str, ColumnEncoding] = {}

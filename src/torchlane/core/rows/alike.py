@@ -1,4 +1,4 @@
-"""Columns that are read alike: joined, so that one call reads many of them, since a call takes longer than a value."""
+"""Columns that are read alike are joined, so that one call reads many of them: a call takes longer than a value."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,8 +16,8 @@ def joined(raw_rows: pd.DataFrame, columns: Mapping[str, ColumnOptions]) -> Iter
     """Give the columns of one type and with equal options, one below the other, with their names.
 
     Values do not depend on each other, so they are read as each column alone would be. Only text and plain numbers
-    are joined, in which no value can be at fault in a way that the message about it has to name the column. A column
-    that is not joined keeps its name and index.
+    are joined: reading them raises no error that would have to name the column. A column that is not joined keeps its
+    name and index.
     """
     step = max(1, JOINED // max(1, len(raw_rows)))
     dtypes = dict(zip(raw_rows.columns, raw_rows.dtypes, strict=True))

@@ -109,7 +109,10 @@ class Stepper:
 
 
 def _backward(loss: Tensor) -> None:
-    """Do what `loss.backward()` does, without the time that torch takes to tell this usual case from others."""
+    """Do what `loss.backward()` does, without the time that torch takes to tell this usual case from others.
+
+    The engine is private to torch, whose version is pinned; tests compare the bits with those of `loss.backward()`.
+    """
     usual = type(loss) is Tensor and loss.requires_grad and loss.is_floating_point() and not loss.ndim
     if usual and loss.device.type == "cpu":
         engine: Any = Variable._execution_engine
