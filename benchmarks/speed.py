@@ -14,6 +14,7 @@ with one thread, since threads that wait for a core count as work. Memory is the
 """
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -253,6 +254,7 @@ def score_files(work: Work) -> Iterator[Figure]:
 
 def many_columns(work: Work) -> Iterator[Figure]:
     """Draft and prepare a table of many numeric columns."""
+    os.environ.setdefault("OMEGACONF_MAX_YAML_EXPANDED_NODES", "none")  # else 1f31350 refuses so many parameters
     seen, n_columns = Seen(), work.size(5000)
     numbers = np.random.default_rng(0).normal(size=(2000, n_columns)).round(4)
     table = pd.DataFrame(numbers, columns=[f"c{number}" for number in range(n_columns)])
