@@ -6,7 +6,7 @@ from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, train_model, with_members
+from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, identify, train_model, with_members
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
@@ -55,3 +55,18 @@ def test_profile_of_predictions_is_that_of_valid_and_of_train_only_where_there_i
     )
     assert of_train != of_valid
     assert model.details["profile"] == (of_valid if n_valid else of_train)
+
+
+def test_training_is_another_one_where_the_same_codes_mean_something_else(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+
+    def identity(categories: str, kind: str) -> str:
+        encoder = fit_encoder(clean, toy_data, EncodingOptions.model_validate({"categories": categories}))
+        tensors = build_tensors(clean, encoder)
+        return identify([Lesson(tensors, tensors, encoder, TrainingOptions())], ModelOptions(kind=kind))
+
+    for kind in ("mlp", "transformer"):
+        assert identity("one_hot", kind) != identity("ordinal", kind)
+        assert identity("one_hot", kind) == identity("one_hot", kind)
+    assert identity("one_hot", "mlp") == identity("codes", "mlp")
+    assert identity("one_hot", "transformer") != identity("codes", "transformer")

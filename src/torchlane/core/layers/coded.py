@@ -15,6 +15,7 @@ class Indicators(nn.Module):
 
     def __init__(self, layout: Layout):
         super().__init__()
+        self.embedded = dict(layout.embedded)
         self.columns: Tensor
         self.codes: Tensor
         _register(self, columns=layout.columns, codes=layout.codes)
@@ -56,12 +57,16 @@ class CodedLinear(nn.Linear):
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:
-    """Give encoded rows (n_rows, …) as the features that the network of a table is built on."""
-    layers = [layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)]
-    if not layers:
+    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds."""
+    first = next((layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)), None)
+    if first is None:
         return rows
-    first = layers[0]
-    return (Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first)(rows)
+    plain = Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first
+    embedded = [
+        (rows[:, [column]] == torch.arange(n_codes, device=rows.device)).to(rows.dtype)
+        for column, n_codes in plain.embedded.items()
+    ]
+    return torch.cat([plain(rows), *embedded], dim=1)
 
 
 def looked_up(
@@ -71,9 +76,11 @@ def looked_up(
 
     `numbers` (members, n_rows, n_numbers) are multiplied by the rows `of_numbers` of `table` (members, n_features + 1,
     n_out). `places` (members, n_rows, n_coded) are other rows of the table. The last of them is 0; it takes no
-    gradient. `bias` is (members, n_out). The result is (members, n_rows, n_out).
+    gradient. `bias` is (members, n_out). The result is (members, n_rows, n_out), in the dtype of the table, also where
+    autocast is on: in half precision, the gradients of a level would be added up with 8 bits.
     """
-    result: Tensor = _LookedUp.apply(numbers, places, table, of_numbers, bias)
+    with torch.autocast(numbers.device.type, enabled=False):
+        result: Tensor = _LookedUp.apply(numbers, places, table, of_numbers, bias)
     return result
 
 

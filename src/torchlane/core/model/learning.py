@@ -20,7 +20,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
-from torchlane.core.networks import build_network, describe_capacity
+from torchlane.core.networks import build_layout, build_network, describe_capacity
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -151,6 +151,7 @@ def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
             "train": fingerprint(lesson.train),
             "valid": fingerprint(lesson.valid),
             "target": lesson.encoder.target.model_dump(mode="json"),
+            "layout": build_layout(model, lesson.encoder).digest,
             "model": model.model_dump(mode="json"),
             "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
         }

@@ -5,11 +5,17 @@ from collections import OrderedDict
 from torch import nn
 
 from torchlane.core.encoding.encoder import Encoder
+from torchlane.core.layers.layout import Layout
 from torchlane.core.networks.augmentation import Augmentation
 from torchlane.core.networks.building import build_model
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.options import AugmentationOptions, ModelOptions
 from torchlane.core.tasks.tasks import TASKS
+
+
+def build_layout(options: ModelOptions, encoder: Encoder) -> Layout:
+    """Say which features a network with these options makes of the rows of an encoder."""
+    return encoder.layout(embeds=options.kind == "transformer")
 
 
 def build_network(
@@ -34,7 +40,7 @@ def build_network(
             f"published weights bring their own scale of pixels, and encoding.pixels {encoder.image.encoding} "
             f"would change it; set encoding.pixels to unit"
         )
-    layout = encoder.layout(embeds=options.kind == "transformer")
+    layout = build_layout(options, encoder)
     network = build_model(options, encoder.feature_shape, width, layout, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:
