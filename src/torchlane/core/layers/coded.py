@@ -9,6 +9,19 @@ from torch.nn import functional
 
 from torchlane.core.layers.layout import NUMBER, Layout
 
+LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of rows can be chosen
+
+
+def indicator_bytes(n_features: int) -> int:
+    """Estimate the memory of `Indicators` for a row: its features, the columns that they come from, and a mask."""
+    return 9 * n_features
+
+
+def rows_at_once(model: nn.Module, most: int, n_members: int = 1) -> int:
+    """Say how many rows, at most `most`, may pass at once through networks that make many features of a row."""
+    of_row = n_members * sum(getattr(layer, "row_bytes", 0) for layer in model.modules())
+    return most if of_row * most <= LARGEST else max(1, LARGEST // of_row)
+
 
 class Indicators(nn.Module):
     """Encoded rows (n_rows, n_columns) to the features of a layout (n_rows, n_features)."""
@@ -16,6 +29,7 @@ class Indicators(nn.Module):
     def __init__(self, layout: Layout):
         super().__init__()
         self.embedded = dict(layout.embedded)
+        self.row_bytes = indicator_bytes(layout.n_features)
         self.columns: Tensor
         self.codes: Tensor
         _register(self, columns=layout.columns, codes=layout.codes)

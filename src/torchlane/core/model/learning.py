@@ -20,7 +20,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
-from torchlane.core.networks import build_layout, build_network, describe_capacity
+from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -90,6 +90,7 @@ def train_models(
     for lesson in lessons:
         training, encoder = lesson.training, lesson.encoder
         objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+        require_memory(model, encoder, training, device)
         build = partial(build_network, model, encoder, training.augmentation)
         members += make_members(build, lesson.train, lesson.valid, objective, training, device)
     first = lessons[0]
