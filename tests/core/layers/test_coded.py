@@ -103,3 +103,24 @@ def test_features_of_a_network_are_found_wherever_it_makes_them():
     for first in (CodedLinear(layout, 3), nn.Sequential(Indicators(layout), nn.Linear(3, 3))):
         assert features_of(nn.Sequential(first, nn.ReLU()), rows).tolist() == expected
     assert features_of(nn.Linear(2, 1), rows) is rows
+
+
+def test_codes_that_a_network_embeds_are_features_too_for_whoever_judges_it():
+    layout = Layout(2, np.array([0]), np.array([NUMBER]), {}, {1: 3})
+    rows = torch.tensor([[0.5, 0.0], [1.0, 2.0]])
+    assert features_of(nn.Sequential(Indicators(layout)), rows).tolist() == [[0.5, 1, 0, 0], [1, 0, 0, 1]]
+    nothing_else = Layout(1, np.zeros(0, np.int64), np.zeros(0, np.int64), {}, {0: 2})
+    assert features_of(nn.Sequential(Indicators(nothing_else)), torch.zeros(1, 1)).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_looked_up_weights_are_added_in_full_precision_under_autocast(dtype):
+    layout = Layout(2, np.array([0, 1, 1]), np.array([NUMBER, 0, 2]), {1: 4})
+    layer, rows = CodedLinear(layout, 3), torch.tensor([[0.5, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    outputs = layer(rows)
+    outputs.sum().backward()
+    expected, layer.weight.grad = layer.weight.grad, None
+    with torch.autocast("cpu", dtype):
+        halved = layer(rows)
+    halved.sum().backward()
+    assert torch.equal(halved, outputs) and torch.equal(layer.weight.grad, expected)

@@ -35,14 +35,19 @@ from torchlane.core.scoring.chunks import Chunk, ChunkScorer
 
 
 def train_on(
-    rows: pd.DataFrame, data: DataOptions, encoding: dict[str, Any] | None = None, **training: Any
+    rows: pd.DataFrame,
+    data: DataOptions,
+    encoding: dict[str, Any] | None = None,
+    network: ModelOptions | None = None,
+    **training: Any,
 ) -> TrainedModel:
     clean, _ = check_rows(rows, data)
     encoder = fit_encoder(clean, data, EncodingOptions.model_validate(encoding or {}))
     tensors = build_tensors(clean, encoder)
     options = TrainingOptions.model_validate({"epochs": 30, "members": 2, "learning_rate": 0.01, **training})
     lesson = Lesson(tensors, tensors, encoder, options)
-    model, _ = train_model(lesson, data, ModelOptions(widths=(16,), batch_norm=True), NoCheckpoints(), "toy rows")
+    network = network or ModelOptions(widths=(16,), batch_norm=True)
+    model, _ = train_model(lesson, data, network, NoCheckpoints(), "toy rows")
     return model
 
 
@@ -118,6 +123,24 @@ def test_a_row_is_predicted_to_the_same_bits_in_any_company(model, toy_rows, cou
     pd.testing.assert_frame_equal(model.predict(some), whole.loc[some.index], check_exact=True)
     many = pd.concat([toy_rows] * 11).sample(frac=1, random_state=2)
     pd.testing.assert_frame_equal(model.predict(many), whole.loc[many.index], check_exact=True)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"widths": [9, 5, 9, 5]},
+        {"widths": [9, 5, 9, 5], "activation": "Tanhshrink"},
+        {"kind": "transformer", "token_width": 10, "heads": 2},
+    ],
+    ids=["perceptron", "other activation", "transformer"],
+)
+def test_widths_that_fit_no_vector_leave_a_row_its_bits_in_any_company(toy_rows, toy_data, network, members):
+    options = ModelOptions.model_validate(network)
+    model = train_on(toy_rows, toy_data, network=options, members=members, epochs=1)
+    features = torch.from_numpy(model.encoder.encode_features(check_rows(toy_rows, toy_data)[0]))
+    alone = torch.cat([model.outputs(row) for row in features.split(1)], dim=1)
+    assert torch.equal(alone, model.outputs(features))
 
 
 def test_spread_and_interval_of_a_row_have_the_same_bits_in_any_company(toy_rows, toy_data):

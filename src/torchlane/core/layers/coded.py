@@ -10,6 +10,18 @@ from torch.nn import functional
 from torchlane.core.layers.layout import NUMBER, Layout
 
 LARGE_TABLE = 4096  # rows from which training steps only on those that a batch looks up, where it can
+LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of rows can be chosen
+
+
+def indicator_bytes(n_features: int) -> int:
+    """Estimate the memory of `Indicators` for a row: its features, the columns that they come from, and a mask."""
+    return 9 * n_features
+
+
+def rows_at_once(model: nn.Module, most: int, n_members: int = 1) -> int:
+    """Say how many rows, at most `most`, may pass at once through networks that make many features of a row."""
+    of_row = n_members * sum(getattr(layer, "row_bytes", 0) for layer in model.modules())
+    return most if of_row * most <= LARGEST else max(1, LARGEST // of_row)
 
 
 class Indicators(nn.Module):
@@ -17,6 +29,8 @@ class Indicators(nn.Module):
 
     def __init__(self, layout: Layout):
         super().__init__()
+        self.embedded = dict(layout.embedded)
+        self.row_bytes = indicator_bytes(layout.n_features)
         self.columns: Tensor
         self.codes: Tensor
         _register(self, columns=layout.columns, codes=layout.codes)
@@ -58,12 +72,16 @@ class CodedLinear(nn.Linear):
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:
-    """Give encoded rows (n_rows, …) as the features that the network of a table is built on."""
-    layers = [layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)]
-    if not layers:
+    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds."""
+    first = next((layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)), None)
+    if first is None:
         return rows
-    first = layers[0]
-    return (Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first)(rows)
+    plain = Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first
+    embedded = [
+        (rows[:, [column]] == torch.arange(n_codes, device=rows.device)).to(rows.dtype)
+        for column, n_codes in plain.embedded.items()
+    ]
+    return torch.cat([plain(rows), *embedded], dim=1)
 
 
 def looked_up(
@@ -73,9 +91,11 @@ def looked_up(
 
     `numbers` (members, n_rows, n_numbers) are multiplied by the rows `of_numbers` of `table` (members, n_features + 1,
     n_out). `places` (members, n_rows, n_coded) are other rows of the table. The last of them is 0; it takes no
-    gradient. `bias` is (members, n_out). The result is (members, n_rows, n_out).
+    gradient. `bias` is (members, n_out). The result is (members, n_rows, n_out), in the dtype of the table, also where
+    autocast is on: in half precision, the gradients of a level would be added up with 8 bits.
     """
-    result: Tensor = _LookedUp.apply(numbers, places, table, of_numbers, bias)
+    with torch.autocast(numbers.device.type, enabled=False):
+        result: Tensor = _LookedUp.apply(numbers, places, table, of_numbers, bias)
     return result
 
 

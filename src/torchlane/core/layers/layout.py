@@ -1,5 +1,6 @@
 """From which columns of encoded rows the features of a network come."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -52,6 +53,16 @@ class Layout:
     def coded(self) -> np.ndarray:
         """The columns of codes that have features: int64 (n_coded,)."""
         return np.unique(self.columns[self.indicating])
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of everything that it says."""
+        digest = hashlib.sha256(
+            repr([self.n_columns, sorted(self.n_codes.items()), sorted(self.embedded.items())]).encode()
+        )
+        for array in (self.columns, self.codes):
+            digest.update(np.ascontiguousarray(array, dtype=np.int64).data.cast("B") if len(array) else b";")
+        return digest.hexdigest()
 
     def lookup(self, places: np.ndarray, nowhere: int) -> tuple[np.ndarray, np.ndarray]:
         """Make a table from codes to the places of their features, given `places` of all features (n_features,).

@@ -1,9 +1,13 @@
 """The device that a model trains on."""
 
+import os
+from pathlib import Path
+
 import torch
 from torch.utils.data import TensorDataset
 
 DATA_SHARE = 0.5  # of an accelerator's free memory that data may use; the rest is for the network
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def choose_device(name: str) -> torch.device:
@@ -40,3 +44,22 @@ def free_bytes(device: torch.device) -> float:
     if device.type == "mps":
         return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return float("inf")
+
+
+def total_bytes(device: torch.device) -> float:
+    """Give the memory of a device in bytes; for the CPU, that of the machine or of the container, if it has a limit.
+
+    It is infinite where the system does not tell.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[1])
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory())
+    try:
+        machine = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows has no such call
+        return float("inf")
+    try:
+        return min(machine, float(CONTAINER_LIMIT.read_text()))
+    except (OSError, ValueError):  # there is none, or it is the word max
+        return machine

@@ -20,7 +20,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
-from torchlane.core.networks import build_network, describe_capacity, layout_of
+from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -90,6 +90,7 @@ def train_models(
     for lesson in lessons:
         training, encoder = lesson.training, lesson.encoder
         objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+        require_memory(model, encoder, training, device)
         build = partial(build_network, model, encoder, training.augmentation)
         members += make_members(build, lesson.train, lesson.valid, objective, training, device)
     first = lessons[0]
@@ -115,7 +116,7 @@ def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
     """Write the number of features, or the size of an image, for the log."""
     if encoder.image is not None:
         return " x ".join(map(str, encoder.feature_shape))
-    layout = layout_of(model, encoder)
+    layout = build_layout(model, encoder)
     return str(layout.n_features + len(layout.embedded))
 
 
@@ -152,16 +153,15 @@ def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
 
 def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
-    layouts = [layout_of(model, lesson.encoder) for lesson in lessons]
     named = [
         {
             "train": fingerprint(lesson.train),
             "valid": fingerprint(lesson.valid),
-            "features": [layout.columns.tolist(), layout.codes.tolist(), layout.n_codes, layout.embedded],
             "target": lesson.encoder.target.model_dump(mode="json"),
+            "layout": build_layout(model, lesson.encoder).digest,
             "model": model.model_dump(mode="json"),
             "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
         }
-        for lesson, layout in zip(lessons, layouts, strict=True)
+        for lesson in lessons
     ]
     return hashlib.sha256(json.dumps([FORMAT, STATE, named], sort_keys=True).encode()).hexdigest()

@@ -20,6 +20,7 @@ from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.spelling import respelt_columns
 from torchlane.core.encoding.storing import HEADER, PREFIX, join_encoder, save_with_header, split_encoder
 from torchlane.core.encoding.target import TargetEncoder
+from torchlane.core.layers.aligned import align_rows
 from torchlane.core.machine.files import replacing
 from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
 from torchlane.core.model.blocks import BLOCK_ROWS, by_blocks
@@ -32,6 +33,7 @@ from torchlane.core.rows.checking import ROW, apply_rules
 from torchlane.core.rows.levels import natural_order
 from torchlane.core.stacks.choice import stacked_forward
 from torchlane.core.stacks.layout import NotStackableError
+from torchlane.core.stacks.perceptrons import is_perceptron
 from torchlane.core.tasks.tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
@@ -101,10 +103,15 @@ class TrainedModel:
 
     @cached_property
     def _forward(self) -> Callable[[Tensor], Tensor]:
-        """The function for all members' outputs (members, n_rows, width); one stacked program if possible."""
+        """The function for all members' outputs (members, n_rows, width); one stacked program if possible.
+
+        A program of perceptrons pads their rows; the layers of other networks are aligned.
+        """
         networks = [self.network(member) for member in range(self.n_members)]
+        if not is_perceptron(networks[0]):
+            networks = [align_rows(network) for network in networks]
         try:
-            if len(networks) > 1:
+            if len(networks) > 1 or is_perceptron(networks[0]):
                 return stacked_forward(networks, self._few_rows)
         except NotStackableError:
             pass

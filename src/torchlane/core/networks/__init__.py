@@ -3,6 +3,7 @@
 from torchlane.core.networks.building import build_model
 from torchlane.core.networks.capacity import describe_capacity
 from torchlane.core.networks.initialisation import initialise
-from torchlane.core.networks.network import build_network, layout_of
+from torchlane.core.networks.memory import require_memory
+from torchlane.core.networks.network import build_layout, build_network
 
-__all__ = ["build_model", "build_network", "describe_capacity", "initialise", "layout_of"]
+__all__ = ["build_layout", "build_model", "build_network", "describe_capacity", "initialise", "require_memory"]

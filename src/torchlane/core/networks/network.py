@@ -13,8 +13,8 @@ from torchlane.core.options import AugmentationOptions, ModelOptions
 from torchlane.core.tasks.tasks import TASKS
 
 
-def layout_of(options: ModelOptions, encoder: Encoder) -> Layout:
-    """Say which features a network makes of an encoded row; none of an image."""
+def build_layout(options: ModelOptions, encoder: Encoder) -> Layout:
+    """Say which features a network with these options makes of the rows of an encoder; none of an image."""
     return encoder.layout(embeds=options.kind == "transformer")
 
 
@@ -40,7 +40,7 @@ def build_network(
             f"published weights bring their own scale of pixels, and encoding.pixels {encoder.image.encoding} "
             f"would change it; set encoding.pixels to unit"
         )
-    layout = layout_of(options, encoder)
+    layout = build_layout(options, encoder)
     network = build_model(options, encoder.feature_shape, width, layout, from_published=from_published)
     if encoder.image is None:
         if augmentation is not None:

@@ -11,6 +11,16 @@ from torchlane.core.options import ModelOptions
 WIDENING = 4 / 3  # width of the hidden layer in a block; the default of the paper's code
 
 
+def attention_bytes(n_tokens: int, heads: int) -> int:
+    """Estimate the memory of a block's attention for a row: logits and probabilities of each pair of tokens."""
+    return 2 * 4 * heads * n_tokens**2
+
+
+def token_bytes(n_tokens: int, token_width: int) -> int:
+    """Estimate the memory of the tokens of a row in a block: as they come and go, and as queries, keys and values."""
+    return 5 * 4 * n_tokens * token_width
+
+
 class TableTransformer(nn.Module):
     """FT-Transformer: each feature becomes a token; columns that it embeds have an embedding per code.
 
@@ -24,6 +34,8 @@ class TableTransformer(nn.Module):
         self._coded = list(embedded)
         self._plain = None if layout is None else Indicators(layout)
         self._n_plain = n_columns if layout is None else layout.n_features
+        n_tokens = 1 + self._n_plain + len(embedded)
+        self.row_bytes = attention_bytes(n_tokens, options.heads) + token_bytes(n_tokens, options.token_width)
         self.transformer = FTTransformer(
             n_cont_features=self._n_plain,
             cat_cardinalities=list(embedded.values()),

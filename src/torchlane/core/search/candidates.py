@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.networks import build_network
+from torchlane.core.networks import build_network, require_memory
 from torchlane.core.options import EncodingOptions, TrainingOptions, TuningOptions, fault_in_options
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground
@@ -50,6 +50,7 @@ class CandidateBuilder:
             training = _training_of(recipe.training, ground.options)
             encoder, train, valid = self._encode(recipe.encoding)
             objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+            require_memory(recipe.model, encoder, training, device)
             build = partial(build_network, recipe.model, encoder, training.augmentation)
             members = make_members(build, train, valid, objective, training, device)
             optimizer = make_optimizer(members[0].model.parameters(), training.optimizer, training.learning_rate)

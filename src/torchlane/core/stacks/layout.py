@@ -16,6 +16,7 @@ from torch.nn import functional
 
 BLOCK = 32  # numbers that the widest vector units take at once
 
+STATISTICS = ("running_mean", "running_var")  # buffers of a batch norm
 MOVED = "moved"  # a buffer (members, n_rows of the table): where the rows are, if only those looked up are given
 Tensors = Mapping[str, Tensor]
 Noise = Sequence[Tensor] | None
@@ -93,8 +94,9 @@ def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor
     for name, buffer in models[0].named_buffers():
         if name in buffers:
             continue
+        layer, _, own = name.rpartition(".")
         # Running statistics have the length of their layer's padded weights.
-        shape = padded.get(f"{name.rpartition('.')[0]}.weight", buffer.shape) if buffer.ndim else buffer.shape
+        shape = padded.get(f"{layer}.weight", buffer.shape) if own in STATISTICS else buffer.shape
         buffers[name] = buffer.new_zeros(len(models), *shape)
         for row, model in zip(buffers[name], models, strict=True):
             corner_of(row, buffer.shape).copy_(model.get_buffer(name))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from torchlane.core.layers.coded import CodedLinear, looked_up
 from torchlane.core.layers.layout import Layout
-from torchlane.core.stacks.layout import MOVED, Noise, Slot, Tensors, pad_last, padded_length
+from torchlane.core.stacks.layout import MOVED, STATISTICS, Noise, Slot, Tensors, pad_last, padded_length
 from torchlane.core.stacks.steady import STEADY_ACTIVATIONS, steadily
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -93,7 +93,7 @@ class PerceptronProgram:
             elif isinstance(layer, nn.Linear):
                 features = _linear(features, weight, bias)
             elif isinstance(layer, nn.BatchNorm1d):
-                statistics = {key: buffers.get(f"{name}.{key}") for key in ("running_mean", "running_var")}
+                statistics = {key: buffers.get(f"{name}.{key}") for key in STATISTICS}
                 training = noise is not None and name not in self.still_norms
                 if training and layer.num_batches_tracked is not None:
                     buffers[f"{name}.num_batches_tracked"].add_(1)

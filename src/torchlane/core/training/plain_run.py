@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.encoding.tensors import with_relative_weights
+from torchlane.core.layers.coded import rows_at_once
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.machine.devices import move_if_it_fits
@@ -136,7 +137,7 @@ class PlainRun:
         metric = self._objective.task.primary_metric
         self._model.eval()
         with torch.inference_mode():
-            outputs = torch.cat([self._model(rows) for rows in features.split(VALID_ROWS)])
+            outputs = torch.cat([self._model(rows) for rows in features.split(rows_at_once(self._model, VALID_ROWS))])
         line = {
             "epoch": 0,
             "train_loss": self._objective.loss(outputs, targets, *weights),
@@ -170,7 +171,8 @@ class PlainRun:
         self._model.eval()
         metric = self._objective.task.primary_metric
         with torch.inference_mode():
-            outputs = torch.cat([self._model(rows) for rows in self._valid_features.split(VALID_ROWS)])
+            blocks = self._valid_features.split(rows_at_once(self._model, VALID_ROWS))
+            outputs = torch.cat([self._model(rows) for rows in blocks])
             line["valid_loss"] = self._objective.loss(outputs, self._valid_targets, self._valid_weights)
             weights = None if self._valid_weights is None else self._valid_weights[None]
             line[f"valid_{metric}"] = self._objective.scores(outputs[None], self._valid_targets[None], weights)[0]

@@ -16,7 +16,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.learning import Lesson, conclude, identify
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.networks import build_network, describe_capacity
+from torchlane.core.networks import build_network, describe_capacity, require_memory
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions, TrainingOptions
 from torchlane.core.rows.splits import PARTS, rows_of
 from torchlane.core.tasks.objectives import Objective
@@ -106,6 +106,7 @@ def _adapt(parent: TrainedModel, lesson: Lesson, options: FineTuningOptions) -> 
     training, target = lesson.training, lesson.encoder.target
     build = partial(build_network, parent.model, lesson.encoder, training.augmentation)
     objective, device = Objective.of(target, training.loss), choose_device(training.device)
+    require_memory(parent.model, lesson.encoder, training, device)
     members = make_members(build, lesson.train, lesson.valid, objective, training, device)
     network = members[0].model
     width = objective.task.width(len(target.labels))

@@ -13,7 +13,9 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.networks import build_model
 from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.stacks.functional import FunctionalProgram
 from torchlane.core.tasks.objectives import Objective
+from torchlane.core.training.grouping import plan_groups
 from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.training.stacked import lazy, stack
 
@@ -40,12 +42,14 @@ def make_parts(layout: Layout, dtype: torch.dtype, n_rows: int = 150) -> tuple[T
     return TensorDataset(rows[:-40], targets[:-40]), TensorDataset(rows[-40:], targets[-40:])
 
 
-def member(seed: int, layout: Layout, dtype: torch.dtype = torch.float64, **changes) -> Member:
+def member(
+    seed: int, layout: Layout, dtype: torch.dtype = torch.float64, model: ModelOptions = MODEL, **changes
+) -> Member:
     options = TrainingOptions.model_validate({"epochs": 8, "batch_size": 16, "seed": seed, **changes})
     parts = make_parts(layout, dtype)
 
     def build() -> nn.Module:
-        return build_model(MODEL, layout.n_columns, 1, layout).to(dtype)
+        return build_model(model, layout.n_columns, 1, layout).to(dtype)
 
     objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
     return make_members(build, *parts, objective, options, CPU)[0]
@@ -137,3 +141,12 @@ def test_eps_beside_small_gradients_shifts_rows_by_little():
         patch.setattr(stack, "LARGE_TABLE", 1)
         few = train(*members)
     assert 0 < max(map(distance, every, few)) < 0.001 * 0.01
+
+
+def test_perceptrons_whose_activation_is_no_program_of_ours_are_stacked_too():
+    model = MODEL.model_copy(update={"activation": "Tanhshrink", "batch_norm": True})
+    members = [member(seed, layout_of(), model=model, epochs=3) for seed in range(3)]
+    ((indices, program),) = plan_groups(members)
+    assert len(indices) == 3 and type(program) is FunctionalProgram
+    for one, outcome in zip(members, train(*members), strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-9

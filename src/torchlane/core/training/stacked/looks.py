@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from torchlane.core.layers.coded import rows_at_once
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.training.held_out import HeldOut
 from torchlane.core.training.members import Line, Member, line_of
@@ -55,7 +56,9 @@ class Looks:
             metric, n_rows = first.objective.task.primary_metric, len(first.train)
             order = self._rows.orders([(member, torch.arange(n_rows)) for member in cohort])
             part = stack.part(positions)
-            pieces = [part.evaluate(self._rows.gather(rows)[0]) for rows in order.split(VALID_ROWS, dim=1)]
+            pieces = [
+                part.evaluate(self._rows.gather(rows)[0]) for rows in order.split(self._rows_at_once(cohort), dim=1)
+            ]
             outputs, targets = torch.cat(pieces, dim=1), self._rows.targets[order].to(self._rows.device)
             weights = self._rows.weights_of(order)
             scores = first.objective.scores(outputs, targets, weights)
@@ -121,13 +124,16 @@ class Looks:
     def epochs_since_best(self, member: int, epoch: int) -> int:
         return epoch - self._best_epochs[member]
 
+    def _rows_at_once(self, cohort: Sequence[int]) -> int:
+        return rows_at_once(self._members[cohort[0]].model, VALID_ROWS, len(cohort))
+
     def _look_at_valid(self, part: Stack, cohort: list[int]) -> tuple[list[float], list[float]]:
         """Give losses and scores on valid of a cohort; NaN without a valid part."""
         members = [self._members[member] for member in cohort]
         if not len(members[0].valid):
             return [math.nan] * len(cohort), [math.nan] * len(cohort)
         features, targets, weights = self._rows.valid_of(members)
-        outputs = torch.cat([part.evaluate(rows) for rows in features.split(VALID_ROWS, dim=1)], dim=1)
+        outputs = torch.cat([part.evaluate(rows) for rows in features.split(self._rows_at_once(cohort), dim=1)], dim=1)
         losses = [
             each.objective.loss(outputs[number], targets[number], None if weights is None else weights[number])
             for number, each in enumerate(members)
