@@ -147,12 +147,15 @@ class StackedRun:
             self._stack.regroup()
 
     def _keep_best(self, positions: list[int]) -> None:
-        if positions:
-            index = torch.tensor(positions)
-            self._best = {
-                name: best.index_copy(0, index.to(best.device), self._stack.tensors[name][positions])
-                for name, best in self._best.items()
-            }
+        if not positions:
+            return
+        self.last_state = {}  # it shares these tensors; the next one follows before anyone asks for it
+        tensors = self._stack.tensors
+        for name, best in self._best.items():
+            if len(positions) == len(best):
+                best.copy_(tensors[name])
+            else:
+                best[positions] = tensors[name][positions]
 
     def _part_with_finished(self, lines: dict[int, Line]) -> None:
         """Step the schedules; drop the members whose epochs or patience are used up or whose loss is not finite."""
@@ -171,8 +174,9 @@ class StackedRun:
             else:
                 remaining.append(position)
         if len(remaining) < len(self._active):
+            self.last_state = {}  # it would take memory beside the two stacks
             if remaining:
-                self._stack = self._stack.part(remaining)
+                self._stack = self._stack.narrowed(remaining)
             self._best = {name: best[remaining] for name, best in self._best.items()}
             self._active = [self._active[position] for position in remaining]
         elif self._shared.scheduler is not None:

@@ -145,6 +145,15 @@ class Stack:
         settings = [self._settings[position] for position in positions]
         return Stack(self._program, tensors, self._optimizer_name, settings, self._groups, self._epoch, self._clip_norm)
 
+    def narrowed(self, positions: list[int]) -> "Stack":
+        """Give the members at `positions` and give up this stack, so that two of them hardly take memory together."""
+        tensors, settings = self.tensors, [self._settings[position] for position in positions]
+        others = self._program, self._optimizer_name, self._groups, self._epoch, self._clip_norm
+        vars(self).clear()
+        kept = {name: tensors.pop(name)[positions] for name in list(tensors)}
+        program, optimizer, groups, epoch, clip_norm = others
+        return Stack(program, kept, optimizer, settings, groups, epoch, clip_norm)
+
     def copy_networks(self) -> Tensors:
         """Copy the parameters and buffers, without the state of the optimizer."""
         kept = {name: tensor for name, tensor in self.tensors.items() if name == "numbers" or name.startswith(BUFFER)}
