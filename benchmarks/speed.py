@@ -156,8 +156,7 @@ LEVELS = """
     task: regression
     target: price
     columns: {place: {kind: category}, size: {kind: number}, price: {kind: number}}
-  encoding: {min_level_count: 1}
-  training: {epochs: 2, batch_size: 256}
+  training: {epochs: 2}
 """
 
 

@@ -222,12 +222,14 @@ def groups_of(member: Member, program: Program) -> Sequence[ParameterGroup]:
 
 def _pulls_of(members: Sequence[Member], program: Program, numbers: Tensor) -> Tensors:
     """Give the strength of the pull on each number and the number's present value; empty if nothing is pulled."""
+    if not any(group.pull for member in members for group in groups_of(member, program)):
+        return {}
     pulls = torch.zeros_like(numbers)
     for row, member in zip(pulls, members, strict=True):
         for group in groups_of(member, program):
             for piece in pieces_of(program, group.names, len(row)):
                 row[piece] = group.pull
-    return {PULL: pulls, START: numbers.clone()} if pulls.any() else {}
+    return {PULL: pulls, START: numbers.clone()}
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
