@@ -22,9 +22,10 @@ class Stepper:
     """Trains one network batch by batch.
 
     With `options.exact` a step is that of the plain loop: zero_grad, forward, loss, backward, step.
-    Without it the optimizer is fused if torch has a fused form, and images are stored channels last. The
-    options also set precision, compilation and clipping. With an `adaptation`, only its groups are
-    trained, each at its rate, and pulled towards their present values.
+    Without it images are stored channels last, and the optimizer is fused if torch has a fused form and the
+    parameters cannot be joined (see `joined`), which is faster on the CPU. The options also set precision,
+    compilation and clipping. With an `adaptation`, only its groups are trained, each at its rate, and pulled
+    towards their present values.
     """
 
     def __init__(
@@ -36,11 +37,15 @@ class Stepper:
     ):
         if not options.exact:
             model.to(memory_format=torch.channels_last)
-        self.optimizer = _make_optimizer(model, options, adaptation)
+        self.optimizer = make_optimizer(
+            _groups_of(model, adaptation, options.learning_rate), options.optimizer, options.learning_rate
+        )
         scaled = options.precision == "float16"
         joined = None
         if adaptation is None and not scaled:  # a scaler of gradients wants those of each parameter
             joined = join(self.optimizer, model, options.optimizer, exact=options.exact)
+        if joined is None and not options.exact:
+            self.optimizer = _fused(self.optimizer, model, options, adaptation)
         self._updates: Joined | Optimizer = joined or self.optimizer
         self._model = model
         self._adaptation = adaptation
@@ -192,20 +197,17 @@ def _groups_of(
     ]
 
 
-def _make_optimizer(model: nn.Module, options: TrainingOptions, adaptation: Adaptation | None) -> Optimizer:
-    def groups() -> Iterable[nn.Parameter] | list[dict[str, Any]]:
-        return _groups_of(model, adaptation, options.learning_rate)
-
-    plain = make_optimizer(groups(), options.optimizer, options.learning_rate)
+def _fused(plain: Optimizer, model: nn.Module, options: TrainingOptions, adaptation: Adaptation | None) -> Optimizer:
+    """Give the fused form of an optimizer, or the plain one if torch has no other for it."""
     device = next(model.parameters()).device
-    if options.exact or "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
+    if "fused" not in plain.defaults or device.type not in FUSED_DEVICES:
         return plain
     if not {"fused", "foreach"}.isdisjoint(options.optimizer.arguments):
         return plain  # the user chose one of them
     arguments = {**options.optimizer.arguments, "fused": True}
     fused = options.optimizer.model_copy(update={"arguments": arguments})
     try:
-        return make_optimizer(groups(), fused, options.learning_rate)
+        return make_optimizer(_groups_of(model, adaptation, options.learning_rate), fused, options.learning_rate)
     except (ValueError, RuntimeError):  # some arguments, such as differentiable, exclude the fused form
         return plain
 
