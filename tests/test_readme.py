@@ -59,6 +59,8 @@ def clone(folder: Path) -> Path:
         shutil.copy(PROJECT / name, folder / name)
     rows = [f"{size},{'town' if size % 2 else 'village'},{1000 * size}" for size in (7 * n % 61 for n in range(60))]
     (folder / "my.csv").write_text("\n".join(["size,place,price", *rows]))
+    outputs = folder / "conf/test/globals.yml"  # of its own, since two workers may run the commands at a time
+    outputs.write_text(outputs.read_text().replace("${temporary_folder:}", str(folder / "outputs")))
     if PUBLIC.exists():
         (folder / "data/01_raw/public").mkdir()
         shutil.copy(PUBLIC, folder / "data/01_raw/public")
