@@ -76,21 +76,16 @@ def test_run_and_scoring_import_only_what_they_may(tmp_path):
         assert heavy_imports(command, PROJECT, tmp_path) <= MAY_IMPORT[command], command
 
 
-def test_dataset_of_figures_does_not_import_plotly_express_and_the_others_still_can():
+@pytest.mark.parametrize(
+    ("own", "heavy", "dataset"),
+    [("plots", "plotly.express", "plotly.PlotlyDataset"), ("stock", "sqlalchemy", "pandas.SQLTableDataset")],
+)
+def test_datasets_do_not_import_what_others_of_their_package_need_and_those_still_can(own, heavy, dataset):
+    package, name = dataset.split(".")
     program = (
-        "import sys; from torchlane.datasets import plots\n"
-        "assert 'plotly.express' not in sys.modules\n"
-        "from kedro_datasets import plotly; assert plotly.PlotlyDataset.__name__ == 'PlotlyDataset'"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_datasets_of_tables_do_not_import_sqlalchemy_and_those_of_databases_still_can():
-    program = (
-        "import sys; from torchlane.datasets import stock\n"
-        "assert 'sqlalchemy' not in sys.modules\n"
-        "from kedro_datasets import pandas; assert pandas.SQLTableDataset.__name__ == 'SQLTableDataset'"
+        f"import sys; from torchlane.datasets import {own}\n"
+        f"assert '{heavy}' not in sys.modules\n"
+        f"from kedro_datasets import {package}; assert {dataset}.__name__ == '{name}'"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

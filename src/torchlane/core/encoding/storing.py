@@ -53,12 +53,21 @@ def read_encoder(path: Path) -> Encoder:
         ValueError: it is truncated, or holds no encoder.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, '{"columns": []}'))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header, tensors = read_with_header(path)
     except SafetensorError as error:
         raise ValueError(f"it is not a whole safetensors file ({error}); run the stage train again") from error
-    return join_encoder(header, tensors)
+    return join_encoder(header or {"columns": []}, tensors)
+
+
+def read_with_header(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read what `save_with_header` wrote: the header, empty if the file has none of ours, and the tensors, on the CPU.
+
+    Raises:
+        SafetensorError: it is not a whole safetensors file.
+    """
+    with safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+        return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def save_with_header(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.encoding import storing
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.spelling import respelt_columns
-from torchlane.core.encoding.storing import HEADER, PREFIX, join_encoder, save_with_header, split_encoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.layers.aligned import align_rows
 from torchlane.core.machine.files import replacing
@@ -225,14 +225,14 @@ class TrainedModel:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; an older one is replaced atomically."""
-        encoder, quantiles = split_encoder(self.encoder)
+        encoder, quantiles = storing.split_encoder(self.encoder)
         parts = {
             name: getattr(self, name).model_dump(mode="json") for name in ("data", "model", "training", "calibration")
         }
         header = {"format": FORMAT, "encoder": encoder, **parts, "details": self.details}
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
-            save_with_header(partial, {**weights, **quantiles}, header)
+            storing.save_with_header(partial, {**weights, **quantiles}, header)
 
 
 def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -261,16 +261,14 @@ def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:
         raise FileNotFoundError(f"there is no model file {path}; train one with kedro run, or name another path")
     fingerprint = _digest(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header, tensors = storing.read_with_header(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}); only those are loaded") from error
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} has format {header.get('format', 'unknown')}, not {FORMAT}; train it again")
     model = TrainedModel(
-        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)},
-        encoder=join_encoder(header["encoder"], tensors),
+        weights={name: tensor for name, tensor in tensors.items() if not name.startswith(storing.PREFIX)},
+        encoder=storing.join_encoder(header["encoder"], tensors),
         data=DataOptions.model_validate(header["data"]),
         model=ModelOptions.model_validate(header["model"]),
         training=TrainingOptions.model_validate(header["training"]),
@@ -287,7 +285,7 @@ def labels_in(path: str | Path) -> tuple[str, ...] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            target = json.loads((file.metadata() or {})[HEADER])["encoder"]["target"]
+            target = json.loads((file.metadata() or {})[storing.HEADER])["encoder"]["target"]
         return TargetEncoder.model_validate(target).labels or None
     except (SafetensorError, KeyError, TypeError, ValueError):  # another program's file
         return None
