@@ -12,7 +12,7 @@ START, END = "<!-- docs/pipeline.py -->\n\n```text\n", "```\n\n<!-- end -->"
 def drawing() -> str:
     """Draw a line for each node: its first stage, its name, the datasets that it takes and those that it makes."""
     lines, stage = [], ""
-    nodes = {node.name.partition(".")[2]: node for node in create_pipeline("use_case").nodes}
+    nodes = {node.name.rpartition(".")[2]: node for node in create_pipeline("use_case").nodes}
     for tag in STAGES:
         for name in [name for name, node in nodes.items() if tag in node.tags]:
             node = nodes.pop(name)

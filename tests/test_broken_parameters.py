@@ -74,7 +74,7 @@ def test_fault_in_a_file_is_said_by_its_own_use_case_and_keeps_no_other(conf, en
     with pytest.raises(ValueError, match=message):
         pipelines["__default__"]
     assert set(pipelines) == {"prices", "prices.fine_tune", "prices.predict"}
-    assert {node.namespace for node in pipelines["prices.predict"].nodes} == {"prices"}
+    assert {node.namespace for node in pipelines["prices.predict"].nodes} == {"prices.predict"}
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "houses.yml" in line.getMessage()
 
@@ -152,7 +152,7 @@ def test_registry_describes_in_one_line_why_a_use_case_cannot_run(tmp_path):
         (error,) = done.stderr.splitlines()
         assert error.startswith("Error: ") and "houses.yml is not valid YAML: line 2" in error
     done = run_command("kedro", "registry", "describe", "zoo.predict", folder=tmp_path)
-    assert done.returncode == 0 and "- zoo.score_files (score_files)" in done.stdout
+    assert done.returncode == 0 and "- zoo.predict.score_files (score_files)" in done.stdout
 
 
 def test_run_of_some_use_cases_reads_only_their_files_unless_they_refer_to_others(conf, caplog):

@@ -20,6 +20,7 @@ from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 from torchlane.core.rows import splits
 from torchlane.core.scoring import inbox
 from torchlane.core.scoring.failures import ScoringError
+from torchlane.stages import use_case_of
 
 from .commands import PROJECT
 
@@ -34,7 +35,7 @@ class Meanwhile:
 
     @hook_impl
     def before_node_run(self, node: Any) -> None:
-        self.reach(f"before {node.name}")
+        self.reach(f"before {use_case_of(node)}.{node.func.__name__}")
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
@@ -282,5 +283,5 @@ def test_worst_status_of_several_use_cases_is_the_runs_own(job, outputs, planned
 
 def test_run_has_no_status_of_a_job_before(job):
     assert job(4) == 4
-    assert job([0], from_nodes=["salaries.collect_drift"]) == 0
+    assert job([0], from_nodes=["salaries.predict.collect_drift"]) == 0
     assert job(3, only_missing_outputs=True) == 3  # which scores, whatever reports are there

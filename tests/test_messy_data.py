@@ -297,10 +297,11 @@ def test_second_run_of_a_use_case_says_so_and_leaves(run, outputs):
 
 KILLED = """
 import os, signal, sys
-import torchlane.pipelines.supervised.nodes as nodes
+from torchlane.pipelines.supervised import nodes, report_nodes
 from torchlane.core.machine import files
 from torchlane.cli import main
 name, moment = sys.argv[1:3]
+nodes = nodes if hasattr(nodes, name) else report_nodes
 plain = getattr(nodes, name)
 if moment == "before":
     def killed(*arguments, **named): os.kill(os.getpid(), signal.SIGKILL)

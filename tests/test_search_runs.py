@@ -37,7 +37,7 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
     assert {column.encoding for column in model.encoder.columns if column.kind == "number"} == {
         best["encoding.numbers"]
     }
-    assert read_json(reports / "importances.json")["reason"].startswith("nothing can be told: 6 trials")
+    assert read_json(reports / "option_importances.json")["reason"].startswith("nothing can be told: 6 trials")
     assert "nothing can be told:<br>6 trials" in str(read_json(reports / "search.json")["layout"]["annotations"])
     assert "search: how much each option mattered: nothing can be told: 6 trials" in done.stderr
     assert "Search: 6 trials" in read_json(reports / "search.json")["layout"]["title"]["text"]
@@ -63,7 +63,7 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
 FOUND = (
     "06_models/salaries/chosen_options.json",
     "08_reporting/salaries/leaderboard.csv",
-    "08_reporting/salaries/importances.json",
+    "08_reporting/salaries/option_importances.json",
 )
 
 
@@ -198,7 +198,7 @@ def test_killed_search_goes_on_and_ends_with_the_same_result(tmp_path):
     for name in (
         "06_models/salaries/chosen_options.json",
         "06_models/salaries/model.safetensors",
-        "08_reporting/salaries/importances.json",
+        "08_reporting/salaries/option_importances.json",
     ):
         assert (whole / name).read_bytes() == (cut / name).read_bytes()
 

@@ -19,7 +19,7 @@ from torchlane.core.machine.files import replacing
 from torchlane.core.scoring import failures
 from torchlane.datasets.paths import shown
 from torchlane.log_lines import begin_node, begin_run
-from torchlane.stages import check_run
+from torchlane.stages import check_run, use_case_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class RunHooks:
 
     @hook_impl(trylast=True)  # the error of another hook must not leave the lock behind
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any) -> None:
-        begin_run(len({node.namespace for node in pipeline.nodes}))
+        begin_run(len({use_case_of(node) for node in pipeline.nodes}))
         locks: list[FileLock] = []
         self._ends[id(catalog)] = weakref.finalize(catalog, _release, locks)  # at the latest with the catalog's end
         try:
@@ -65,7 +65,7 @@ class RunHooks:
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        begin_node(node.namespace)
+        begin_node(use_case_of(node) or None)
 
     @hook_impl
     def on_node_error(self) -> None:
@@ -214,7 +214,7 @@ def _use_cases(pipeline: Pipeline) -> list[str]:
 
 def _use_case(node: Node) -> str | None:
     """Return the use case whose lock a node needs; scoring needs no lock, only the claims in its ledger."""
-    return None if "predict" in node.tags else node.namespace
+    return None if "predict" in node.tags else use_case_of(node) or None
 
 
 def _model_folder(use_case: str, catalog: Any) -> Path:

@@ -11,7 +11,8 @@ from torchlane.core.machine.digests import Stamp, content_digest, stamp_of
 from torchlane.core.machine.files import replacing
 
 STAGES = ("prepare", "tune", "train", "evaluate", "report")
-MAY_BE_OLDER = {"chosen_options", "leaderboard", "importances"}  # than the rows; see `torchlane.core.search.chosen`
+# Of a search: they may be older than the rows; see `torchlane.core.search.chosen`.
+MAY_BE_OLDER = {"chosen_options", "leaderboard", "option_importances"}
 Values = dict[str, Any]  # options as JSON, by `section.option`
 
 

@@ -39,7 +39,7 @@ class LineageHooks:
         self._node.made = None
         if not _is_of_training(node):
             return
-        lineage = Lineage(str(node.namespace), catalog)
+        lineage = Lineage(use_case_of(node), catalog)
         options = options_of([node], catalog.load)
         artifacts = _artifacts(inputs)
         _require_agreement(lineage, artifacts, options, [node], frozenset())
@@ -59,6 +59,11 @@ class LineageHooks:
             self._node.lineage.end(_artifact(dataset_name), self._node.made)
 
 
+def use_case_of(node: Node) -> str:
+    """Name the use case of a node: the first part of its namespace, which the stage follows; empty if it has none."""
+    return (node.namespace or "").partition(".")[0]
+
+
 def check_run(pipeline: Pipeline, catalog: Any) -> None:
     """Check what a run takes from earlier runs, before it changes anything.
 
@@ -66,8 +71,8 @@ def check_run(pipeline: Pipeline, catalog: Any) -> None:
         ValueError: an artifact is missing, or artifacts do not belong together; the message names the stage to run
             again.
     """
-    for use_case in sorted({str(node.namespace) for node in pipeline.nodes if _is_of_training(node)}):
-        nodes = [node for node in pipeline.nodes if node.namespace == use_case and _is_of_training(node)]
+    for use_case in sorted({use_case_of(node) for node in pipeline.nodes if _is_of_training(node)}):
+        nodes = [node for node in pipeline.nodes if use_case_of(node) == use_case and _is_of_training(node)]
         own = Pipeline(nodes)
         _require_parent(use_case, own, pipeline, catalog)
         lineage, artifacts = Lineage(use_case, catalog), _artifacts(own.inputs())
@@ -101,7 +106,7 @@ def options_of(nodes: Iterable[Node], load: Callable[[str], Any]) -> Values:
             section, options = _artifact(name), load(name)
             values = options.model_dump(mode="json") if isinstance(options, BaseModel) else dict(options)
             own = {f"{section}.{key}": value for key, value in values.items()}
-            taken = TAKEN.get(_artifact(node.name), set()) if section == "fine_tuning" else set()
+            taken = TAKEN.get(node.name.rpartition(".")[2], set()) if section == "fine_tuning" else set()
             found |= {key: value for key, value in own.items() if key in (taken or own) and key not in WITHOUT_EFFECT}
     return found
 
@@ -209,8 +214,8 @@ def _whole_pipeline(use_case: str, nodes: Iterable[Node]) -> Pipeline:
 def _options_behind(node: Node) -> list[str]:
     """Name the options that a node takes; for a recipe, name the sections that it is made of."""
     named = [name for name in node.inputs if name.startswith("params:")]
-    if _stage_of(node) == "train" and f"{node.namespace}.recipe" in node.inputs:
-        named += [f"params:{node.namespace}.{section}" for section in MADE_INTO_RECIPE]
+    if _stage_of(node) == "train" and f"{use_case_of(node)}.recipe" in node.inputs:
+        named += [f"params:{use_case_of(node)}.{section}" for section in MADE_INTO_RECIPE]
     return named
 
 

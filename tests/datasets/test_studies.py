@@ -114,7 +114,7 @@ def test_no_table_of_a_study_holds_pickles(tmp_path):
 
 
 def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
-    paths = {name: tmp_path / f"{name}.txt" for name in ("chosen_options", "leaderboard", "importances")}
+    paths = {name: tmp_path / f"{name}.txt" for name in ("chosen_options", "leaderboard", "option_importances")}
     dataset = StudiesDataset(
         use_case="toy",
         filepath=str(tmp_path / "search.sqlite"),
@@ -125,7 +125,7 @@ def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
     assert dataset.load().found() is None
     text = 'trial,state,error,a,b\n0,complete,,0.1000,"[8, 8]"\n1,fail,"a ""b"", c",1e-05,NA\n'
     paths["leaderboard"].write_text(text)
-    paths["importances"].write_text('{"a": 0.25}')
+    paths["option_importances"].write_text('{"a": 0.25}')
     written = {"trials": 2, "values": {"a": 0.1}, "found_for": {}, "space_fingerprint": "", "data_fingerprint": ""}
     paths["chosen_options"].write_text(json.dumps(written))
     chosen, leaderboard, importances = dataset.load().found()

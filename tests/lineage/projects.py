@@ -62,7 +62,8 @@ class Project:
         """Run stages, all or those named, or nodes alone; `options` are by section."""
         pipeline = Pipelines(["toy"])[f"toy{kind}"]
         pipeline = pipeline.only_nodes_with_tags(*stages) if stages else pipeline
-        pipeline = pipeline.only_nodes(*(f"toy.{name}" for name in nodes)) if nodes else pipeline
+        if nodes:
+            pipeline = pipeline.only_nodes(*(node.name for node in pipeline.nodes if node.func.__name__ in set(nodes)))
         catalog, manager = self.catalog(**options), _create_hook_manager()
         _register_hooks(manager, (RunHooks(), LineageHooks()))
         about = {"run_params": {"only_missing_outputs": missing}, "pipeline": pipeline, "catalog": catalog}

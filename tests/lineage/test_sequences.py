@@ -48,7 +48,7 @@ def check_sequence(folder: Path, steps: list[Any]) -> None:
         for asked, seed, numbers, training_seed, n_left in steps:
             pipeline = Pipelines(["toy"])["toy"]
             chosen = pipeline.only_nodes_with_tags(*asked) if asked else pipeline
-            names = [node.name.partition(".")[2] for node in chosen.nodes]
+            names = [node.name.rpartition(".")[2] for node in chosen.nodes]
             names = names[: len(names) - n_left] or names
             before = project.artifacts()
             given = options_for(seed, numbers, training_seed)

@@ -89,6 +89,7 @@ def test_too_many_rejected_new_rows_stop_the_run(toy_rows):
 
 def test_node_names_are_function_names_and_every_node_has_one_stage():
     for node in fine_tuning.create_pipeline("toy").nodes:
-        assert node.name == f"toy.{node.func.__name__}"
+        assert node.name == f"{node.namespace}.{node.func.__name__}"
+        assert {node.namespace.removeprefix("toy.")} == node.tags
         assert node.tags <= {"prepare", "train", "evaluate", "report"}
         assert len(node.tags) == 1

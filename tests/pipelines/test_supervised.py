@@ -149,7 +149,8 @@ def test_without_a_search_nothing_is_chosen(toy_rows):
 
 def test_node_names_are_function_names_and_every_node_that_makes_something_has_one_stage():
     for node in create_pipeline("toy").nodes:
-        assert node.name == f"toy.{node.func.__name__}"
+        assert node.name == f"{node.namespace}.{node.func.__name__}"
+        assert node.namespace.removeprefix("toy.") in node.tags
         assert node.tags <= {"prepare", "tune", "train", "evaluate", "report"}
         assert len(node.tags) == 1 or not node.outputs
 

@@ -34,7 +34,7 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
     Args:
         use_case: the use case whose searches it keeps.
         filepath: an SQLite file, which is made when the first trial is asked for.
-        found: the files of the catalog with what a search found: `chosen_options`, `leaderboard`, `importances`.
+        found: the files of the catalog with what a search found: `chosen_options`, `leaderboard`, `option_importances`.
         credentials: their `url`, for SQLAlchemy, replaces the file, and does not appear in the catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -126,7 +126,7 @@ class SQLStudies:
         chosen = _read(path, read_chosen) if path is not None and path.exists() else None
         if not chosen or not chosen.get("trials"):
             return None
-        board, importances = self._found["leaderboard"], self._found["importances"]
+        board, importances = self._found["leaderboard"], self._found["option_importances"]
         for each in (board, importances):
             if not each.exists():
                 logger.warning(

@@ -19,6 +19,7 @@ def _prepare() -> list[Node]:
             outputs=["new_clean_rows", "new_rejected_rows"],
             name="check_new_rows",
             tags="prepare",
+            namespace="prepare",
         ),
         Node(
             nodes.split_new_rows,
@@ -33,6 +34,7 @@ def _prepare() -> list[Node]:
             outputs="new_splits",
             name="split_new_rows",
             tags="prepare",
+            namespace="prepare",
         ),
     ]
 
@@ -55,6 +57,7 @@ def _train() -> list[Node]:
             outputs=["fine_tuned_model", "fine_tuned_history"],
             name="fine_tune_model",
             tags="train",
+            namespace="train",
         ),
     ]
 
@@ -80,6 +83,7 @@ def _evaluate() -> list[Node]:
             outputs="comparison_scores",
             name="compare_models",
             tags="evaluate",
+            namespace="evaluate",
         ),
         Node(
             nodes.evaluate_fine_tuned,
@@ -95,6 +99,7 @@ def _evaluate() -> list[Node]:
             outputs=["fine_tuned_metrics", "fine_tuned_predictions"],
             name="evaluate_fine_tuned",
             tags="evaluate",
+            namespace="evaluate",
         ),
     ]
 
@@ -108,6 +113,7 @@ def _report() -> list[Node]:
             outputs="fine_tuned_history_figure",
             name="plot_fine_tuned_history",
             tags="report",
+            namespace="report",
         ),
         Node(
             nodes.plot_comparison,
@@ -115,6 +121,7 @@ def _report() -> list[Node]:
             outputs="comparison_figure",
             name="plot_comparison",
             tags="report",
+            namespace="report",
         ),
         Node(
             nodes.plot_fine_tuned_predictions,
@@ -122,5 +129,6 @@ def _report() -> list[Node]:
             outputs="fine_tuned_predictions_figure",
             name="plot_fine_tuned_predictions",
             tags="report",
+            namespace="report",
         ),
     ]

@@ -15,6 +15,7 @@ def create_pipeline(use_case: str) -> Pipeline:
                 outputs=["scoring", "scored"],  # `scored` is in memory, because another job may overwrite the file
                 name="score_files",
                 tags="predict",
+                namespace="predict",
             ),
             Node(
                 nodes.collect_drift,
@@ -22,6 +23,7 @@ def create_pipeline(use_case: str) -> Pipeline:
                 outputs="drift",
                 name="collect_drift",
                 tags="predict",
+                namespace="predict",
             ),
             Node(
                 nodes.plot_drift,
@@ -29,6 +31,7 @@ def create_pipeline(use_case: str) -> Pipeline:
                 outputs="drift_by_file_figure",
                 name="plot_drift",
                 tags="predict",
+                namespace="predict",
             ),
             Node(
                 nodes.score_outcomes,
@@ -36,6 +39,7 @@ def create_pipeline(use_case: str) -> Pipeline:
                 outputs="live_metrics",
                 name="score_outcomes",
                 tags="predict",
+                namespace="predict",
             ),
         ],
         namespace=use_case,

@@ -1,4 +1,4 @@
-"""The nodes of the supervised pipeline. Each unpacks its inputs and calls core.
+"""The nodes of the supervised pipeline up to the report. Each unpacks its inputs and calls core.
 
 Each imports what it calls, because a stage waits for the libraries of no other, and a list of pipelines for none.
 """
@@ -20,7 +20,6 @@ from torchlane.core.options import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-    from plotly.graph_objects import Figure
     from torch.utils.data import TensorDataset
 
     from torchlane.core.encoding.encoder import Encoder
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from torchlane.core.search.option_importances import OptionImportances
     from torchlane.core.search.store import StudyStore
 else:  # Kedro resolves all annotations of a node for the types of its options
-    DataFrame = Encoder = Figure = OptionImportances = StudyStore = TensorDataset = TrainedModel = Any
+    DataFrame = Encoder = OptionImportances = StudyStore = TensorDataset = TrainedModel = Any
 
 
 def check_rows(raw_rows: DataFrame, data: DataOptions) -> tuple[DataFrame, DataFrame]:
@@ -166,34 +165,3 @@ def evaluate_model(
     )
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
     return {**metrics, "cross_validation": folds}, test_predictions
-
-
-def plot_history(history: DataFrame, metrics: dict[str, Any]) -> Figure:
-    """Draw losses and the primary metric over epochs."""
-    from torchlane.figures import curves
-    from torchlane.figures.style import source_of
-
-    return curves.plot_history(history, source_of(metrics))
-
-
-def plot_search(leaderboard: DataFrame, importances: OptionImportances, metrics: dict[str, Any]) -> Figure:
-    """Draw the trials of the search, and how much each option mattered."""
-    from torchlane.figures import trials
-    from torchlane.figures.style import source_of
-
-    return trials.plot_search(leaderboard, importances, source_of(metrics))
-
-
-def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
-    """Draw the measurements inside the network, with the findings."""
-    from torchlane.figures import layers
-    from torchlane.figures.style import source_of
-
-    return layers.plot_layers(diagnosis, source_of(metrics))
-
-
-def plot_predictions(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
-    """Draw truth against prediction on test."""
-    from torchlane.figures import predictions
-
-    return predictions.plot_predictions(test_predictions, metrics["data"], data.target)

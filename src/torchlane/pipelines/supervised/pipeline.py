@@ -1,13 +1,18 @@
-"""The supervised pipeline: one function per stage, and the stage's name is the tag of its nodes."""
+"""The supervised pipeline: one function per stage.
+
+The stage's name is the tag of its nodes, and their namespace within that of the use case, so Kedro-Viz shows a box for
+each stage. Datasets stand in the namespace of the use case.
+"""
 
 from kedro.pipeline import Node, Pipeline
 
 from torchlane.pipelines.supervised import nodes
+from torchlane.pipelines.supervised.report import report
 
 
 def create_pipeline(use_case: str) -> Pipeline:
     """Compose the stages, in the order of the flow, in the namespace of a use case."""
-    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *_report()], namespace=use_case)
+    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *report()], namespace=use_case)
 
 
 def _prepare() -> list[Node]:
@@ -19,6 +24,7 @@ def _prepare() -> list[Node]:
             outputs=["clean_rows", "rejected_rows"],
             name="check_rows",
             tags="prepare",
+            namespace="prepare",
         ),
         Node(
             nodes.split_rows,
@@ -26,6 +32,7 @@ def _prepare() -> list[Node]:
             outputs="splits",
             name="split_rows",
             tags="prepare",
+            namespace="prepare",
         ),
         Node(
             nodes.check_folds,
@@ -33,6 +40,7 @@ def _prepare() -> list[Node]:
             outputs=None,
             name="check_folds",
             tags=["prepare", "tune", "train"],  # before anything is trained, whichever stage comes first
+            namespace="prepare",
         ),
     ]
 
@@ -53,9 +61,10 @@ def _tune() -> list[Node]:
                 "params:training",
                 "params:tuning",
             ],
-            outputs=["chosen_options", "leaderboard", "importances"],
+            outputs=["chosen_options", "leaderboard", "option_importances"],
             name="choose_options",
             tags="tune",
+            namespace="tune",
         ),
     ]
 
@@ -78,6 +87,7 @@ def _train() -> list[Node]:
             outputs="recipe",
             name="settle_recipe",
             tags="train",
+            namespace="train",
         ),
         Node(
             nodes.fit_encoder,
@@ -85,6 +95,7 @@ def _train() -> list[Node]:
             outputs="encoder",
             name="fit_encoder",
             tags="train",
+            namespace="train",
         ),
         Node(
             nodes.build_tensors,
@@ -92,6 +103,7 @@ def _train() -> list[Node]:
             outputs=["train_tensors", "valid_tensors", "test_tensors"],
             name="build_tensors",
             tags="train",
+            namespace="train",
         ),
         Node(
             nodes.train_model,
@@ -108,6 +120,7 @@ def _train() -> list[Node]:
             outputs=["model", "history", "diagnosis"],
             name="train_model",
             tags="train",
+            namespace="train",
         ),
     ]
 
@@ -129,6 +142,7 @@ def _evaluate() -> list[Node]:
             outputs="fold_scores",
             name="cross_validate",
             tags="evaluate",
+            namespace="evaluate",
         ),
         Node(
             nodes.evaluate_model,
@@ -146,39 +160,6 @@ def _evaluate() -> list[Node]:
             outputs=["metrics", "test_predictions"],
             name="evaluate_model",
             tags="evaluate",
-        ),
-    ]
-
-
-def _report() -> list[Node]:
-    """Draw the figures."""
-    return [
-        Node(
-            nodes.plot_history,
-            inputs=["history", "metrics"],
-            outputs="history_figure",
-            name="plot_history",
-            tags="report",
-        ),
-        Node(
-            nodes.plot_search,
-            inputs=["leaderboard", "importances", "metrics"],
-            outputs="search_figure",
-            name="plot_search",
-            tags="report",
-        ),
-        Node(
-            nodes.plot_layers,
-            inputs=["diagnosis", "metrics"],
-            outputs="layers_figure",
-            name="plot_layers",
-            tags="report",
-        ),
-        Node(
-            nodes.plot_predictions,
-            inputs=["test_predictions", "metrics", "params:data"],
-            outputs="predictions_figure",
-            name="plot_predictions",
-            tags="report",
+            namespace="evaluate",
         ),
     ]

@@ -1,0 +1,24 @@
+"""The stage report of the supervised pipeline: a line for each figure."""
+
+from collections.abc import Callable
+from typing import Any
+
+from kedro.pipeline import Node
+
+from torchlane.pipelines.supervised import report_nodes as nodes
+
+
+def report() -> list[Node]:
+    """Draw the figures."""
+    return [
+        _figure(nodes.plot_history, "history", "metrics"),
+        _figure(nodes.plot_search, "leaderboard", "option_importances", "metrics"),
+        _figure(nodes.plot_layers, "diagnosis", "metrics"),
+        _figure(nodes.plot_predictions, "test_predictions", "metrics", "params:data"),
+    ]
+
+
+def _figure(draw: Callable[..., Any], *inputs: str) -> Node:
+    """Draw a figure, which has the name of what it shows: `plot_history` makes `history_figure`."""
+    figure = f"{draw.__name__.removeprefix('plot_')}_figure"
+    return Node(draw, inputs=list(inputs), outputs=figure, name=draw.__name__, tags="report", namespace="report")
