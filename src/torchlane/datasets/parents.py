@@ -70,8 +70,8 @@ class ParentStore:
         file = self.path_of(path)
         if file.resolve() == self._written.resolve():
             raise DatasetError(
-                f"fine_tuning.parent {shown(file)} is the file that fine-tuning writes, and a parent is never overwritten; "
-                f"copy it elsewhere and name the copy"
+                f"fine_tuning.parent {shown(file)} is the file that fine-tuning writes, and a parent is never "
+                f"overwritten; copy it elsewhere and name the copy"
             )
         if not file.exists():
             first = "run the use case's pipeline first" if path is None else "train it first"
