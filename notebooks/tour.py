@@ -135,6 +135,16 @@ inside = numbers["truth"].between(numbers["low"], numbers["high"])
 print(f"{inside.sum()} of {len(inside)} test rows lie in their interval: {inside.mean():.0%}.")
 
 # %% [markdown]
+# ## The files
+#
+# All this stands in files that other programs can read. These are in the folder of the reports:
+
+# %%
+from pathlib import Path
+
+sorted(path.name for path in Path(folder, "08_reporting", "salaries").iterdir())
+
+# %% [markdown]
 # ## Change an option, and run one stage
 #
 # A session runs once. For another run you make the variables anew with `%reload_kedro`, and set options there.
@@ -161,13 +171,24 @@ print(f"{model.n_members} networks were off by {model_error:,.0f} dollars, these
 # `%reload_kedro` also reads the source of Torchlane again.
 # Import what you need from `torchlane` after it, so that old and new classes do not meet.
 #
+# A session of your own does without that. Its `runtime_params` are what `--params` is on the command line.
+# Here it draws the figures of the new model. The catalog knows the same folder, so it loads them.
+
+# %%
+from kedro.framework.session import KedroSession
+
+with KedroSession.create(context.project_path, runtime_params={"output_root": folder}) as another:
+    another.run(pipeline_names=["salaries"], tags=["report"])
+catalog.load("salaries.history_figure")
+
+# %% [markdown]
 # ## Where to go on
 #
 # The other notebooks explain what happens inside, each with the rows of one use case:
 # `salaries` (tensors, layers, losses, optimizers, the training loop), `water_potability` (missing values,
 # activations, rare classes), `zoo` (several classes, few rows) and `digits` (images).
 #
-# `kedro viz run` shows the pipeline in a browser.
+# `kedro viz run` shows the pipeline in a browser, and `%run_viz` shows it in a notebook.
 
 # %%
 temporary.cleanup()
