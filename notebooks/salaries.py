@@ -335,7 +335,8 @@ each = ensemble.member_predictions(test_features)  # dollars, (members, rows)
 single_errors = (each - truth).abs().mean(1)
 joint_error = (each.mean(0) - truth).abs().mean()
 print(f"one network alone is off by {single_errors.min():,.0f} to {single_errors.max():,.0f} dollars on test")
-print(f"their mean is off by {joint_error:,.0f}, less than {int((single_errors > joint_error).sum())} of {len(each)}")
+n_worse = int((single_errors > joint_error).sum())
+print(f"their mean is off by {joint_error:,.0f}, which is better than {n_worse} of the {len(each)}")
 
 # %% [markdown]
 # ## How sure is it?

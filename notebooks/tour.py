@@ -172,12 +172,14 @@ print(f"{model.n_members} networks were off by {model_error:,.0f} dollars, these
 # Import what you need from `torchlane` after it, so that old and new classes do not meet.
 #
 # A session of your own does without that. Its `runtime_params` are what `--params` is on the command line.
-# Here it draws the figures of the new model. The catalog knows the same folder, so it loads them.
+# Here it draws the figures of the new model. It is given the options of that model again, since a stage refuses what
+# was made with others. The catalog knows the same folder, so it loads them.
 
 # %%
 from kedro.framework.session import KedroSession
 
-with KedroSession.create(context.project_path, runtime_params={"output_root": folder}) as another:
+given = {"output_root": folder, "salaries": {"training": {"members": 4, "epochs": 5}}}
+with KedroSession.create(context.project_path, runtime_params=given) as another:
     another.run(pipeline_names=["salaries"], tags=["report"])
 catalog.load("salaries.history_figure")
 
