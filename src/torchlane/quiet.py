@@ -4,7 +4,7 @@ import logging
 import os
 import warnings
 
-OF_CHILDREN = (  # the deprecations that Kedro and Kedro-Viz show in processes that they start, by the warnings' first words
+OF_CHILDREN = (  # the first words of warnings that Kedro and Kedro-Viz cause in processes that they start
     "ignore:register_new_resolver() is deprecated",
     "ignore:ORJSONResponse is deprecated",
 )

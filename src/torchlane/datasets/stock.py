@@ -13,6 +13,7 @@ from kedro_datasets import json
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from torchlane.core.machine.files import replacing
+from torchlane.datasets.in_words import preview_metrics
 from torchlane.datasets.previews import COLUMNS, preview_images, preview_json, preview_table, seen
 
 
@@ -117,6 +118,14 @@ class JSONDataset(AtomicSave, json.JSONDataset):
     def preview(self) -> JSONPreview:
         """Show the values."""
         return preview_json(loads(super().preview()))
+
+
+class MetricsDataset(JSONDataset):
+    """Metrics by part, as JSON."""
+
+    def preview(self) -> TablePreview:
+        """Show a table of the metrics by part."""
+        return preview_metrics(self.load())
 
 
 def _first_rows(file: Any, nrows: int, names: list[str]) -> dict[str, list[Any]]:
