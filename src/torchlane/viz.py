@@ -48,25 +48,26 @@ def home_of(dataset: str, pipeline: Pipeline) -> str:
 
 
 def added_edges(pipeline: Pipeline) -> set[tuple[str, str]]:
-    """Return pairs of what is to be joined because of datasets that are read outside of the box they are drawn in.
+    """Return pairs of ids to be joined because of datasets that are read outside of the box they are drawn in.
 
     A box is joined to the nodes outside that read its datasets, and such a dataset to the boxes of these nodes, so that
     each side may be open or closed. Two boxes are joined if nothing else leads from one to the other.
     """
     import networkx
+    from kedro_viz.utils import _hash, _hash_input_output
 
     kept, between = set(), networkx.DiGraph()
     homes = {name: home_of(name, pipeline) for name in pipeline.datasets()}
     for node in pipeline.nodes:
         box = node.namespace or ""
         for name in node.inputs:
-            home = homes[name]
+            home, dataset = homes[name], _hash_input_output(name)
             if _within(box, home):
-                between.add_edge(name, box)
+                between.add_edge(dataset, box)
                 continue
-            kept |= {(home, str(node)), (name, box)}
+            kept |= {(home, _hash(str(node))), (dataset, box)}
             between.add_edge(home, box)
-        between.add_edges_from((box, name) for name in node.outputs if homes[name] != box)
+        between.add_edges_from((box, _hash_input_output(name)) for name in node.outputs if homes[name] != box)
     between.remove_edges_from(list(networkx.selfloop_edges(between)))
     boxes = {node.namespace for node in pipeline.nodes}
     return kept | {pair for pair in networkx.transitive_reduction(between).edges if boxes.issuperset(pair)}
@@ -135,12 +136,9 @@ def _open_single_boxes(repository: Any) -> None:
 
 def _add_pipeline(add_pipeline: Callable[..., None], manager: Any, name: str, pipeline: Pipeline) -> None:
     from kedro_viz.models.flowchart.edge import GraphEdge
-    from kedro_viz.utils import _hash_input_output
 
     add_pipeline(manager, name, pipeline)
-    boxes = manager.modular_pipelines[name].as_dict()
-    for pair in added_edges(pipeline):
-        source, target = (each if each in boxes else _hash_input_output(each) for each in pair)
+    for source, target in added_edges(pipeline):
         manager.edges[name].add_edge(GraphEdge(source=source, target=target))
 
 
