@@ -88,11 +88,11 @@ def test_stage_box_holds_what_its_nodes_alone_use_and_what_they_make(kind):
 def test_whichever_boxes_are_open_all_is_joined_to_what_it_is_made_from(kind):
     drawing = Drawing(compose("zoo", kind))
     stages = [name for name in drawing.tree if name != ROOT]
-    made = {target for _, target in drawing.edges(*stages)}
+    read, made = ({pair[end] for pair in drawing.edges(*stages)} for end in (0, 1))
     for opened in chain.from_iterable(combinations(stages, count) for count in range(len(stages))):
-        reached = {target for _, target in drawing.edges(*opened)}
+        sources, reached = ({pair[end] for pair in drawing.edges(*opened)} for end in (0, 1))
         shown = {each for each in drawing.visible(*opened).values() if not each.startswith("[")}
-        assert shown & made <= reached, opened
+        assert shown & made <= reached and shown & read <= sources, opened
 
 
 def test_no_layer_leads_back_to_an_earlier_one():
