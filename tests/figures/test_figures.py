@@ -28,7 +28,7 @@ def test_spread_over_members_is_a_faint_band():
     low, high, line = figure.data[:3]
     assert list(low.y) == pytest.approx([0.4, 0.05])
     assert list(high.y) == pytest.approx([0.6, 0.45])
-    assert high.fillcolor == "rgba(76, 120, 168, 0.25)"
+    assert high.fillcolor == "rgba(0, 114, 178, 0.25)"
     assert line.name == "train"
 
 
@@ -59,7 +59,7 @@ def test_of_very_many_rows_an_even_selection_is_drawn():
     table = pd.DataFrame({"row": range(n_rows), "truth": [1.0] * n_rows, "prediction": [1.0] * n_rows})
     figure = plot_predictions(table, "x")
     assert len(figure.data[1].x) == 5_000
-    assert "5000 of 20000 test rows" in figure.layout.title.text
+    assert "5000 of 20000 test rows" in figure.layout.title.text.replace("<br>", " ")
 
 
 def test_search_figure_shows_every_trial_and_importance():
