@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
-from kedro_datasets import json
+from kedro_datasets import json, text
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from torchlane.core.machine.files import replacing
@@ -117,6 +117,16 @@ class JSONDataset(AtomicSave, json.JSONDataset):
     def preview(self) -> JSONPreview:
         """Show the values."""
         return preview_json(loads(super().preview()))
+
+
+class TextDataset(AtomicSave, text.TextDataset):
+    """text.TextDataset, saved atomically, in UTF-8 and with the line ends of Unix on every machine."""
+
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {
+        "open_args_save": {"mode": "w", "encoding": "utf-8", "newline": "\n"},
+        "open_args_load": {"mode": "r", "encoding": "utf-8"},
+    }
+    _save_args: ClassVar[dict[str, Any]] = {}
 
 
 def _first_rows(file: Any, nrows: int, names: list[str]) -> dict[str, list[Any]]:

@@ -1,0 +1,152 @@
+"""Figures as a page holds them: plain JSON of few digits and points, with what each shows in words."""
+
+import base64
+import html
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+DIGITS = 8  # of a number in a figure; a screen shows four, also of numbers that differ in the last ones only
+MOST_BYTES = 60_000  # of a figure's JSON; larger ones show fewer of their points
+MOST_BYTES_TOGETHER = 1_200_000  # of all figures; the library that draws them has 1.5 million of the page's three
+TOO_LARGE = "This figure is too large for a page. kedro viz run shows it."
+FEWEST_POINTS = 200  # that are not thinned further
+PANEL_PIXELS = 260  # a panel that stands beside others is no narrower
+SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: the section, a heading, and how to read it
+    "distributions": ("rows", "What the values are", "The parts should look alike: the model is judged on rows like those it learned from."),
+    "pairs": ("rows", "Features in pairs", "The strongest features against each other, coloured by the target."),
+    "augmentation": ("rows", "Images as the network sees them", "Each image is distorted at random in every epoch."),
+    "predictions": ("scores", "Truth and prediction", "The nearer to the diagonal, the better."),
+    "residuals": ("failures", "Errors", "Errors should scatter around zero, alike everywhere."),
+    "roc": ("scores", "ROC curve", "The further above the diagonal, the better the classes are ranked."),
+    "precision_recall": ("scores", "Precision and recall", "What share of a class is found, and at what price in false alarms."),
+    "thresholds": ("scores", "Where to draw the line", "What happens if a row is called positive from another probability on."),
+    "reliability": ("certainty", "Can it be relied on?", "On the diagonal, what is said is what happens."),
+    "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature; lines show the spread."),
+    "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),
+    "filters": ("drivers", "First-layer filters", "What the first layer looks for in an image."),
+    "mistakes": ("failures", "The largest mistakes", "The rows that were predicted worst."),
+    "history": ("training", "Curves of the training", "Train falls as weights fit; the best epoch of valid is kept."),
+    "layers": ("training", "Inside the network", "Gradients should neither vanish nor explode, and few units should be dead."),
+    "search": ("search", "Trials", "What the search tried, and which options mattered."),
+}  # fmt: skip
+_TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page: where it stands, its words, its JSON, its height and least width in pixels.
+
+    `json` is empty for a figure that has nothing to show; `notes` then say why.
+    """
+
+    name: str
+    section: str
+    heading: str
+    caption: str
+    notes: tuple[str, ...]
+    json: str
+    height: int
+    width: int
+
+
+def draw(name: str, figure: Any) -> Drawn:
+    """Prepare a Plotly figure for the page.
+
+    Its title becomes text of the page, and names in it stay as they were typed. Points beyond what a page can hold
+    are thinned evenly.
+    """
+    from torchlane.figures.style import is_words
+
+    section, heading, caption = SECTIONS.get(name, ("more", name.replace("_", " ").capitalize(), ""))
+    plain = _plain(figure.to_plotly_json())
+    layout = plain["layout"]
+    title, *notes = _lines(layout.pop("title", None)) or [""]
+    if is_words(plain):
+        return Drawn(name, section, heading, "", (str(layout["meta"]["words"]),), "", 0, 0)
+    layout["margin"] = {**layout.get("margin", {}), "t": 36}
+    shown = tuple(line for line in [title, *notes] if line and not line.startswith("data: "))
+    text = _written(_thinned(plain))
+    return Drawn(name, section, heading, caption, shown, text, int(layout.get("height") or 420), _width(layout))
+
+
+def draw_all(figures: Mapping[str, Any]) -> list[Drawn]:
+    """Prepare figures by name, in the order in which the page shows them."""
+    order = [*SECTIONS, *sorted(set(figures) - set(SECTIONS))]
+    drawn = [draw(name, figures[name]) for name in order if name in figures]
+    while sum(len(each.json) for each in drawn) > MOST_BYTES_TOGETHER:
+        largest = max(range(len(drawn)), key=lambda place: len(drawn[place].json))
+        drawn[largest] = replace(drawn[largest], json="", caption="", notes=(TOO_LARGE,))
+    return drawn
+
+
+def _lines(title: Any) -> list[str]:
+    """Read the lines of a title: tags of Plotly go, and escaped text is as it was typed."""
+    text = title.get("text") if isinstance(title, Mapping) else title
+    broken = re.split(r"<br\s*/?>", text or "")
+    return [html.unescape(_TAGS.sub("", line)).strip() for line in broken]
+
+
+def _width(layout: Mapping[str, Any]) -> int:
+    """Return the least width at which the panels that stand beside each other can be read."""
+    starts = {round(each.get("domain", [0])[0], 3) for name, each in layout.items() if name.startswith("xaxis")}
+    return PANEL_PIXELS * len(starts) if len(starts) > 1 else 0
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, also those that Plotly writes in base64, into lists of numbers of few digits."""
+    if isinstance(value, Mapping):
+        if set(value) >= {"dtype", "bdata"}:
+            return _plain(_array(value))
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _array(packed: Mapping[str, Any]) -> np.ndarray:
+    array = np.frombuffer(base64.b64decode(packed["bdata"]), np.dtype(packed["dtype"]))
+    shape = packed.get("shape")
+    return array if shape is None else array.reshape([int(each) for each in str(shape).split(",")])
+
+
+def _thinned(figure: dict[str, Any]) -> dict[str, Any]:
+    """Take every n-th point of traces of points until the figure is small enough; lines and cells stay whole."""
+    while len(_written(figure)) > MOST_BYTES:
+        thinner = [_every_second(trace) for trace in figure["data"]]
+        if thinner == figure["data"]:
+            break
+        figure = {**figure, "data": thinner}
+    return figure
+
+
+def _every_second(trace: dict[str, Any]) -> dict[str, Any]:
+    if trace.get("type", "scatter") not in ("scatter", "scattergl") or trace.get("mode", "lines") != "markers":
+        return trace
+    n_points = max((len(each) for each in (trace.get("x"), trace.get("y")) if isinstance(each, list)), default=0)
+    return _sliced(trace, n_points) if n_points > FEWEST_POINTS else trace
+
+
+def _sliced(value: Any, length: int) -> Any:
+    """Take every second value of every list of this length in a trace, so that points keep their own text and colour."""
+    if isinstance(value, dict):
+        return {name: _sliced(each, length) for name, each in value.items()}
+    return value[::2] if isinstance(value, list) and len(value) == length else value
+
+
+def _written(figure: Mapping[str, Any]) -> str:
+    """Write JSON that no browser reads as markup, wherever it stands in a page."""
+    text = json.dumps(figure, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+        text = text.replace(sign, code)
+    return text
