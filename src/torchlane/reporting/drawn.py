@@ -16,24 +16,25 @@ MOST_BYTES_TOGETHER = 1_200_000  # of all figures; the library that draws them h
 TOO_LARGE = "This figure is too large for a page. kedro viz run shows it."
 FEWEST_POINTS = 200  # that are not thinned further
 PANEL_PIXELS = 260  # a panel that stands beside others is no narrower
-SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: the section, a heading, and how to read it
-    "distributions": ("rows", "What the values are", "The parts should look alike: the model is judged on rows like those it learned from."),
+SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, heading if it has no title, how to read it
+    "distributions": ("rows", "What the values are", "The parts should look alike: train is learned, test is judged."),
     "pairs": ("rows", "Features in pairs", "The strongest features against each other, coloured by the target."),
-    "augmentation": ("rows", "Images as the network sees them", "Each image is distorted at random in every epoch."),
+    "augmentation": ("rows", "Images as the network sees them", "Images are distorted at random in every epoch."),
     "predictions": ("scores", "Truth and prediction", "The nearer to the diagonal, the better."),
-    "residuals": ("failures", "Errors", "Errors should scatter around zero, alike everywhere."),
     "roc": ("scores", "ROC curve", "The further above the diagonal, the better the classes are ranked."),
-    "precision_recall": ("scores", "Precision and recall", "What share of a class is found, and at what price in false alarms."),
-    "thresholds": ("scores", "Where to draw the line", "What happens if a row is called positive from another probability on."),
+    "precision_recall": ("scores", "Precision and recall", "What share of a class is found, and with how many false alarms."),
+    "thresholds": ("scores", "Where to draw the line", "What follows if a row is positive from another probability on."),
     "reliability": ("certainty", "Can it be relied on?", "On the diagonal, what is said is what happens."),
-    "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature; lines show the spread."),
+    "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature."),
     "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),
     "filters": ("drivers", "First-layer filters", "What the first layer looks for in an image."),
+    "residuals": ("failures", "Errors", "Errors should scatter around zero, alike everywhere."),
     "mistakes": ("failures", "The largest mistakes", "The rows that were predicted worst."),
     "history": ("training", "Curves of the training", "Train falls as weights fit; the best epoch of valid is kept."),
-    "layers": ("training", "Inside the network", "Gradients should neither vanish nor explode, and few units should be dead."),
+    "layers": ("training", "Inside the network", "Gradients neither vanish nor explode, and few units are dead."),
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
-}  # fmt: skip
+}
+_NOTE = re.compile(r"\s*<(?:span|sub)\b")
 _TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
 
 
@@ -65,13 +66,13 @@ def draw(name: str, figure: Any) -> Drawn:
     section, heading, caption = SECTIONS.get(name, ("more", name.replace("_", " ").capitalize(), ""))
     plain = _plain(figure.to_plotly_json())
     layout = plain["layout"]
-    title, *notes = _lines(layout.pop("title", None)) or [""]
+    title, notes = _read_title(layout.pop("title", None))
+    heading = title or heading
     if is_words(plain):
         return Drawn(name, section, heading, "", (str(layout["meta"]["words"]),), "", 0, 0)
     layout["margin"] = {**layout.get("margin", {}), "t": 36}
-    shown = tuple(line for line in [title, *notes] if line and not line.startswith("data: "))
     text = _written(_thinned(plain))
-    return Drawn(name, section, heading, caption, shown, text, int(layout.get("height") or 420), _width(layout))
+    return Drawn(name, section, heading, caption, notes, text, int(layout.get("height") or 420), _width(layout))
 
 
 def draw_all(figures: Mapping[str, Any]) -> list[Drawn]:
@@ -84,11 +85,22 @@ def draw_all(figures: Mapping[str, Any]) -> list[Drawn]:
     return drawn
 
 
-def _lines(title: Any) -> list[str]:
-    """Read the lines of a title: tags of Plotly go, and escaped text is as it was typed."""
+def _read_title(title: Any) -> tuple[str, tuple[str, ...]]:
+    """Read the title of a figure and the notes under it, without the tags of Plotly and as they were typed.
+
+    Lines that were broken for a narrow screen are joined. The source of the rows stands elsewhere in the page.
+    """
     text = title.get("text") if isinstance(title, Mapping) else title
-    broken = re.split(r"<br\s*/?>", text or "")
-    return [html.unescape(_TAGS.sub("", line)).strip() for line in broken]
+    lines = re.split(r"<br\s*/?>", text or "")
+    small = [bool(_NOTE.match(line)) for line in lines]
+    read = [html.unescape(_TAGS.sub("", line)).strip() for line in lines]
+    notes: list[str] = []
+    for line in (line for line, is_note in zip(read, small, strict=True) if is_note and line):
+        if line.startswith("data: "):
+            break
+        notes.append(line)
+    heading = " ".join(line for line, is_note in zip(read, small, strict=True) if not is_note)
+    return heading.strip(), (" ".join(notes),) if notes else ()
 
 
 def _width(layout: Mapping[str, Any]) -> int:
@@ -147,6 +159,12 @@ def _sliced(value: Any, length: int) -> Any:
 def _written(figure: Mapping[str, Any]) -> str:
     """Write JSON that no browser reads as markup, wherever it stands in a page."""
     text = json.dumps(figure, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    for sign, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for sign, code in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(sign, code)
     return text

@@ -35,12 +35,13 @@ CONTENTS = (
     ("limits", "Limits"),
     ("provenance", "Where it comes from"),
 )
+DASH = "\N{EN DASH}"  # for what has no value
 SHARES = ("share",)  # columns of tables that hold shares of rows
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~]|(?<!\w)_|_(?!\w))")
 
 
 def render_page(facts: "Facts", place: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
-    """Lay out the page: one HTML file that loads nothing from elsewhere, with its figures drawn as they are scrolled to.
+    """Lay out the page: one HTML file that loads nothing from elsewhere and draws a figure when it is scrolled to.
 
     `figures` are Plotly figures by name. The same facts and figures give the same text.
     """
@@ -127,6 +128,7 @@ def _environment(markdown: bool = False) -> "Environment":
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _cell
+    environment.filters["numeric"] = _numeric
     environment.filters["embedded"] = Markup  # JSON without < and &, see drawn
     return environment
 
@@ -140,10 +142,18 @@ def _markdown(value: Any) -> Any:
     return Markup(_MARKDOWN.sub(r"\\\1", " ".join(str(escape(value)).split())).replace("&\\#", "&#"))
 
 
+def _numeric(table: Mapping[str, Any]) -> list[bool]:
+    """Say of each column of a table whether it holds numbers."""
+    return [
+        any(isinstance(cell, (int, float)) for cell in cells) and not any(isinstance(cell, str) for cell in cells)
+        for cells in zip(*table["rows"], strict=True)
+    ]
+
+
 def _cell(value: Any, column: str = "") -> str:
     """Write a cell of a table."""
     if value is None:
-        return "–"
+        return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
     if column in SHARES:

@@ -4,8 +4,6 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-ONNX_OUTPUT = ".onnx"
-
 
 def describe_use(place: Mapping[str, Any], features: list[str], task: str) -> dict[str, str]:
     """Write the programs and commands that use the model: from `python`, on a `schedule`, by `onnx`, and `again`.
@@ -14,7 +12,7 @@ def describe_use(place: Mapping[str, Any], features: list[str], task: str) -> di
     folders that the run was `given`.
     """
     use_case, model = place["use_case"], str(place["model"])
-    exported = model.removesuffix(".safetensors") + ONNX_OUTPUT
+    exported = model.removesuffix(".safetensors") + ".onnx"
     run = shlex.join(["uv", "run", "kedro", "run", f"--pipeline={use_case}", *_where(place)])
     predict = shlex.join(["uv", "run", "kedro", "run", f"--pipeline={use_case}.predict", *_where(place)])
     return {
@@ -34,10 +32,12 @@ def _where(place: Mapping[str, Any]) -> list[str]:
 
 def _program(model: str, features: list[str], task: str) -> str:
     beside = "spread and interval" if task == "regression" else "the probability of each class"
-    columns = ", ".join(features[:4]) + (", …" if len(features) > 4 else "")
+    columns = " ".join(", ".join(features[:4]).split()) + (", …" if len(features) > 4 else "")
     return (
         "import pandas as pd\nimport torchlane\n\n"
         f"model = torchlane.load({model!r})\n"
-        f'rows = pd.read_csv("new.csv", keep_default_na=False)  # with the columns {columns}\n'
-        f"print(model.predict(rows))  # prediction, and beside it {beside}\n"
+        f'rows = pd.read_csv("new.csv", keep_default_na=False)\n'
+        f"# its columns: {columns}\n"
+        f"print(model.predict(rows))\n"
+        f"# the prediction, and beside it {beside}\n"
     )

@@ -105,9 +105,7 @@ def _caution(artifacts: Artifacts) -> list[str]:
         ],
     }[artifacts.judged]
     if artifacts.split.all_rows_in:
-        said = [
-            f"Every row is in {' and in '.join(artifacts.split.all_rows_in)}, so this says nothing about new rows."
-        ]
+        said = [f"Every row is in {' and in '.join(artifacts.split.all_rows_in)}, so this says nothing about new rows."]
     if artifacts.metrics["data"] == "bundled sample":
         said = [*said, "The rows are a bundled sample drawn by a generator, not real observations."]
     return said
@@ -118,7 +116,9 @@ def _cards_of_numbers(artifacts: Artifacts) -> list[Facts]:
     cards = [_card("average error", amount(metrics.get("mean_absolute_error"), unit), "mean absolute error")]
     median = artifacts.metrics.get("median")
     if median is not None:
-        cards.append(_card("always guessing the median", amount(median["mean_absolute_error"], unit), "its average error"))
+        cards.append(
+            _card("always guessing the median", amount(median["mean_absolute_error"], unit), "its average error")
+        )
     share = metrics.get("r2_score")
     cards.append(_card("explained", percent(share), "of the variance (R²)" if share is not None else "R² has no value"))
     calibration = artifacts.metrics["calibration"]

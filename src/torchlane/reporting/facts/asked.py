@@ -59,7 +59,8 @@ def find_rows(artifacts: Artifacts) -> Facts:
         "said": said,
         "rows": dict(rows),
         "rejected": table(
-            ["rule", "column", "rows"], [(f"not {each['rule']}", each["column"], each["rows"]) for each in summary["rejected"]]
+            ["a value is not", "column", "rows"],
+            [(each["rule"], each["column"] or None, each["rows"]) for each in summary["rejected"]],
         ),
         "missing": table(
             ["column", "rows without a value", "share"],
@@ -117,7 +118,11 @@ def _rules(column: ColumnOptions) -> str:
     if column.levels is not None:
         return listed(column.levels, MOST_LEVELS)
     ends = [None if limit is None else shown_limit(limit) for limit in (column.minimum, column.maximum)]
-    rule = {(True, True): f"{ends[0]} to {ends[1]}", (True, False): f"{ends[0]} or more", (False, True): f"up to {ends[1]}"}
+    rule = {
+        (True, True): f"{ends[0]} to {ends[1]}",
+        (True, False): f"{ends[0]} or more",
+        (False, True): f"up to {ends[1]}",
+    }
     unit = f" {column.unit}" if column.unit else ""
     return (rule.get((ends[0] is not None, ends[1] is not None), "any") + unit).strip()
 

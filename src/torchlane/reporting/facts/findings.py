@@ -1,5 +1,8 @@
 """What a good colleague would say of the data and the training, and where the model fails."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from torchlane.core.options import shown_number
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import MOST_LINES, amount, counted, listed, percent, table
@@ -50,7 +53,11 @@ def find_drivers(artifacts: Artifacts) -> Facts:
     )
     rows = found[["feature", "importance", "over_repeats", "over_members"]].itertuples(index=False)
     columns = ["feature", "importance", "spread over repeats", "spread over members"]
-    return {"said": said, "table": table(columns, rows, MOST_DRIVERS), "top": [str(name) for name in found["feature"][:3]]}
+    return {
+        "said": said,
+        "table": table(columns, rows, MOST_DRIVERS),
+        "top": [str(name) for name in found["feature"][:3]],
+    }
 
 
 def _about_strongest(artifacts: Artifacts) -> str:
@@ -58,7 +65,7 @@ def _about_strongest(artifacts: Artifacts) -> str:
     telling = found[found["importance"] > found["over_repeats"].fillna(0)]
     if telling.empty:
         return "No feature stands out. "
-    return f"What counts most: {listed(telling['feature'], 3).split(' and ', 1)[0] if len(telling) > 3 else listed(telling['feature'])}. "
+    return f"What counts most: {listed(telling['feature'].head(3))}. "
 
 
 def find_failures(artifacts: Artifacts) -> Facts:
@@ -68,8 +75,10 @@ def find_failures(artifacts: Artifacts) -> Facts:
     notable = found[found["standard_errors"] > NOTABLE]
     what = "average error" if regression else "wrong"
     rows = [
-        (each.feature, each.group, each.rows, _error(each.error, regression, unit), float(each.standard_errors))
-        for each in notable.itertuples()
+        (feature, group, n_rows, _error(float(error), regression, unit), float(above))
+        for feature, group, n_rows, error, above in notable[
+            ["feature", "group", "rows", "error", "standard_errors"]
+        ].to_numpy(dtype=object)
     ]
     overall = None if found.empty else _error(float(found["overall"].iloc[0]), regression, unit)
     return {
@@ -138,8 +147,8 @@ def find_training(artifacts: Artifacts) -> Facts:
     return {"about": about, "overfit": _about_overfit(artifacts)}
 
 
-def _kept(kept: "object") -> str:
-    epochs = [int(epoch) for epoch in kept]  # type: ignore[attr-defined]
+def _kept(kept: Iterable[Any]) -> str:
+    epochs = [int(epoch) for epoch in kept]
     if not epochs:
         return ""
     if len(epochs) == 1:

@@ -62,8 +62,8 @@ def find_limits(artifacts: Artifacts) -> list[str]:
     """Say what this model cannot be trusted with, as far as it follows from the facts."""
     metrics, rows, data = artifacts.metrics, artifacts.metrics["rows"], artifacts.data
     limits = [
-        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. Rows unlike these are predicted too, and "
-        "nothing here says how well; scoring on a schedule measures how far new rows have drifted."
+        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. Rows unlike these are predicted "
+        "too, and nothing here says how well; scoring on a schedule measures how far new rows have drifted."
     ]
     if metrics["data"] == "bundled sample":
         limits.append("The rows are drawn by a generator. Do not use its predictions for real decisions.")
@@ -76,7 +76,9 @@ def find_limits(artifacts: Artifacts) -> list[str]:
     if artifacts.judged != "test":
         limits.append("No rows were kept for test, so how good it is on new rows is not known.")
     if recipe_trials := artifacts.recipe.trials:
-        limits.append(f"A search of {counted(recipe_trials, 'trial')} chose its options on valid, so scores on valid flatter.")
+        limits.append(
+            f"A search of {counted(recipe_trials, 'trial')} chose its options on valid, so scores on valid flatter."
+        )
     limits.append("Importance and dependence say what the model uses. They do not say what causes the target.")
     return limits
 
@@ -86,7 +88,9 @@ def _limits_of_numbers(artifacts: Artifacts) -> list[str]:
     if "coverage" not in calibration:
         return ["It gives no interval, so it does not say how far off a single prediction may be."]
     asked = percent(calibration["coverage_asked"])
-    return [f"Intervals contain the truth of {asked} of rows like these on average over all rows, not in each group of rows."]
+    return [
+        f"Intervals contain the truth of {asked} of rows like these on average over all rows, not in each group of rows."
+    ]
 
 
 def _limits_of_labels(artifacts: Artifacts) -> list[str]:
@@ -95,7 +99,9 @@ def _limits_of_labels(artifacts: Artifacts) -> list[str]:
         return []
     few = [label for label, each in classes.items() if 0 < each["rows"] < FEW_ROWS]
     if few:
-        limits.append(f"Test has fewer than {FEW_ROWS} rows of {listed(few)}: how well these classes are found is not known.")
+        limits.append(
+            f"Test has fewer than {FEW_ROWS} rows of {listed(few)}: how well these classes are found is not known."
+        )
     absent = artifacts.metrics.get("absent_from_test") or []
     if absent:
         limits.append(f"Test has no row of {listed(absent)}, so nothing is known about such rows.")

@@ -73,7 +73,7 @@ def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
         notes.append(f"Rows count by their weight, {artifacts.metrics['weight']}.")
     undefined = [SHOWN.get(name, name) for name, value in artifacts.metrics["test"].items() if value is None]
     if undefined:
-        notes.append(f"A dash means that a metric has no value on these rows, as R² of a truth that is always the same.")
+        notes.append("A dash means that a metric has no value on these rows, as R² of a truth that is always the same.")
     return notes
 
 
@@ -99,7 +99,9 @@ def _classes(artifacts: Artifacts) -> Facts | None:
         rows.sort(key=lambda row: (row[2] is None, row[2]))
     never = [label for label, each in classes.items() if each["precision"] is None]
     return {
-        "table": table(["class", "rows of test", "found (recall)", "right when said (precision)", "F1"], rows, MOST_CLASSES),
+        "table": table(
+            ["class", "rows of test", "found (recall)", "right when said (precision)", "F1"], rows, MOST_CLASSES
+        ),
         "never_predicted": never,
         "absent": list(artifacts.metrics.get("absent_from_test", [])),
     }

@@ -4,8 +4,7 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)").matches;
   const config = {
-    responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], showTips: false,
+    responsive: true, displayModeBar: false, showTips: false,
   };
   const printing = matchMedia("print");
   const colours = () => {
