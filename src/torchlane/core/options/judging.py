@@ -29,12 +29,14 @@ class EvaluationOptions(Options):
     cross-validation, which tests every row on a model that has not seen it and is repeated `repeats` times; 0
     switches it off. `metrics` of torchmetrics are computed beside those of the task. They are a list of classes, or a
     mapping of names to classes; `_score`, or `_error` if lower is better, is added to a name without such an ending.
+    `linear_baseline` fits ridge or logistic regression to the same rows, to compare the model with.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
     folds: int = Field(0, ge=0)
     repeats: int = Field(1, ge=1)
     metrics: Annotated[dict[str, MetricOptions], BeforeValidator(metrics_by_name)] = {}
+    linear_baseline: bool = True
 
     @field_validator("folds")
     @classmethod
