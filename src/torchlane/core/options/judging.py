@@ -32,6 +32,8 @@ class EvaluationOptions(Options):
 
     How much a feature matters is measured by permuting its column `importance_repeats` times (0 switches it off) on at
     most `importance_rows` rows of test, which are drawn at random. Large networks get fewer repeats and rows.
+
+    `linear_baseline` fits ridge or logistic regression to the same rows, to compare the model with.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
@@ -40,6 +42,7 @@ class EvaluationOptions(Options):
     metrics: Annotated[dict[str, MetricOptions], BeforeValidator(metrics_by_name)] = {}
     importance_repeats: int = Field(5, ge=0)
     importance_rows: int = Field(10_000, ge=1)
+    linear_baseline: bool = True
 
     @field_validator("folds")
     @classmethod
