@@ -9,7 +9,7 @@ from torchlane.figures.style import COLOURS, axis_title, escaped, finish, panels
 from torchlane.figures.told import NO_ROWS, known_labels, probabilities, texts
 
 OF_VALUES, OF_LABELS = "Coverage of the intervals", "Reliability of the probabilities"
-ROWS_A_BIN = 8  # fewer tell nothing of a share
+ROWS_A_BIN = 15  # fewer tell nothing of a share
 NO_INTERVALS = "The predictions have no intervals, because the use case has no valid part to make them from."
 
 
