@@ -100,6 +100,5 @@ class Groups:
             showlegend=False,
         )
         figure.add_trace(trace, row=row, col=1)
-        axis = label_axis(self.names)
-        figure.update_yaxes(**{**axis, "range": axis["range"][::-1]}, row=row)
+        figure.update_yaxes(**label_axis(self.names, downwards=True), row=row)
         figure.update_xaxes(title_text=name, row=row)

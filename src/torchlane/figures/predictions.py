@@ -112,7 +112,7 @@ def _plot_labels(test_predictions: pd.DataFrame, source: str, target: str) -> Fi
     )
     name = axis_title(target)
     figure.update_xaxes(title_text=f"predicted {name}", **label_axis(labels))
-    figure.update_yaxes(title_text=f"true {name}", **_downwards(label_axis(labels)))
+    figure.update_yaxes(title_text=f"true {name}", **label_axis(labels, downwards=True))
     figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     figure.update_layout(height=int(np.clip(220 + 40 * len(labels), 380, 760)))
     right = counts.trace() / counts.sum()
@@ -127,8 +127,3 @@ def _texts_of_cells(counts: np.ndarray, shares: np.ndarray) -> list[list[str]]:
         [template.format(count, share) if count else "" for count, share in zip(*row, strict=True)]
         for row in zip(counts.tolist(), shares.tolist(), strict=True)
     ]
-
-
-def _downwards(axis: dict[str, object]) -> dict[str, object]:
-    low, high = axis["range"]  # type: ignore[misc]
-    return {**axis, "range": [high, low]}

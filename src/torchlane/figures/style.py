@@ -76,12 +76,13 @@ def axis_title(column: object, unit: str | None = None) -> str:
     return shortened(column, 40) + (f" ({escaped(unit)})" if unit else "")
 
 
-def label_axis(labels: Sequence[object], longest: int = LONGEST) -> dict[str, Any]:
+def label_axis(labels: Sequence[object], longest: int = LONGEST, downwards: bool = False) -> dict[str, Any]:
     """Return the settings of an axis whose whole numbers from 0 on stand for `labels`, in this order.
 
     Labels of any text keep places of their own, also where they begin with the same letters. Of more than 30, an
-    evenly spaced selection is named.
+    evenly spaced selection is named. `downwards` puts the first label of a vertical axis on top.
     """
+    ends = [-0.5, len(labels) - 0.5]
     step = -(-len(labels) // MOST_TICKS) or 1
     named = range(0, len(labels), step)
     return {
@@ -89,7 +90,7 @@ def label_axis(labels: Sequence[object], longest: int = LONGEST) -> dict[str, An
         "tickmode": "array",
         "tickvals": list(named),
         "ticktext": [shortened(labels[place], longest) for place in named],
-        "range": [-0.5, len(labels) - 0.5],
+        "range": ends[::-1] if downwards else ends,
         "zeroline": False,
     }
 
@@ -133,6 +134,15 @@ def panels(titles: Sequence[str], height: int | Sequence[int] = 240, columns: in
     return figure.update_layout(height=inner + 160)
 
 
+def source_unweighted(metrics: Mapping[str, Any]) -> str:
+    """Name the source of the rows where each of them counts once, and say so if metrics weigh them.
+
+    >>> source_unweighted({"data": "houses.csv", "weight": "sales"})
+    'houses.csv, each row counted once'
+    """
+    return f"{metrics['data']}, each row counted once" if "weight" in metrics else str(metrics["data"])
+
+
 def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     """Give a figure its title, a note and the source of the rows under it, and the common look.
 
@@ -144,8 +154,8 @@ def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     notes = textwrap.wrap(told, NOTE_WIDTH, break_long_words=False)
     small = [f'<span style="{SMALL}">{line}</span>' for line in notes]
     look = {"gridcolor": GRID, "zerolinecolor": ZERO, "automargin": True}
+    figure.layout.template = {"layout": {"colorway": SEQUENCE, "xaxis": look, "yaxis": look}}  # none of Plotly's own
     figure.update_layout(
-        template={"layout": {"colorway": SEQUENCE, "xaxis": look, "yaxis": look}},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         title={"text": "<br>".join([*lines, *small]), "x": 0, "xref": "paper", "font": {"size": 16}},
