@@ -47,14 +47,19 @@ class EvaluationOptions(Options):
     Prediction intervals are made to cover the share `coverage` of new rows. `folds` is the number of folds of a
     cross-validation, which tests every row on a model that has not seen it and is repeated `repeats` times; 0
     switches it off. `metrics` of torchmetrics are computed beside those of the task. They are a list of classes, or a
-    mapping of names to classes; `_score`, or `_error` if lower is better, is added to a name without such an ending. `costs` are
-    those of the two mistakes of a binary task.
+    mapping of names to classes; `_score`, or `_error` if lower is better, is added to a name without such an ending.
+
+    How much a feature matters is measured by permuting its column `importance_repeats` times (0 switches it off) on at
+    most `importance_rows` rows of test, which are drawn at random. Large networks get fewer repeats and rows.
+    `costs` are those of the two mistakes of a binary task.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
     folds: int = Field(0, ge=0)
     repeats: int = Field(1, ge=1)
     metrics: Annotated[dict[str, MetricOptions], BeforeValidator(metrics_by_name)] = {}
+    importance_repeats: int = Field(5, ge=0)
+    importance_rows: int = Field(10_000, ge=1)
     costs: CostOptions = CostOptions()
 
     @field_validator("folds")
