@@ -15,6 +15,10 @@ def report() -> list[Node]:
         _figure(nodes.plot_search, "leaderboard", "option_importances", "metrics"),
         _figure(nodes.plot_layers, "diagnosis", "metrics"),
         _figure(nodes.plot_predictions, "test_predictions", "metrics", "params:data"),
+        _figure(nodes.plot_reliability, "test_predictions", "metrics", "params:data"),
+        _figure(nodes.plot_roc, "test_predictions", "metrics"),
+        _figure(nodes.plot_precision_recall, "test_predictions", "metrics"),
+        _figure(nodes.plot_thresholds, "test_predictions", "metrics", "params:evaluation"),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import DataOptions
+from torchlane.core.options import DataOptions, EvaluationOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,7 +38,46 @@ def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
 
 
 def plot_predictions(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
-    """Draw truth against prediction on test."""
+    """Draw truth against prediction on test, or how the classes are confused."""
     from torchlane.figures import predictions
+    from torchlane.figures.style import source_unweighted
 
-    return predictions.plot_predictions(test_predictions, metrics["data"], data.target)
+    source, unit = source_unweighted(metrics), data.target_column.unit
+    return predictions.plot_predictions(test_predictions, source, data.target, unit)
+
+
+def plot_reliability(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
+    """Draw how often intervals cover the truth, or how often what is stated with a probability is so."""
+    from torchlane.figures import reliability
+    from torchlane.figures.style import source_unweighted
+
+    source = source_unweighted(metrics)
+    if data.task != "regression":
+        return reliability.plot_probabilities(test_predictions, metrics["positive"], source)
+    asked = metrics["calibration"].get("coverage_asked")
+    return reliability.plot_coverage(test_predictions, asked, source, data.target, data.target_column.unit)
+
+
+def plot_roc(test_predictions: DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw the recall against the false-positive rate of classes."""
+    from torchlane.figures import ranking
+    from torchlane.figures.style import source_unweighted
+
+    return ranking.plot_roc(test_predictions, metrics.get("positive"), source_unweighted(metrics))
+
+
+def plot_precision_recall(test_predictions: DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw the precision against the recall of classes."""
+    from torchlane.figures import ranking
+    from torchlane.figures.style import source_unweighted
+
+    return ranking.plot_precision_recall(test_predictions, metrics.get("positive"), source_unweighted(metrics))
+
+
+def plot_thresholds(test_predictions: DataFrame, metrics: dict[str, Any], evaluation: EvaluationOptions) -> Figure:
+    """Draw what each threshold on the probability of the positive label gives and costs."""
+    from torchlane.figures import thresholds
+    from torchlane.figures.style import source_unweighted
+
+    costs = (evaluation.costs.false_positive, evaluation.costs.false_negative)
+    return thresholds.plot_thresholds(test_predictions, metrics.get("positive"), costs, source_unweighted(metrics))
