@@ -15,6 +15,11 @@ def report() -> list[Node]:
         _figure(nodes.plot_search, "leaderboard", "option_importances", "metrics"),
         _figure(nodes.plot_layers, "diagnosis", "metrics"),
         _figure(nodes.plot_predictions, "test_predictions", "metrics", "params:data"),
+        _figure(nodes.plot_feature_importances, "feature_importances", "metrics"),
+        _figure(nodes.plot_partial_dependence, "partial_dependence", "metrics", "params:data"),
+        _figure(nodes.plot_mistakes, "mistakes", "test_predictions", "test_tensors", "metrics", "params:data"),
+        _figure(nodes.plot_augmentation, "train_tensors", "recipe", "metrics"),
+        _figure(nodes.plot_filters, "model", "metrics"),
     ]
 
 
