@@ -52,7 +52,9 @@ def _add_scores(figure: Figure, row: int, metric: str, scores: pd.DataFrame) -> 
         figure.add_trace(Scatter(x=[place] * len(values), y=values, **told, **shared), row=row, col=1)
         bar = {"symbol": "line-ew-open", "size": 40, "line": {"width": 3}, "color": SEQUENCE[place]}
         text = f"{label}, mean {escaped(metric)}: %{{y:.4~g}}<extra></extra>"
-        figure.add_trace(Scatter(x=[place], y=[values.mean()], marker=bar, hovertemplate=text, **shared), row=row, col=1)
+        figure.add_trace(
+            Scatter(x=[place], y=[values.mean()], marker=bar, hovertemplate=text, **shared), row=row, col=1
+        )
 
 
 def _forgotten(metrics: dict[str, Any]) -> str:

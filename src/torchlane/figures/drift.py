@@ -1,8 +1,9 @@
 """The drift of scored files from the rows of train."""
 
-import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import PurePath
 from typing import Any
 
 from plotly.graph_objects import Figure, Heatmap, Scatter
@@ -98,9 +99,8 @@ def _add_cells(
 
 def _file_axis(names: Sequence[str]) -> dict[str, Any]:
     """Return the settings of an axis of files, of which a few are named, without the end that all names share."""
-    end = os.path.commonprefix([name[::-1] for name in names])[::-1]
-    if len(names) == 1:
-        end = os.path.splitext(names[0])[1]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name[::-1] for name in names), strict=False))
+    end = "".join(letters[0] for letters in alike)[::-1] if len(names) > 1 else PurePath(names[0]).suffix
     shared = re.search(r"[\W_].*", end)
     short = [name.removesuffix(shared[0]) if shared else name for name in names]
     named = range(0, len(names), -(-len(names) // MOST_NAMED))

@@ -99,7 +99,7 @@ def plot_augmentation(images: np.ndarray | None, source: str) -> Figure:
     """Draw images beside random distortions of them; `images` is uint8 (n, 1 + copies, channels, height, width)."""
     title = "Images as training sees them"
     if images is None:
-        return words("No image is distorted in training: training.augmentation is not set.", title, source)
+        return words("Training distorts no images: training.augmentation is not set.", title, source)
     n_images, n_each = images.shape[:2]
     hover = ["as it is", *(f"distortion {number}" for number in range(1, n_each))] * n_images
     figure = sheet(seen(images.reshape(-1, *images.shape[2:])), n_each, [], hover)
@@ -113,5 +113,7 @@ def plot_filters(filters: np.ndarray | None, source: str) -> Figure:
         return words("The network has no first layer of filters over pixels.", title, source)
     hover = [f"filter {number}: {each.min():.2g} to {each.max():.2g}" for number, each in enumerate(filters, start=1)]
     figure = sheet(weighed(filters), min(8, len(filters)), [], hover)
-    colours = "colours: the weights of red, green and blue" if filters.shape[1] == 3 else "blue: negative; red: positive"
+    colours = (
+        "colours: the weights of red, green and blue" if filters.shape[1] == 3 else "blue: negative; red: positive"
+    )
     return finish(figure, title, source, f"the first member; {colours}; each on its own scale")

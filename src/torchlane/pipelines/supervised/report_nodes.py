@@ -90,7 +90,8 @@ def plot_augmentation(train_tensors: TensorDataset, recipe: Recipe, metrics: dic
     from torchlane.figures.style import source_of
 
     options, seed = recipe.training.augmentation, recipe.training.seed
-    drawn = None if options is None else core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy()
+    distorts = options is not None and any(options.model_dump().values())
+    drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy() if distorts else None
     return pictures.plot_augmentation(drawn, source_of(metrics))
 
 
