@@ -1,29 +1,35 @@
 """How predictions change with one feature."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
 from torchlane.figures.style import axis_title, colour_of, escaped, faint, finish, label_axis, panels, words
 
 LONGEST = 10  # letters of a level on the axis
+FEW = 8  # values that are marked
 APART = 0.12  # between the points of two labels at one level
 ROOM = 0.06  # of the range, above and below
 
 
-def plot_partial_dependence(partial_dependence: pd.DataFrame, source: str, target: str, unit: str | None) -> Figure:
+def plot_partial_dependence(
+    partial_dependence: pd.DataFrame, source: str, target: str, units: Mapping[str, str | None]
+) -> Figure:
     """Draw the mean prediction if all rows had a value of a feature; a panel per feature, all on one scale.
 
     `partial_dependence` has lines with `feature`, `kind`, `label` (empty for a target of numbers), `value`,
-    `prediction` and the ends `low` and `high` over members. Numbers are lines with a band; levels are points.
+    `prediction` and the ends `low` and `high` over members. Numbers are lines with a band; levels are points. `units`
+    are those of columns.
     """
-    asked = axis_title(target, unit)
+    asked = axis_title(target, units.get(target))
     title = f"How {asked} changes with each column"
     if partial_dependence.empty:
         return words("No dependence was measured: it is for the columns of a table, not for images.", title, source)
     lines = partial_dependence.assign(label=partial_dependence["label"].fillna("").map(str))
     labels = list(dict.fromkeys(lines["label"]))
     features = list(dict.fromkeys(lines["feature"]))
-    figure = panels([str(feature) for feature in features], height=170)
+    figure = panels([f"{name} ({units[name]})" if units.get(name) else str(name) for name in features], height=170)
     for row, feature in enumerate(features, start=1):
         of_feature = lines[lines["feature"] == feature]
         numbers = of_feature["kind"].iloc[0] in ("number", "date")
@@ -48,8 +54,12 @@ def _add_line(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: 
         figure.add_trace(Scatter(y=lines["low"], **band, legendgroup=label), row=row, col=1)
         high = Scatter(y=lines["high"], fill="tonexty", fillcolor=faint(colour_of(place)), **band, legendgroup=label)
         figure.add_trace(high, row=row, col=1)
-    line = _trace(values, lines, label, place, n_labels, row)
-    figure.add_trace(line.update(mode="lines"), row=row, col=1)
+    few = len(values) <= FEW
+    line = _trace(values, lines, label, place, n_labels, row).update(mode="lines+markers" if few else "lines")
+    figure.add_trace(line, row=row, col=1)
+    if numbers and (values % 1 == 0).all():
+        few_wholes = {"dtick": 1} if values.max() - values.min() <= FEW else {}
+        figure.update_xaxes(tickformat="d", **few_wholes, row=row, col=1)
 
 
 def _add_points(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: int, n_labels: int) -> None:

@@ -23,8 +23,8 @@ LINE = 20  # pixels of a line of the legend on a narrow screen
 def plot_layers(diagnosis: dict[str, Any], source: str) -> Figure:
     """Draw each measure of `diagnosis.json` over epochs, with a line per layer, in the same colour in every panel.
 
-    The colours of more than seven layers go from blue at the first to red at the last. The legend names each layer
-    once, of many an even selection; hovering names each line.
+    If there are more layers than colours, they go from blue at the first to red at the last. The legend names each
+    layer once, of many an even selection; hovering names each line.
     """
     title = "Inside the network, layer by layer"
     if not diagnosis["enabled"]:

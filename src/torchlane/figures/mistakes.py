@@ -24,12 +24,19 @@ def plot_mistakes(
     if mistakes.empty:
         return words("Test has no rows, so no mistake is known.", title, source)
     if images is not None:
-        return finish(_pictures(mistakes, images), title, source, "said: the prediction; row numbers on hovering")
+        note = _wrong(mistakes) if labels else "truth, and what the model said"
+        return finish(_pictures(mistakes, images), title, source, note)
     if labels:
-        return finish(_probabilities(mistakes), title, source, "probability that the model gave to other labels")
+        return finish(_probabilities(mistakes), title, source, _wrong(mistakes))
     figure = _distances(mistakes)
     figure.update_xaxes(title_text=axis_title(target, unit))
     return finish(figure, title, source, "a line leads from the truth to the prediction")
+
+
+def _wrong(mistakes: pd.DataFrame) -> str:
+    """Count the wrong labels, since the largest errors of a good model are right labels without certainty."""
+    wrong = int((mistakes["truth"].map(str) != mistakes["prediction"].map(str)).sum())
+    return f"{wrong} of these {len(mistakes)} got a wrong label, the others a right one with the least certainty"
 
 
 def _pictures(mistakes: pd.DataFrame, images: np.ndarray) -> Figure:
@@ -42,8 +49,8 @@ def _pictures(mistakes: pd.DataFrame, images: np.ndarray) -> Figure:
 
 
 def _probabilities(mistakes: pd.DataFrame) -> Figure:
-    names = [f"row {line.row}: {line.truth}, said {line.prediction}" for line in mistakes.itertuples()]
-    figure = panels(["1 - probability of the truth"], height=2 * ROW_HEIGHT * len(mistakes))
+    names = [f"row {line.row}: is {line.truth}, said {line.prediction}" for line in mistakes.itertuples()]
+    figure = panels(["probability given to other labels"], height=2 * ROW_HEIGHT * len(mistakes))
     add_bars(figure, 1, names, mistakes["error"].tolist(), [f"{error:.1%}" for error in mistakes["error"]])
     return figure.update_xaxes(range=[0, 1], tickformat=".0%")
 

@@ -11,16 +11,16 @@ from torchlane.figures.style import escaped, finish, shortened, words
 
 LARGEST = 64  # pixels of a side; a larger picture is made smaller
 GAP = 0.06  # between pictures, as a share of a side
-LINE = 0.2  # height of a line under a picture, as a share of a side
-SIDE = 120  # pixels of a picture on a wide screen
+LINE = 0.24  # height of a line under a picture, as a share of a side
+WIDTH = 440  # pixels of a sheet on a wide screen, which is little more than a narrow one has
 LONGEST = 11  # letters of a line
 AROUND = 130  # pixels above and below the sheet
 NEGATIVE, POSITIVE = (0, 114, 178), (213, 94, 0)  # blue and vermilion of Okabe and Ito
 
-Pictures = np.ndarray  # uint8 (n, channels, height, width), or float for weights
 
-
-def sheet(pictures: Sequence[np.ndarray], columns: int, captions: Sequence[Sequence[str]], hover: Sequence[str]) -> Figure:
+def sheet(
+    pictures: Sequence[np.ndarray], columns: int, captions: Sequence[Sequence[str]], hover: Sequence[str]
+) -> Figure:
     """Put pictures, each uint8 (height, width, 3), side by side in rows, with lines of text under each.
 
     `captions` and `hover` are plain text; `captions` is empty, or has the same number of lines for each picture.
@@ -42,17 +42,17 @@ def sheet(pictures: Sequence[np.ndarray], columns: int, captions: Sequence[Seque
     none = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_xaxes(range=[0, columns * (1 + GAP)], constraintoward="left", **none)
     figure.update_yaxes(range=[n_rows * step, 0], constraintoward="top", scaleanchor="x", **none)
-    return figure.update_layout(height=AROUND + int(n_rows * step * SIDE))
+    return figure.update_layout(height=AROUND + int(n_rows * step * WIDTH / columns))
 
 
 def _captions(captions: Sequence[Sequence[str]], columns: int, step: float) -> Scatter:
     places = [divmod(number, columns) for number in range(len(captions))]
     return Scatter(
         x=[column * (1 + GAP) + 0.5 for _, column in places],
-        y=[row * step + 1 for row, _ in places],
+        y=[row * step + 1 + LINE * len(captions[0]) / 2 for row, _ in places],
         mode="text",
         text=["<br>".join(shortened(line, LONGEST) for line in lines) for lines in captions],
-        textposition="bottom center",
+        textposition="middle center",
         textfont_size=11,
         hoverinfo="skip",
         showlegend=False,
@@ -99,7 +99,7 @@ def plot_augmentation(images: np.ndarray | None, source: str) -> Figure:
     """Draw images beside random distortions of them; `images` is uint8 (n, 1 + copies, channels, height, width)."""
     title = "Images as training sees them"
     if images is None:
-        return words("No image is distorted in training: training.augmentation is not set.", title, source)
+        return words("Training distorts no images: training.augmentation is not set.", title, source)
     n_images, n_each = images.shape[:2]
     hover = ["as it is", *(f"distortion {number}" for number in range(1, n_each))] * n_images
     figure = sheet(seen(images.reshape(-1, *images.shape[2:])), n_each, [], hover)
@@ -113,5 +113,7 @@ def plot_filters(filters: np.ndarray | None, source: str) -> Figure:
         return words("The network has no first layer of filters over pixels.", title, source)
     hover = [f"filter {number}: {each.min():.2g} to {each.max():.2g}" for number, each in enumerate(filters, start=1)]
     figure = sheet(weighed(filters), min(8, len(filters)), [], hover)
-    colours = "colours: the weights of red, green and blue" if filters.shape[1] == 3 else "blue: negative; red: positive"
+    colours = (
+        "colours: the weights of red, green and blue" if filters.shape[1] == 3 else "blue: negative; red: positive"
+    )
     return finish(figure, title, source, f"the first member; {colours}; each on its own scale")

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.core.training.test_fit import CPU, TARGET
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
 from torchlane.core.options import ModelOptions, TrainingOptions
@@ -12,7 +13,6 @@ from torchlane.core.training import progress
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
 from torchlane.core.training.members import Outcome, make_members
-from tests.core.training.test_fit import CPU, TARGET
 
 
 def outcome(losses: list[float], kept: int, first: int = 1) -> Outcome:

@@ -156,5 +156,7 @@ def plot_fine_tuned_predictions(
 ) -> Figure:
     """Draw truth against prediction on the held-out new rows."""
     from torchlane.figures import predictions
+    from torchlane.figures.style import source_of
 
-    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"], data.target)
+    unit = data.columns[data.target].unit
+    return predictions.plot_predictions(fine_tuned_predictions, source_of(metrics), data.target, unit)
