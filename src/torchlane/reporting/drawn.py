@@ -22,8 +22,16 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "augmentation": ("rows", "Images as the network sees them", "Images are distorted at random in every epoch."),
     "predictions": ("scores", "Truth and prediction", "The nearer to the diagonal, the better."),
     "roc": ("scores", "ROC curve", "The further above the diagonal, the better the classes are ranked."),
-    "precision_recall": ("scores", "Precision and recall", "What share of a class is found, and with how many false alarms."),
-    "thresholds": ("scores", "Where to draw the line", "What follows if a row is positive from another probability on."),
+    "precision_recall": (
+        "scores",
+        "Precision and recall",
+        "What share of a class is found, and with how many false alarms.",
+    ),
+    "thresholds": (
+        "scores",
+        "Where to draw the line",
+        "What follows if a row is positive from another probability on.",
+    ),
     "reliability": ("certainty", "Can it be relied on?", "On the diagonal, what is said is what happens."),
     "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature."),
     "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),

@@ -37,13 +37,15 @@ CONTENTS = (
 )
 DASH = "\N{EN DASH}"  # for what has no value
 SHARES = ("share",)  # columns of tables that hold shares of rows
+COUNTS = ("rows", "rows of test", "rows without a value", "distinct values", "missing")  # those that hold counts
 _MARKDOWN = re.compile(r"([\\`*\[\]|#~]|(?<!\w)_|_(?!\w))")
 
 
-def render_page(facts: "Facts", place: Mapping[str, Any], figures: Mapping[str, Any]) -> str:
+def render_page(facts: "Facts", figures: Mapping[str, Any]) -> str:
     """Lay out the page: one HTML file that loads nothing from elsewhere and draws a figure when it is scrolled to.
 
-    `figures` are Plotly figures by name. The same facts and figures give the same text.
+    `facts` are those of `gather_facts` with the `place` that `describe_use` needs, and `figures` are Plotly figures by
+    name. The same facts and figures give the same text.
     """
     from markupsafe import Markup
 
@@ -54,8 +56,8 @@ def render_page(facts: "Facts", place: Mapping[str, Any], figures: Mapping[str, 
         .get_template("page.html")
         .render(
             facts=facts,
-            use_case=place["use_case"],
-            use=describe_use(place, _features(facts), facts["task"]),
+            use_case=facts["place"]["use_case"],
+            use=describe_use(facts),
             contents=CONTENTS,
             drawn=drawn,
             more=any(each.section == "more" for each in drawn),
@@ -68,7 +70,7 @@ def render_page(facts: "Facts", place: Mapping[str, Any], figures: Mapping[str, 
     )
 
 
-def render_card(facts: "Facts", place: Mapping[str, Any]) -> str:
+def render_card(facts: "Facts") -> str:
     """Lay out the model card: Markdown with a header, in the form of the Hugging Face Hub."""
     from markupsafe import Markup
 
@@ -77,12 +79,9 @@ def render_card(facts: "Facts", place: Mapping[str, Any]) -> str:
         .get_template("card.md")
         .render(
             facts=facts,
-            use_case=place["use_case"],
-            use={
-                name: Markup(text.replace("```", ""))
-                for name, text in describe_use(place, _features(facts), facts["task"]).items()
-            },
-            header=Markup(_header(facts, place["use_case"])),
+            use_case=facts["place"]["use_case"],
+            use={name: Markup(text.replace("```", "")) for name, text in describe_use(facts).items()},
+            header=Markup(_header(facts, facts["place"]["use_case"])),
         )
     )
 
@@ -93,10 +92,6 @@ def vendored_plotly() -> dict[str, str]:
     folder = files("torchlane.reporting") / "vendored"
     about: dict[str, str] = json.loads((folder / "plotly.json").read_text(encoding="utf-8"))
     return {**about, "text": (folder / about["file"]).read_text(encoding="utf-8")}
-
-
-def _features(facts: "Facts") -> list[str]:
-    return [str(row[0]) for row in facts["asked"]["features"]["rows"]]
 
 
 def _policy(*scripts: str) -> str:
@@ -159,7 +154,7 @@ def _cell(value: Any, column: str = "") -> str:
     if column in SHARES:
         return f"{100 * value:.3g} %"
     if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        return f"{value:,}" if column in COUNTS or abs(value) >= 10_000 else str(value)  # 2025 may be a year
     return shown_number(value) if isinstance(value, float) else str(value)
 
 

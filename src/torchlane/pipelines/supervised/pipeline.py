@@ -130,6 +130,14 @@ def _train() -> list[Node]:
             tags="train",
             namespace="train",
         ),
+        Node(
+            nodes.record_provenance,
+            inputs="model",
+            outputs="provenance",
+            name="record_provenance",
+            tags="train",
+            namespace="train",
+        ),
     ]
 
 
@@ -191,6 +199,14 @@ def _evaluate() -> list[Node]:
             inputs=["test_predictions", "clean_rows", "params:data"],
             outputs="mistakes",
             name="list_mistakes",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_failures,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="failures",
+            name="find_failures",
             tags="evaluate",
             namespace="evaluate",
         ),

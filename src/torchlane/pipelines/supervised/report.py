@@ -1,4 +1,4 @@
-"""The stage report of the supervised pipeline: a line for each figure."""
+"""The stage report of the supervised pipeline: a line for each figure, then the page and the model card."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,32 @@ from kedro.pipeline import Node
 
 from torchlane.pipelines.supervised import report_nodes as nodes
 
+FACTS_FROM = {  # what facts are gathered from: arguments of the node, with the name in the catalog where it differs
+    **{
+        name: name
+        for name in (
+            *("data_summary", "provenance", "history", "diagnosis", "metrics", "explanation", "feature_importances"),
+            *("mistakes", "failures", "leaderboard", "chosen_options", "option_importances", "recipe"),
+        )
+    },
+    **{section: f"params:{section}" for section in ("data", "split", "tuning", "evaluation")},
+    "diagnosing": "params:diagnosis",
+}
+
 
 def report() -> list[Node]:
-    """Draw the figures."""
+    """Draw the figures, gather the facts, and write both up."""
+    figures = _figures()
+    shown = {name: name for figure in figures for name in figure.outputs}
+    return [
+        *figures,
+        _node(nodes.gather_facts, FACTS_FROM, "facts"),
+        _node(nodes.write_report, {"facts": "facts", **shown}, "report"),
+        _node(nodes.write_model_card, {"facts": "facts"}, "model_card"),
+    ]
+
+
+def _figures() -> list[Node]:
     return [
         _figure(nodes.plot_history, "history", "metrics"),
         _figure(nodes.plot_search, "leaderboard", "option_importances", "metrics"),
@@ -30,4 +53,8 @@ def report() -> list[Node]:
 def _figure(draw: Callable[..., Any], *inputs: str) -> Node:
     """Draw a figure, which has the name of what it shows: `plot_history` makes `history_figure`."""
     figure = f"{draw.__name__.removeprefix('plot_')}_figure"
-    return Node(draw, inputs=list(inputs), outputs=figure, name=draw.__name__, tags="report", namespace="report")
+    return _node(draw, list(inputs), figure)
+
+
+def _node(function: Callable[..., Any], inputs: list[str] | dict[str, str], output: str) -> Node:
+    return Node(function, inputs=inputs, outputs=output, name=function.__name__, tags="report", namespace="report")

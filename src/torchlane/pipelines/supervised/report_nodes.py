@@ -1,8 +1,18 @@
-"""The nodes of the stage report. Each draws one figure of plain tables, and imports plotly only then."""
+"""The nodes of the stage report. Each draws one figure of plain tables, and imports plotly only then.
+
+The last ones gather the facts and write the page and the model card.
+"""
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import DataOptions, EvaluationOptions, Recipe
+from torchlane.core.options import (
+    DataOptions,
+    DiagnosisOptions,
+    EvaluationOptions,
+    Recipe,
+    SplitOptions,
+    TuningOptions,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -142,3 +152,34 @@ def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:
 
     filters = core.first_filters(model)
     return pictures.plot_filters(None if filters is None else filters.numpy(), source_of(metrics))
+
+
+def gather_facts(
+    data: DataOptions,
+    split: SplitOptions,
+    tuning: TuningOptions,
+    evaluation: EvaluationOptions,
+    diagnosing: DiagnosisOptions,
+    recipe: Recipe,
+    **artifacts: Any,
+) -> dict[str, Any]:
+    """Say in plain structures what the page shows; see `torchlane.reporting.facts.gather.gather_facts`."""
+    from torchlane.reporting.facts.artifacts import Artifacts
+    from torchlane.reporting.facts.gather import gather_facts
+
+    options = {"data": data, "split": split, "tuning": tuning, "evaluation": evaluation, "diagnosing": diagnosing}
+    return gather_facts(Artifacts(recipe=recipe, **options, **artifacts))
+
+
+def write_report(facts: dict[str, Any], **figures: Figure) -> str:
+    """Lay out the page; see `torchlane.reporting.rendering.render_page`."""
+    from torchlane.reporting.rendering import render_page
+
+    return render_page(facts, {name.removesuffix("_figure"): figure for name, figure in figures.items()})
+
+
+def write_model_card(facts: dict[str, Any]) -> str:
+    """Lay out the model card; see `torchlane.reporting.rendering.render_card`."""
+    from torchlane.reporting.rendering import render_card
+
+    return render_card(facts)

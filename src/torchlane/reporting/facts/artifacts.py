@@ -20,7 +20,7 @@ else:  # the facts of a page need no pandas of their own
 
 Facts = dict[str, Any]
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {  # the stage that makes an artifact, and what it must hold
-    "data_summary": ("evaluate", ("source", "rows", "rejected", "missing", "repeats", "split", "columns")),
+    "data_summary": ("prepare", ("source", "rows", "rejected", "missing", "repeats", "split", "columns")),
     "provenance": ("train", ("time", "model", "rows", "members", "versions", "device")),
     "history": ("train", ("epoch", "seconds", "train_loss", "members", "members_kept")),
     "diagnosis": ("train", ("enabled", "capacity", "findings")),
@@ -28,6 +28,7 @@ NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {  # the stage that makes an ar
     "baselines": ("evaluate", ("linear",)),
     "warnings": ("evaluate", ("warnings", "checked", "not_checked")),
     "feature_importances": ("evaluate", ("feature", "importance", "over_repeats", "over_members")),
+    "explanation": ("evaluate", ("part", "metric", "reason", "left_out")),
     "mistakes": ("evaluate", ("row", "truth", "prediction", "error")),
     "failures": ("evaluate", ("feature", "group", "rows", "error", "overall", "standard_errors")),
     "leaderboard": ("tune", ("trial", "state")),
@@ -45,6 +46,7 @@ class Artifacts:
     metrics: Mapping[str, Any]
     baselines: Mapping[str, Any]
     warnings: Mapping[str, Any]
+    explanation: Mapping[str, Any]
     feature_importances: DataFrame
     mistakes: DataFrame
     failures: DataFrame
@@ -88,4 +90,4 @@ def require_format(artifacts: Artifacts) -> None:
             )
 
 
-STAGES = ("tune", "train", "evaluate", "report")
+STAGES = ("prepare", "tune", "train", "evaluate", "report")

@@ -22,7 +22,9 @@ PARTS = {
 def find_asked(artifacts: Artifacts) -> Facts:
     """Say the task, the target and the features with their rules."""
     data = artifacts.data
-    about = [("task", TASKS[data.task]), ("target", data.target), ("unit", artifacts.unit or "none declared")]
+    about = [("task", TASKS[data.task]), ("target", data.target)]
+    if data.task == "regression":
+        about.append(("unit", artifacts.unit or "none declared"))
     if artifacts.metrics.get("positive") is not None:
         about.append(("positive class", str(artifacts.metrics["positive"])))
     if "classes" in artifacts.metrics:

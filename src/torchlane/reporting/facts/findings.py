@@ -41,17 +41,23 @@ def find_warnings(artifacts: Artifacts) -> Facts:
 
 def find_drivers(artifacts: Artifacts) -> Facts:
     """Rank the features by what the model loses without them."""
-    found = artifacts.feature_importances
-    if found.empty:
-        return {"said": "The features were not ranked: an image is a single feature.", "table": None}
-    first = found.iloc[0]
-    metric, part = str(first.get("metric", "")), str(first.get("part", ""))
-    said = (
-        f"Importance is how much {metric or 'the primary metric'} on {part or 'test'} falls when the values of a "
-        f"feature are dealt anew among the rows: the model then has to do without it. "
-        f"{_about_strongest(artifacts)}Features that say the same share their importance."
+    found, about = artifacts.feature_importances, artifacts.explanation
+    if about["reason"] is not None:
+        return {"said": [f"The features were not ranked, since {about['reason']}."], "table": None, "top": []}
+    said = [
+        f"Importance is how much {about['metric']} on {about['part']} falls when the values of a feature are dealt "
+        f"anew among the rows: the model then has to do without it. Features that say the same share their importance.",
+        _about_strongest(artifacts),
+    ]
+    if about["left_out"]:
+        said.append(f"{counted(about['left_out'], 'feature')} were left out, since there are too many to permute each.")
+    rows = zip(
+        found["feature"],
+        found["importance"],
+        _numbers(found["over_repeats"]),
+        _numbers(found["over_members"]),
+        strict=True,
     )
-    rows = found[["feature", "importance", "over_repeats", "over_members"]].itertuples(index=False)
     columns = ["feature", "importance", "spread over repeats", "spread over members"]
     return {
         "said": said,
@@ -62,10 +68,14 @@ def find_drivers(artifacts: Artifacts) -> Facts:
 
 def _about_strongest(artifacts: Artifacts) -> str:
     found = artifacts.feature_importances
-    telling = found[found["importance"] > found["over_repeats"].fillna(0)]
-    if telling.empty:
-        return "No feature stands out. "
-    return f"What counts most: {listed(telling['feature'].head(3))}. "
+    spreads = [spread or 0.0 for spread in _numbers(found["over_repeats"])]
+    telling = found["feature"][found["importance"] > spreads]
+    return f"What counts most: {listed(telling.head(3))}." if len(telling) else "No feature stands out."
+
+
+def _numbers(values: Iterable[Any]) -> list[float | None]:
+    """Read numbers of a CSV file, in which an empty text is no number."""
+    return [float(value) if value not in ("", None) else None for value in values]
 
 
 def find_failures(artifacts: Artifacts) -> Facts:
@@ -102,12 +112,10 @@ def _about_groups(artifacts: Artifacts, n_notable: int, overall: str | None) -> 
         return "No level or range of a feature is predicted worse than the average row."
     if not n_notable:
         return f"No level or range of a feature stands out from the average of {overall}."
+    average = f"the average is {overall}" if artifacts.data.task == "regression" else f"{overall} are wrong"
     return (
-        f"Over all rows of test the average is {overall}. These levels and ranges do worse. Many were looked at, so "
-        f"one that lies 2 to 3 standard errors above the average may do so by chance."
-        if artifacts.data.task == "regression"
-        else f"Over all rows of test {overall} are wrong. These levels and ranges do worse. Many were looked at, so one "
-        f"that lies 2 to 3 standard errors above the average may do so by chance."
+        f"Over all rows of test {average}. These levels and ranges do worse. Many were looked at, so one that lies 2 "
+        f"to 3 standard errors above the average may do so by chance."
     )
 
 
@@ -136,7 +144,7 @@ def find_training(artifacts: Artifacts) -> Facts:
     about = [
         ("network", str(model.kind) if model.name is None else f"{model.name} of torchvision"),
         ("layers of a member", str(artifacts.diagnosis["capacity"])),
-        ("members", f"{provenance['members']}; the mean of their predictions is used"),
+        ("members", _members(provenance["members"])),
         ("epochs", f"{epochs} of at most {training.epochs}{_kept(kept)}"),
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
@@ -145,6 +153,10 @@ def find_training(artifacts: Artifacts) -> Facts:
         ("batch", counted(training.batch_size, "row")),
     ]
     return {"about": about, "overfit": _about_overfit(artifacts)}
+
+
+def _members(number: int) -> str:
+    return "1" if number == 1 else f"{number}; the mean of their predictions is used"
 
 
 def _kept(kept: Iterable[Any]) -> str:
@@ -179,8 +191,8 @@ def find_search(artifacts: Artifacts) -> Facts:
     importances = {str(name): value for name, value in artifacts.option_importances.items()}
     weights = {name: value for name, value in importances.items() if isinstance(value, (int, float))}
     return {
-        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} given up early, {n_failed} failed. The best "
-        "of many trials is best by luck in part, so test may be lower than the value here.",
+        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} given up early, {n_failed} failed. "
+        "The best of many trials is best by luck in part, so test may be lower than the value here.",
         "chosen": table(
             ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
         ),

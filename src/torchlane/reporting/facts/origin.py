@@ -88,9 +88,7 @@ def _limits_of_numbers(artifacts: Artifacts) -> list[str]:
     if "coverage" not in calibration:
         return ["It gives no interval, so it does not say how far off a single prediction may be."]
     asked = percent(calibration["coverage_asked"])
-    return [
-        f"Intervals contain the truth of {asked} of rows like these on average over all rows, not in each group of rows."
-    ]
+    return [f"Intervals contain the truth of {asked} of rows like these over all rows, and not in each group of rows."]
 
 
 def _limits_of_labels(artifacts: Artifacts) -> list[str]:

@@ -99,9 +99,7 @@ def _classes(artifacts: Artifacts) -> Facts | None:
         rows.sort(key=lambda row: (row[2] is None, row[2]))
     never = [label for label, each in classes.items() if each["precision"] is None]
     return {
-        "table": table(
-            ["class", "rows of test", "found (recall)", "right when said (precision)", "F1"], rows, MOST_CLASSES
-        ),
+        "table": table(["class", "rows of test", "recall", "precision", "F1"], rows, MOST_CLASSES),
         "never_predicted": never,
         "absent": list(artifacts.metrics.get("absent_from_test", [])),
     }

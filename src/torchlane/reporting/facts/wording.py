@@ -41,7 +41,7 @@ def percent(share: float | None) -> str:
     if share is None or math.isnan(share):
         return "undefined"
     value = 100 * share
-    return f"{round(value) if 1 <= value <= 99 or value == 0 else float(f'{value:.4g}'):g} %"
+    return f"{round(value) if 1 <= value <= 99 else round(value, 1) if value > 99 else float(f'{value:.1g}'):g} %"
 
 
 def counted(number: int, one: str, several: str = "") -> str:
