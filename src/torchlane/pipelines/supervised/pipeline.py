@@ -6,7 +6,7 @@ each stage. Datasets stand in the namespace of the use case.
 
 from kedro.pipeline import Node, Pipeline
 
-from torchlane.pipelines.supervised import nodes
+from torchlane.pipelines.supervised import explain_nodes, nodes
 from torchlane.pipelines.supervised.report import report
 
 
@@ -126,7 +126,7 @@ def _train() -> list[Node]:
 
 
 def _evaluate() -> list[Node]:
-    """Cross-validate, and score the model on every part."""
+    """Cross-validate, score the model on every part, and warn of what the scores do not say."""
     return [
         Node(
             nodes.cross_validate,
@@ -159,6 +159,46 @@ def _evaluate() -> list[Node]:
             ],
             outputs=["metrics", "test_predictions"],
             name="evaluate_model",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.fit_baselines,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs="baselines",
+            name="fit_baselines",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_warnings,
+            inputs={
+                "model": "model",
+                "train_tensors": "train_tensors",
+                "valid_tensors": "valid_tensors",
+                "test_tensors": "test_tensors",
+                "metrics": "metrics",
+                "baselines": "baselines",
+                "feature_importances": "feature_importances",
+                "chosen_options": "chosen_options",
+                "leaderboard": "leaderboard",
+                "data": "params:data",
+                "split": "params:split",
+                "encoding": "params:encoding",
+                "model_options": "params:model",
+                "training": "params:training",
+                "tuning": "params:tuning",
+            },
+            outputs="warnings",
+            name="find_warnings",
             tags="evaluate",
             namespace="evaluate",
         ),
