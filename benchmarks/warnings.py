@@ -150,8 +150,9 @@ def told_apart(use_case: str, raw_rows: pd.DataFrame, sections: Sections) -> Non
         excess.append((apart.auc - 0.5) / apart.error)
         alarms += apart.auc > APART_AUC and excess[-1] > APART_ERRORS
     print(
-        f"{use_case}: parts told apart in {alarms} of {SPLITS} random splits; in standard errors, the AUC is above chance by "
-        f"{np.mean(excess):.2f} ± {np.std(excess):.2f}, at most {max(excess):.2f} ({time.process_time() - started:.0f} s)",
+        f"{use_case}: parts told apart in {alarms} of {SPLITS} random splits; in standard errors, the AUC is above "
+        f"chance by {np.mean(excess):.2f} ± {np.std(excess):.2f}, at most {max(excess):.2f} "
+        f"({time.process_time() - started:.0f} s)",
         flush=True,
     )
 

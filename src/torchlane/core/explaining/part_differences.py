@@ -30,36 +30,31 @@ class Apart(NamedTuple):
 
 
 def tell_apart(train: Tensor, test: Tensor, encoder: Encoder, seed: int) -> Apart | None:
-    """Tell encoded rows of train (n_rows, …) from those of test; None if fewer than 20 rows of a part differ.
+    """Tell encoded rows of train (n_rows, …) from those of test; None if a part has fewer than 20 distinct rows.
 
-    Equal rows of a part count once, because copies stay in one part and would give it away. A logistic regression is
-    fitted to four fifths of the rows and tells the rest apart, in turns. The standard error is that of the
-    Mann-Whitney statistic of samples from one distribution.
+    A logistic regression is fitted to four fifths of the rows and tells the rest apart, in turns. Equal rows share a
+    fold, because copies stay in one part and would give it away. The standard error is that of the Mann-Whitney
+    statistic of samples from one distribution.
     """
     inputs = LinearInputs.of(torch.cat([train[:MOST_ROWS], test[:MOST_ROWS]]), encoder)
     most = min(MOST_ROWS, MOST_VALUES // inputs.values_a_row) // 2
-    parts = [_some_distinct(features, most, seed + place) for place, features in enumerate((train, test))]
+    parts = [each[torch.from_numpy(drawn_rows(each, None, most, seed))] for each in (train, test)]
+    labels = np.repeat([0, 1], [len(part) for part in parts])
     if min(map(len, parts)) < FEWEST:
         return None
-    labels = np.repeat([0, 1], [len(part) for part in parts])
-    rows: Any = inputs(torch.cat(parts))
-    balance = np.array([0.5 / len(part) for part in parts])[labels] * len(labels)
-    fold = np.concatenate([np.arange(len(part)) % FOLDS for part in parts])
-    values = np.empty(len(labels))
-    for number in range(FOLDS):
-        own = fold == number
-        values[own] = fitted_logistic(rows[~own], labels[~own], PENALTY, balance[~own], 2)(rows[own])[:, 1]
+    both = torch.cat(parts)
+    combination = number_rows(both)
+    if min(len(np.unique(combination[labels == part])) for part in (0, 1)) < FEWEST:
+        return None
+    rows: Any = inputs(both)
+    balance = (0.5 / np.bincount(labels))[labels] * len(labels)
+    fold = np.random.default_rng(seed).integers(0, FOLDS, len(labels))[combination]
     aucs, variances = [], []
-    for number in range(FOLDS):  # scores of different fits are not compared
-        own = fold == number
-        probabilities = torch.from_numpy(np.stack([1 - values[own], values[own]], axis=1))
-        aucs.append(float(roc_auc_score(probabilities[None], torch.from_numpy(labels[own])[None])))
-        n_train, n_test = np.bincount(labels[own], minlength=2)
-        variances.append((n_train + n_test + 1) / (12 * n_train * n_test))
-    return Apart(float(np.mean(aucs)), math.sqrt(sum(variances)) / FOLDS, len(labels))
-
-
-def _some_distinct(features: Tensor, most: int, seed: int) -> Tensor:
-    """Draw rows, at most so many, and keep the first of equal ones, in random order."""
-    drawn = features[torch.from_numpy(drawn_rows(features, None, most, seed))]
-    return drawn[torch.from_numpy(np.sort(np.unique(number_rows(drawn), return_index=True)[1]))]
+    for held_out in (fold == number for number in range(FOLDS)):  # scores of different fits are not compared
+        n_train, n_test = np.bincount(labels[held_out], minlength=2)
+        if n_train and n_test:
+            tell = fitted_logistic(rows[~held_out], labels[~held_out], PENALTY, balance[~held_out], 2)
+            probabilities = torch.from_numpy(tell(rows[held_out]))
+            aucs.append(float(roc_auc_score(probabilities[None], torch.from_numpy(labels[held_out])[None])))
+            variances.append((n_train + n_test + 1) / (12 * n_train * n_test))
+    return Apart(float(np.mean(aucs)), math.sqrt(sum(variances)) / len(aucs), len(labels)) if aucs else None

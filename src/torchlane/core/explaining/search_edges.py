@@ -1,7 +1,6 @@
 """Options whose best value lies at an edge of the space that was searched."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,10 @@ def edges_of(
 ) -> Edges | str:
     """Find the options that a search chose at the edge of their range, where trials were better towards that edge.
 
-    `recipe` is the one before the search. A range counts, and numbers to choose from. The best value has to lie in the
-    outer tenth of the range, or be the first or last of at least three numbers. In addition, the rank of the trials must
-    correlate with the option (Spearman), so that the edge of an option without effect is not blamed. The result
-    has the value, both ends and the side for each such option. It is a text that says why nothing was looked at.
+    `recipe` is the one before the search. Ranges are looked at, and choices between at least three numbers. The best
+    value has to lie in the outer tenth of the range, or be the smallest or largest choice. In addition, the rank of the
+    trials must correlate with the option (Spearman), so that the edge of an option without effect is not blamed. The
+    result has the value, both ends and the side for each such option. It is a text if nothing could be looked at.
     """
     if not chosen.get("trials"):
         return "no search"

@@ -142,7 +142,7 @@ def _train() -> list[Node]:
 
 
 def _evaluate() -> list[Node]:
-    """Cross-validate, score the model on every part, and explain it."""
+    """Cross-validate, score the model on every part, explain it, and warn of what scores do not say."""
     return [
         Node(
             nodes.cross_validate,
@@ -207,6 +207,46 @@ def _evaluate() -> list[Node]:
             inputs=["test_predictions", "clean_rows", "params:data"],
             outputs="failures",
             name="find_failures",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.fit_baselines,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs="baselines",
+            name="fit_baselines",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_warnings,
+            inputs={
+                "model": "model",
+                "train_tensors": "train_tensors",
+                "valid_tensors": "valid_tensors",
+                "test_tensors": "test_tensors",
+                "metrics": "metrics",
+                "baselines": "baselines",
+                "feature_importances": "feature_importances",
+                "chosen_options": "chosen_options",
+                "leaderboard": "leaderboard",
+                "data": "params:data",
+                "split": "params:split",
+                "encoding": "params:encoding",
+                "model_options": "params:model",
+                "training": "params:training",
+                "tuning": "params:tuning",
+            },
+            outputs="warnings",
+            name="find_warnings",
             tags="evaluate",
             namespace="evaluate",
         ),

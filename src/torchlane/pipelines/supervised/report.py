@@ -12,7 +12,16 @@ FACTS_FROM = {  # what facts are gathered from: arguments of the node, with the 
         name: name
         for name in (
             *("data_summary", "provenance", "history", "diagnosis", "metrics", "explanation", "feature_importances"),
-            *("mistakes", "failures", "leaderboard", "chosen_options", "option_importances", "recipe"),
+            *(
+                "baselines",
+                "warnings",
+                "mistakes",
+                "failures",
+                "leaderboard",
+                "chosen_options",
+                "option_importances",
+                "recipe",
+            ),
         )
     },
     **{section: f"params:{section}" for section in ("data", "split", "tuning", "evaluation")},
