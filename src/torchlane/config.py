@@ -35,7 +35,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        OmegaConf.register_new_resolver("environment", lambda: self.env or "", replace=True)
+        OmegaConf.register_resolver("environment", lambda: self.env or "", replace=True)
         self._warned = False
         type(self).latest = self
 

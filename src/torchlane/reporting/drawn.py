@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
         "Where to draw the line",
         "What follows if a row is positive from another probability on.",
     ),
-    "reliability": ("certainty", "Can it be relied on?", "On the diagonal, what is said is what happens."),
+    "reliability": ("certainty", "Can it be relied on?", "On the dotted line, what is said is what happens."),
     "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature."),
     "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),
     "filters": ("drivers", "First-layer filters", "What the first layer looks for in an image."),
@@ -43,6 +43,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
 }
 _NOTE = re.compile(r"\s*<(?:span|sub)\b")
+_SOURCE = re.compile(r"(?:^|[;,]\s)data: .*$", re.DOTALL)
 _TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
 
 
@@ -102,13 +103,12 @@ def _read_title(title: Any) -> tuple[str, tuple[str, ...]]:
     lines = re.split(r"<br\s*/?>", text or "")
     small = [bool(_NOTE.match(line)) for line in lines]
     read = [html.unescape(_TAGS.sub("", line)).strip() for line in lines]
-    notes: list[str] = []
-    for line in (line for line, is_note in zip(read, small, strict=True) if is_note and line):
-        if line.startswith("data: "):
-            break
-        notes.append(line)
-    heading = " ".join(line for line, is_note in zip(read, small, strict=True) if not is_note)
-    return heading.strip(), (" ".join(notes),) if notes else ()
+    heading, note = (
+        " ".join(line for line, is_note in zip(read, small, strict=True) if is_note == of_note).strip()
+        for of_note in (False, True)
+    )
+    note = _SOURCE.sub("", note)
+    return heading, (f"{note[0].upper()}{note[1:]}.",) if note else ()
 
 
 def _width(layout: Mapping[str, Any]) -> int:
@@ -166,13 +166,6 @@ def _sliced(value: Any, length: int) -> Any:
 
 def _written(figure: Mapping[str, Any]) -> str:
     """Write JSON that no browser reads as markup, wherever it stands in a page."""
-    text = json.dumps(figure, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    for sign, code in (
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("&", "\\u0026"),
-        ("\u2028", "\\u2028"),
-        ("\u2029", "\\u2029"),
-    ):
-        text = text.replace(sign, code)
-    return text
+    from jinja2.utils import htmlsafe_json_dumps
+
+    return htmlsafe_json_dumps(figure, json.dumps, separators=(",", ":"), sort_keys=True, allow_nan=False)

@@ -124,7 +124,6 @@ def _environment(markdown: bool = False) -> "Environment":
     )
     environment.filters["cell"] = _cell
     environment.filters["numeric"] = _numeric
-    environment.filters["embedded"] = Markup  # JSON without < and &, see drawn
     return environment
 
 

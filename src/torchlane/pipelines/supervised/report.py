@@ -7,35 +7,22 @@ from kedro.pipeline import Node
 
 from torchlane.pipelines.supervised import report_nodes as nodes
 
-FACTS_FROM = {  # what facts are gathered from: arguments of the node, with the name in the catalog where it differs
-    **{
-        name: name
-        for name in (
-            *("data_summary", "provenance", "history", "diagnosis", "metrics", "explanation", "feature_importances"),
-            *(
-                "baselines",
-                "warnings",
-                "mistakes",
-                "failures",
-                "leaderboard",
-                "chosen_options",
-                "option_importances",
-                "recipe",
-            ),
-        )
-    },
-    **{section: f"params:{section}" for section in ("data", "split", "tuning", "evaluation")},
-    "diagnosing": "params:diagnosis",
-}
+FACTS = (
+    *("data_summary", "provenance", "history", "diagnosis", "metrics", "explanation", "feature_importances"),
+    *("baselines", "warnings", "mistakes", "failures", "recipe"),
+    *("leaderboard", "chosen_options", "option_importances"),
+)
+OPTIONS = ("data", "split", "tuning", "evaluation", "diagnosis")
 
 
 def report() -> list[Node]:
     """Draw the figures, gather the facts, and write both up."""
     figures = _figures()
+    facts = {name: name for name in FACTS} | {f"{section}_options": f"params:{section}" for section in OPTIONS}
     shown = {name: name for figure in figures for name in figure.outputs}
     return [
         *figures,
-        _node(nodes.gather_facts, FACTS_FROM, "facts"),
+        _node(nodes.gather_facts, facts, "facts"),
         _node(nodes.write_report, {"facts": "facts", **shown}, "report"),
         _node(nodes.write_model_card, {"facts": "facts"}, "model_card"),
     ]

@@ -155,20 +155,27 @@ def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:
 
 
 def gather_facts(
-    data: DataOptions,
-    split: SplitOptions,
-    tuning: TuningOptions,
-    evaluation: EvaluationOptions,
-    diagnosing: DiagnosisOptions,
-    recipe: Recipe,
+    data_options: DataOptions,
+    split_options: SplitOptions,
+    tuning_options: TuningOptions,
+    evaluation_options: EvaluationOptions,
+    diagnosis_options: DiagnosisOptions,
     **artifacts: Any,
 ) -> dict[str, Any]:
     """Say in plain structures what the page shows; see `torchlane.reporting.facts.gather.gather_facts`."""
     from torchlane.reporting.facts.artifacts import Artifacts
     from torchlane.reporting.facts.gather import gather_facts
 
-    options = {"data": data, "split": split, "tuning": tuning, "evaluation": evaluation, "diagnosing": diagnosing}
-    return gather_facts(Artifacts(recipe=recipe, **options, **artifacts))
+    return gather_facts(
+        Artifacts(
+            data=data_options,
+            split=split_options,
+            tuning=tuning_options,
+            evaluation=evaluation_options,
+            diagnosing=diagnosis_options,
+            **artifacts,
+        )
+    )
 
 
 def write_report(facts: dict[str, Any], **figures: Figure) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torchlane.core.options import shown_number
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import MOST_LINES, amount, counted, listed, percent, table
+from torchlane.reporting.facts.wording import amount, counted, listed, percent, sentence, table
 
 MOST_DRIVERS = 20
 MOST_FAILURES = 10
@@ -15,14 +15,19 @@ NOTABLE = 2.0  # standard errors above the mean
 def find_warnings(artifacts: Artifacts) -> Facts:
     """List the warnings of the data and the findings of the training, each with what to do."""
     warnings = [
-        {"code": each["code"], "title": each["title"], "text": each["warning"], "remedy": each["remedy"]}
+        {
+            "code": each["code"],
+            "title": each["title"],
+            "text": sentence(each["warning"]),
+            "remedy": sentence(each["remedy"]),
+        }
         for each in artifacts.warnings["warnings"]
     ]
     findings = [
         {
             "code": each["name"],
             "title": each["name"].replace("_", " ").capitalize(),
-            "text": f"{each['finding'][0].upper()}{each['finding'][1:]}.",
+            "text": sentence(each["finding"]),
             "remedy": f"Try: {'; '.join(each['remedies'])}.",
         }
         for each in artifacts.diagnosis["findings"]
@@ -196,5 +201,5 @@ def find_search(artifacts: Artifacts) -> Facts:
         "chosen": table(
             ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
         ),
-        "trials": table(names, board[names].itertuples(index=False), min(10, MOST_LINES)),
+        "trials": table(names, board[names].itertuples(index=False), 10),
     }

@@ -63,7 +63,7 @@ def find_limits(artifacts: Artifacts) -> list[str]:
     metrics, rows, data = artifacts.metrics, artifacts.metrics["rows"], artifacts.data
     limits = [
         f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. Rows unlike these are predicted "
-        "too, and nothing here says how well; scoring on a schedule measures how far new rows have drifted."
+        "too, and nothing here says how well."
     ]
     if metrics["data"] == "bundled sample":
         limits.append("The rows are drawn by a generator. Do not use its predictions for real decisions.")

@@ -53,6 +53,15 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """Write a clause as a sentence.
+
+    >>> sentence("test has 9 rows")
+    'Test has 9 rows.'
+    """
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ":")) else ".")
+
+
 def listed(names: Iterable[object], most: int = 8) -> str:
     """Name some things, and count the others.
 
