@@ -74,7 +74,9 @@ class Estimator:
 
 def test_importances_agree_in_the_mean_with_permutation_importance_of_scikit_learn():
     rows = raw_rows().replace({"": np.nan}).dropna()
-    each = Case(rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), ModelOptions(widths=(8,)), 2)
+    each = Case(
+        rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), ModelOptions(widths=(8,)), 2
+    )
     judged = each.judged
     reference = permutation_importance(
         Estimator(each), judged.features.numpy(), judged.truth.numpy(), n_repeats=100, random_state=0

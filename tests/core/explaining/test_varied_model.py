@@ -30,7 +30,9 @@ def test_outputs_are_those_of_whole_rows_with_the_feature_replaced(name, seed, d
     permuted = torch.from_numpy(np.random.default_rng(seed).permutation(len(features)))
     values = varied.encoded(feature)
     raw = each.clean.copy()
-    raw[feature] = raw[feature].to_numpy()[permuted.numpy()] if feature != "built" else raw[feature].iloc[permuted.numpy()].array
+    raw[feature] = (
+        raw[feature].to_numpy()[permuted.numpy()] if feature != "built" else raw[feature].iloc[permuted.numpy()].array
+    )
     expected = each.model.outputs(torch.from_numpy(each.model.encoder.encode_features(raw)))
     found = varied.outputs(feature, values[permuted])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -87,7 +87,9 @@ def _values(column: TableEncoder, of_train: pd.Series) -> tuple[pd.Series, list[
         levels = [column.levels[place] for place in commonest if counts[place]]
         return pd.Series(levels, dtype="str"), levels
     known = of_train.dropna()
-    instants = known.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]") if column.kind == "date" else known
+    instants = (
+        known.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]") if column.kind == "date" else known
+    )
     numbers = np.sort(instants.to_numpy().view(np.int64) if column.kind == "date" else instants.to_numpy(np.float64))
     chosen = np.unique(numbers)
     if len(chosen) > MOST_VALUES:
