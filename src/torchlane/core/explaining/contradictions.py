@@ -9,7 +9,7 @@ from torchlane.core.model.seen import number_rows
 
 
 class Contradictions(NamedTuple):
-    """Groups of rows with equal encoded features and different targets, and the rows in them, of all that were compared.
+    """Groups of rows with equal encoded features and different targets: their number, their rows, all rows compared.
 
     `at_most` is the R², or the accuracy, that no function of the encoded features can exceed on all these rows: that of
     the mean target, or the most frequent label, of each group.

@@ -1,4 +1,4 @@
-"""Linear models of encoded rows: ridge and logistic regression of scikit-learn, which is imported when one is fitted."""
+"""Linear models of encoded rows. They are those of scikit-learn, which is imported when one is fitted."""
 
 import warnings
 from collections.abc import Callable, Iterator

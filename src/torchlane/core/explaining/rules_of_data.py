@@ -8,7 +8,7 @@ LEAK = {"regression": 0.95, "binary": 0.9, "multiclass": 0.9}  # of the score of
 FEWEST_OF_LEAK = 50  # rows of train, below which one feature may come so close by chance
 WITHIN = 2.0  # spreads of an importance that are no effect
 FEWEST_OF_USE = 100  # rows of test, below which importances show too little
-APART_ERRORS, APART_AUC = 3.0, 0.55
+APART_ERRORS, APART_AUC = 4.0, 0.55  # cross-validated AUCs spread 1.3 times as much as the standard error
 FEW = 10  # rows, with which a recall of 0.5 is uncertain by 0.3
 NOT_RARE = 0.01  # share of train from which a level is worth a word
 TAIL = 0.3  # share of the squares; 0.08 is that of a normal, 0.22 of an exponential distribution
@@ -62,10 +62,10 @@ def useless_feature(evidence: Evidence) -> Result:
     if constant:
         parts.append(f"{named(constant)} {_has(constant)} one value in train")
     if idle:
+        helps, alone = ("helps", "it predicts") if len(idle) == 1 else ("help", "they predict")
         parts.append(
-            f"nothing shows that {named(idle)} {'helps' if len(idle) == 1 else 'help'}: permuted on test, "
-            f"{evidence.primary} falls by no more than chance, and alone {'it predicts' if len(idle) == 1 else 'they predict'} "
-            f"no better than a constant"
+            f"nothing shows that {named(idle)} {helps}: {evidence.primary} on test falls by no more than chance if "
+            f"permuted, and alone {alone} no better than a constant"
         )
     every = [*constant, *idle]
     return Finding(
@@ -93,7 +93,7 @@ def parts_differ(evidence: Evidence) -> Result:
         "Test differs from train",
         f"a classifier tells rows of test from those of train with an AUC of {auc:.2f} (0.5 is chance, standard error "
         f"{error:.2f}){made}",
-        "scores hold for rows like those of test; if that is not intended, look for what differs in distributions",
+        "scores hold for rows like those of test; if that is not intended, compare the distributions of the parts",
         {"roc_auc_score": auc, "standard_error": error, "rows": rows},
     )
 
@@ -111,7 +111,7 @@ def few_rows(evidence: Evidence) -> Result:
     return Finding(
         "Too few rows to judge some classes or levels",
         f"test has fewer than {FEW} rows of {_listed(shown)}",
-        "do not rely on scores of these; set evaluation.folds to test on every row, or give more rows of them",
+        "do not rely on their scores; set evaluation.folds to test on every row, or give more rows of them",
         {"labels": labels, "levels": levels, "limit": FEW},
     )
 
@@ -126,9 +126,9 @@ def contradictory_rows(evidence: Evidence) -> Result:
     metric = "r2_score" if evidence.task == "regression" else "accuracy_score"
     return Finding(
         "Equal rows have different targets",
-        f"{found.rows:,} of {found.of_rows:,} rows equal others in all features and differ in '{evidence.target}', so no model of "
-        f"these features can have a {metric} above {found.at_most:.2f} on all rows",
-        "add features that tell these rows apart; expect no score above the ceiling",
+        f"{found.rows:,} of {found.of_rows:,} rows equal others in all features but differ in '{evidence.target}', so "
+        f"no model of these features has {metric} above {found.at_most:.2f} on all rows",
+        "add features that tell these rows apart",
         {**found._asdict(), "metric": metric},
     )
 
@@ -144,8 +144,8 @@ def heavy_tail(evidence: Evidence) -> Result:
     robust = evidence.loss in ("l1", "huber")
     return Finding(
         "The target has heavy tails",
-        f"1 % of the rows have {evidence.tail:.0%} of the squared deviations of '{evidence.target}' (a normal distribution: "
-        f"8 %), so r2_score and root_mean_squared_error are about a few rows",
+        f"1 % of the rows have {evidence.tail:.0%} of the squared deviations of '{evidence.target}' (8 % in a normal "
+        f"distribution), so r2_score and root_mean_squared_error are about a few rows",
         "check the largest values; judge by mean_absolute_error"
         + ("" if robust else "; try training.loss: huber, or predict the logarithm"),
         {"share": evidence.tail, "limit": TAIL},
@@ -162,7 +162,7 @@ def imbalanced(evidence: Evidence) -> Result:
     return Finding(
         "One label is so frequent that accuracy says little",
         f"{share:.1%} of train is '{label}', so always saying that has an accuracy_score of about {share:.2f}",
-        "judge by balanced_accuracy_score, f1_score and the recall of each label; try training.loss.class_weights: balanced",
+        "judge by balanced_accuracy_score and the recall of each label; try training.loss.class_weights: balanced",
         {"label": label, "share": share, "limit": DOMINANT},
     )
 

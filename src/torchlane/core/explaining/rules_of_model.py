@@ -1,4 +1,4 @@
-"""Rules that warn of the model: what test cannot show, scores that fall, classes missed, baselines, edges, intervals."""
+"""Rules that warn of the model and its scores."""
 
 import math
 
@@ -52,7 +52,7 @@ def no_better_than_constant(evidence: Evidence) -> Result:
         "Test does not show that the model is better than a constant",
         f"on {evidence.rows['test']} rows the {loss} of the best constant is {_signed(evidence.ahead.value)} above the "
         f"model's, with a standard error of {shown_number(evidence.ahead.error, 2)}",
-        "look at the findings of diagnosis.json; give better features or more rows",
+        "see diagnosis.json for what is wrong with the training; give other features or more rows",
         {"ahead": evidence.ahead.value, "standard_error": evidence.ahead.error},
     )
 
@@ -70,9 +70,9 @@ def worse_on_test(evidence: Evidence) -> Result:
     loss = "mean absolute error" if evidence.task == "regression" else "Brier score"
     return Finding(
         "The model does worse on test than on valid",
-        f"the {loss} is {shown_number(test.value)} on test and {shown_number(valid.value)} on valid, {above / error:.1f} "
-        f"standard errors more",
-        "expect new rows to be like test; look for what differs (parts-differ); choose less on valid (fewer trials)",
+        f"the {loss} is {shown_number(test.value)} on test and {shown_number(valid.value)} on valid, which is "
+        f"{above / error:.1f} standard errors more",
+        "expect the score of test on new rows; look for what differs between the parts",
         {"valid": valid.value, "test": test.value, "standard_error": error},
     )
 
@@ -91,7 +91,7 @@ def small_test(evidence: Evidence) -> Result:
     return Finding(
         "Test is small",
         f"test has {rows} row{'' if rows == 1 else 's'}: {by}",
-        "set evaluation.folds: 5 and evaluation.repeats to test on every row, or give more rows",
+        "set evaluation.folds to test on every row, or give more rows",
         {"rows": rows, "half_width": None if math.isnan(half) else half},
     )
 
@@ -137,7 +137,7 @@ def class_missed(evidence: Evidence) -> Result:
     return Finding(
         "A class is mostly missed",
         f"most rows of {shown} are taken for another class",
-        "try training.loss.class_weights: balanced, choose another threshold on the probabilities, or give more such rows",
+        "try training.loss.class_weights: balanced, or another threshold on the probabilities",
         {"classes": missed, "limit": limit},
     )
 
@@ -157,9 +157,9 @@ def linear_as_good(evidence: Evidence) -> Result:
         return None
     return Finding(
         "A linear model is as good",
-        f"{linear['name']} reaches {evidence.primary} {reached:.3f} on test, the model {reached + by:.3f}; the difference is "
-        f"no more than chance or next to nothing (standard error {error:.3f})",
-        "prefer the simpler model, or judge both on more rows (evaluation.folds) before you rely on the network",
+        f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {reached + by:.3f} (standard "
+        f"error of the difference: {error:.3f})",
+        "prefer the linear model, or compare both on more rows",
         {"linear": reached, "model": reached + by, "standard_error": error, "metric": evidence.primary},
     )
 
@@ -201,7 +201,7 @@ def interval_undercovers(evidence: Evidence) -> Result:
         "Intervals cover too few rows",
         f"intervals that should cover {asked:.0%} of new rows cover {covered / rows:.0%} of {rows} rows of test, which "
         f"chance alone would do in {chance:.1%} of such tests",
-        "expect intervals to be too narrow; look for what differs between valid and test (parts-differ)",
+        "take intervals for too narrow; look for what differs between valid and test",
         {"coverage": covered / rows, "coverage_asked": asked, "rows": rows, "chance": chance},
     )
 
