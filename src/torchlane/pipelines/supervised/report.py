@@ -5,6 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node
 
+from torchlane.pipelines.supervised import page_nodes
 from torchlane.pipelines.supervised import report_nodes as nodes
 
 FACTS = (
@@ -22,9 +23,9 @@ def report() -> list[Node]:
     shown = {name: name for figure in figures for name in figure.outputs}
     return [
         *figures,
-        _node(nodes.gather_facts, facts, "facts"),
-        _node(nodes.write_report, {"facts": "facts", **shown}, "report"),
-        _node(nodes.write_model_card, {"facts": "facts"}, "model_card"),
+        _node(page_nodes.gather_facts, facts, "facts"),
+        _node(page_nodes.write_report, {"facts": "facts", **shown}, "report"),
+        _node(page_nodes.write_model_card, {"facts": "facts"}, "model_card"),
     ]
 
 

@@ -1,18 +1,8 @@
-"""The nodes of the stage report. Each draws one figure of plain tables, and imports plotly only then.
-
-The last ones gather the facts and write the page and the model card.
-"""
+"""The nodes of the stage report. Each draws one figure of plain tables, and imports plotly only then."""
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import (
-    DataOptions,
-    DiagnosisOptions,
-    EvaluationOptions,
-    Recipe,
-    SplitOptions,
-    TuningOptions,
-)
+from torchlane.core.options import DataOptions, EvaluationOptions, Recipe
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -97,6 +87,43 @@ def plot_thresholds(test_predictions: DataFrame, metrics: dict[str, Any], evalua
     return thresholds.plot_thresholds(test_predictions, metrics.get("positive"), costs, source_unweighted(metrics))
 
 
+def plot_residuals(
+    test_predictions: DataFrame,
+    clean_rows: DataFrame,
+    feature_importances: DataFrame,
+    metrics: dict[str, Any],
+    data: DataOptions,
+) -> Figure:
+    """Draw the mistakes by size of the prediction or by label, and by groups of the strongest feature."""
+    from torchlane.figures import residuals
+    from torchlane.figures.features import group_by_strongest
+    from torchlane.figures.style import source_unweighted
+
+    source = source_unweighted(metrics)
+    groups = group_by_strongest(test_predictions["row"], clean_rows, feature_importances, data)
+    if data.task != "regression":
+        return residuals.plot_mistakes_by_group(test_predictions, groups, source, data.target)
+    return residuals.plot_residuals(test_predictions, groups, source, data.target, data.target_column.unit)
+
+
+def plot_distributions(data_summary: dict[str, Any], feature_importances: DataFrame, data: DataOptions) -> Figure:
+    """Draw how the target and the strongest features are distributed in each part."""
+    from torchlane.figures import distributions
+    from torchlane.figures.features import strongest
+
+    order = strongest(feature_importances, data)
+    return distributions.plot_distributions(data_summary, data.target, order, data_summary["source"])
+
+
+def plot_pairs(clean_rows: DataFrame, feature_importances: DataFrame, data: DataOptions) -> Figure:
+    """Draw the strongest numeric features against each other, coloured by the target."""
+    from torchlane.figures import pairs
+    from torchlane.figures.features import strongest_numbers
+
+    features, source = strongest_numbers(feature_importances, data), clean_rows.attrs.get("source", data.source)
+    return pairs.plot_pairs(clean_rows, features, data.target, source)
+
+
 def plot_feature_importances(feature_importances: DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw how much the score drops without each feature."""
     from torchlane.figures import importances
@@ -111,7 +138,8 @@ def plot_partial_dependence(partial_dependence: DataFrame, metrics: dict[str, An
     from torchlane.figures.style import source_of
 
     units = {name: column.unit for name, column in data.columns.items()}
-    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units)
+    levels = {name: column.levels for name, column in data.columns.items() if column.levels}
+    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units, levels)
 
 
 def plot_mistakes(
@@ -124,69 +152,33 @@ def plot_mistakes(
     """Draw the largest mistakes, of images as pictures."""
     from torchlane.core.explaining import pictures
     from torchlane.figures import mistakes as figures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     images = pictures.images_of(mistakes["row"], test_predictions, test_tensors)
     pixels = None if images is None else images.numpy()
-    unit = data.columns[data.target].unit
-    return figures.plot_mistakes(mistakes, pixels, data.task != "regression", source_of(metrics), data.target, unit)
+    unit = data.target_column.unit
+    return figures.plot_mistakes(
+        mistakes, pixels, data.task != "regression", source_unweighted(metrics), data.target, unit
+    )
 
 
 def plot_augmentation(train_tensors: TensorDataset, recipe: Recipe, metrics: dict[str, Any]) -> Figure:
     """Draw images beside random distortions of them."""
     from torchlane.core.explaining import pictures as core
     from torchlane.figures import pictures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     options, seed = recipe.training.augmentation, recipe.training.seed
     distorts = options is not None and any(options.model_dump().values())
     drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy() if distorts else None
-    return pictures.plot_augmentation(drawn, source_of(metrics))
+    return pictures.plot_augmentation(drawn, source_unweighted(metrics))
 
 
 def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:
     """Draw the filters of the first layer over pixels."""
     from torchlane.core.explaining import pictures as core
     from torchlane.figures import pictures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     filters = core.first_filters(model)
-    return pictures.plot_filters(None if filters is None else filters.numpy(), source_of(metrics))
-
-
-def gather_facts(
-    data_options: DataOptions,
-    split_options: SplitOptions,
-    tuning_options: TuningOptions,
-    evaluation_options: EvaluationOptions,
-    diagnosis_options: DiagnosisOptions,
-    **artifacts: Any,
-) -> dict[str, Any]:
-    """Say in plain structures what the page shows; see `torchlane.reporting.facts.gather.gather_facts`."""
-    from torchlane.reporting.facts.artifacts import Artifacts
-    from torchlane.reporting.facts.gather import gather_facts
-
-    return gather_facts(
-        Artifacts(
-            data=data_options,
-            split=split_options,
-            tuning=tuning_options,
-            evaluation=evaluation_options,
-            diagnosing=diagnosis_options,
-            **artifacts,
-        )
-    )
-
-
-def write_report(facts: dict[str, Any], **figures: Figure) -> str:
-    """Lay out the page; see `torchlane.reporting.rendering.render_page`."""
-    from torchlane.reporting.rendering import render_page
-
-    return render_page(facts, {name.removesuffix("_figure"): figure for name, figure in figures.items()})
-
-
-def write_model_card(facts: dict[str, Any]) -> str:
-    """Lay out the model card; see `torchlane.reporting.rendering.render_card`."""
-    from torchlane.reporting.rendering import render_card
-
-    return render_card(facts)
+    return pictures.plot_filters(None if filters is None else filters.numpy(), source_unweighted(metrics))
