@@ -1,6 +1,7 @@
 """How target and features are distributed in each part."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def _numbers(known: Mapping[str, Any], place: int) -> list[Scatter]:
     """Draw the shares as steps over the bins, so that parts can be seen through each other."""
     edges, traces = known["edges"], []
     for part, shares in _parts(known).items():
-        told = [f"{_edge(low)} to {_edge(high)}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        told = [f"{_edge(low)} to {_edge(high)}" for low, high in pairwise(edges)]
         trace = Scatter(
             x=edges,
             y=[*shares, shares[-1]],

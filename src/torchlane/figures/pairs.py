@@ -9,11 +9,12 @@ from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 
 from torchlane.core.rows.levels import natural_order
-from torchlane.figures.style import COLOURS, axis_title, colour_of, escaped, finish, shortened, words
+from torchlane.figures.style import COLOURS, SEQUENCE, axis_title, colour_of, escaped, finish, shortened, words
 from torchlane.figures.told import evenly
 
 TITLE = "Pairs of the strongest features"
-MOST_FEATURES, MOST_ROWS, MOST_LABELS = 4, 500, 7
+MOST_FEATURES, MOST_ROWS, MOST_LABELS = 4, 500, len(SEQUENCE)
+FEW = 10  # distinct numbers, whose points are set a little apart
 NONE = "There are no two features that are numbers, so no pair can be drawn."
 
 
@@ -24,7 +25,8 @@ def plot_pairs(
 
     `clean_rows` has the columns `row`, of the features, which are numbers, and of the target, numbers or labels.
     `features` are names and units, the strongest first. At most 500 rows are drawn, at even distances. Of more than
-    seven labels, those with fewer rows are grey.
+    six labels, those with fewer rows are grey. Points of a feature with ten numbers or fewer would hide each other, so
+    they stand a little apart; the hover has the numbers.
     """
     shown = [(name, unit) for name, unit in features if clean_rows[name].notna().any()][:MOST_FEATURES]
     if len(shown) < 2:
@@ -38,6 +40,7 @@ def plot_pairs(
         horizontal_spacing=0.03,
         vertical_spacing=0.03,
     )
+    apart = {name: _apart(rows[name], seed) for seed, (name, _) in enumerate(shown)}
     numbers = rows[target].dtype.kind in "iuf"
     groups = [_by_value(rows, target, size)] if numbers else _by_label(rows, target)
     for down in range(size):
@@ -46,9 +49,9 @@ def plot_pairs(
             where = {"row": down + 1, "col": across + 1}
             for group, look in groups:
                 trace = Scatter(
-                    x=rows[x][group], y=rows[y][group], mode="markers", customdata=_told(rows, target, group),
-                    hovertemplate=f"row %{{customdata[0]}}<br>{shortened(x)} %{{x:,.4~g}}<br>{shortened(y)} %{{y:,.4~g}}"
-                    f"<br>{shortened(target)} %{{customdata[1]}}<extra></extra>",
+                    x=apart[x][group], y=apart[y][group], mode="markers", customdata=_told(rows[group], x, y, target),
+                    hovertemplate=f"row %{{customdata[0]}}<br>{escaped(x)} %{{customdata[1]}}<br>{escaped(y)} "
+                    f"%{{customdata[2]}}<br>{escaped(target)} %{{customdata[3]}}<extra></extra>",
                     **{**look, "showlegend": look["showlegend"] and down == across == 0},
                 )  # fmt: skip
                 figure.add_trace(trace, **where)
@@ -93,11 +96,19 @@ def _by_label(rows: pd.DataFrame, target: str) -> list[tuple[np.ndarray, dict[st
     return groups
 
 
-def _told(rows: pd.DataFrame, target: str, group: np.ndarray) -> list[list[str]]:
-    of_group = rows[group]
-    shown = (
-        of_group[target].map("{:,.4g}".format)
-        if of_group[target].dtype.kind in "iuf"
-        else of_group[target].map(escaped)
-    )
-    return [[str(row), text] for row, text in zip(of_group["row"], shown, strict=True)]
+def _apart(values: pd.Series, seed: int) -> np.ndarray:
+    """Move the points of few distinct numbers aside by at most a quarter of the smallest gap, float64 (n_rows,)."""
+    numbers = values.to_numpy(np.float64)
+    distinct = np.unique(numbers[np.isfinite(numbers)])
+    if not 1 < len(distinct) <= FEW:
+        return numbers
+    return numbers + np.diff(distinct).min() * np.random.default_rng(seed).uniform(-0.25, 0.25, len(numbers))
+
+
+def _told(rows: pd.DataFrame, *columns: str) -> list[list[str]]:
+    """Write the number of each row and its values."""
+    written = [
+        rows[name].map("{:.6g}".format) if rows[name].dtype.kind in "iuf" else rows[name].map(escaped)
+        for name in columns
+    ]
+    return [list(each) for each in zip(rows["row"].map(str), *written, strict=True)]

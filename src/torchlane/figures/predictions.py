@@ -47,6 +47,7 @@ def _plot_values(test_predictions: pd.DataFrame, source: str, name: str) -> Figu
     values = drawn[["truth", "prediction", *ends]].astype(np.float64)
     line = [values[["truth", "prediction"]].min().min(), values[["truth", "prediction"]].max().max()]
     with_bars = bool(ends) and len(drawn) <= MOST_INTERVALS
+    shown = "{:,.4g}".format
     figure = Figure(
         [
             Scatter(
@@ -59,7 +60,7 @@ def _plot_values(test_predictions: pd.DataFrame, source: str, name: str) -> Figu
                 error_y=_bars(values) if with_bars else None,
                 mode="markers",
                 marker={"color": COLOURS["test"], "opacity": 0.7},
-                customdata=np.column_stack([drawn["row"].map(str), *(values[end].map("{:,.4g}".format) for end in ends)]),
+                customdata=np.column_stack([drawn["row"].map(str), *(values[end].map(shown) for end in ends)]),
                 hovertemplate="row %{customdata[0]}<br>true %{x:,.4~g}<br>predicted %{y:,.4~g}"
                 + ("<br>interval %{customdata[1]} to %{customdata[2]}" if ends else "")
                 + "<extra></extra>",
@@ -68,8 +69,8 @@ def _plot_values(test_predictions: pd.DataFrame, source: str, name: str) -> Figu
         ]
     )  # fmt: skip
     figure.update_xaxes(title_text=f"true {name}").update_yaxes(title_text=f"predicted {name}")
-    shown = f"{len(drawn):,} of " if len(drawn) < len(test_predictions) else ""
-    return finish(figure.update_layout(height=520), TITLE, source, f"{shown}{len(test_predictions):,} test rows")
+    some = f"{len(drawn):,} of " if len(drawn) < len(test_predictions) else ""
+    return finish(figure.update_layout(height=520), TITLE, source, f"{some}{len(test_predictions):,} test rows")
 
 
 def _bars(values: pd.DataFrame) -> dict[str, object]:
@@ -111,7 +112,8 @@ def _plot_labels(test_predictions: pd.DataFrame, source: str, target: str) -> Fi
     )
     name = axis_title(target)
     figure.update_xaxes(title_text=f"predicted {name}", **label_axis(labels))
-    figure.update_yaxes(title_text=f"true {name}", **_downwards(label_axis(labels)))
+    figure.update_yaxes(title_text=f"true {name}", **label_axis(labels, downwards=True))
+    figure.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
     figure.update_layout(height=int(np.clip(220 + 40 * len(labels), 380, 760)))
     right = counts.trace() / counts.sum()
     note = f"{len(test_predictions):,} test rows, {right:.1%} right; colour and % are the share of the true label"
@@ -125,8 +127,3 @@ def _texts_of_cells(counts: np.ndarray, shares: np.ndarray) -> list[list[str]]:
         [template.format(count, share) if count else "" for count, share in zip(*row, strict=True)]
         for row in zip(counts.tolist(), shares.tolist(), strict=True)
     ]
-
-
-def _downwards(axis: dict[str, object]) -> dict[str, object]:
-    low, high = axis["range"]  # type: ignore[misc]
-    return {**axis, "range": [high, low]}

@@ -79,7 +79,8 @@ def _plot(
         left_out = len(found) - len(curves)
         note += f"; mean {area} {mean:.3f} of {len(curves)} classes, each against all others"
         note += f"; {left_out} without curve" if left_out else ""
-    return finish(figure.update_layout(height=480 if len(curves) < 5 else 560), title, source, note)
+    figure.update_layout(height=480 if len(curves) < 5 else 560, legend_title_text=f"class ({area})")
+    return finish(figure, title, source, note)
 
 
 def _line(label: str, curve: Curve, area: str, shape: str) -> Scatter:

@@ -9,19 +9,20 @@ from torchlane.figures.style import COLOURS, axis_title, escaped, finish, panels
 from torchlane.figures.told import NO_ROWS, known_labels, probabilities, texts
 
 OF_VALUES, OF_LABELS = "Coverage of the intervals", "Reliability of the probabilities"
-ROWS_A_BIN = 8  # fewer tell nothing of a share
+ROWS_A_BIN = 15  # fewer tell nothing of a share
 NO_INTERVALS = "The predictions have no intervals, because the use case has no valid part to make them from."
 
 
 def plot_coverage(
-    test_predictions: pd.DataFrame, coverage: float, source: str, target: str, unit: str | None = None
+    test_predictions: pd.DataFrame, coverage: float | None, source: str, target: str, unit: str | None = None
 ) -> Figure:
     """Draw the share of truths within their intervals by size of the prediction, beside the share asked for.
 
-    `test_predictions` has `truth`, `prediction`, `low` and `high`. The rows are in ten bins or fewer, of about equally
-    many. Bars are 95 % intervals of the share (Wilson), which tell how much of a distance is chance.
+    `test_predictions` has `truth`, `prediction`, `low` and `high`; without intervals, `coverage` is None. The rows are
+    in ten bins or fewer, of about equally many. Bars are 95 % intervals of the share (Wilson), which tell how much of
+    a distance is chance.
     """
-    if test_predictions.empty or not {"low", "high"} <= {*test_predictions}:
+    if test_predictions.empty or coverage is None or not {"low", "high"} <= {*test_predictions}:
         return words(NO_ROWS if test_predictions.empty else NO_INTERVALS, OF_VALUES, source)
     values = test_predictions[["truth", "prediction", "low", "high"]].astype(np.float64)
     covered = values["truth"].between(values["low"], values["high"]).to_numpy()

@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 from plotly.subplots import make_subplots
 
 COLOURS = {"train": "#0072B2", "valid": "#E69F00", "test": "#009E73", "guide": "#8C8C8C"}
-SEQUENCE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
+SEQUENCE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")  # black and yellow vanish on some pages
 GRID = "rgba(128,128,128,0.25)"
 ZERO = "rgba(128,128,128,0.5)"
 SHARES = ((0.0, "#E3EEF6"), (0.5, "#56A0D3"), (1.0, "#00456C"))  # a scale of cells; white or black text reads on it
@@ -27,9 +27,9 @@ TITLE_HEIGHT, BELOW_PANEL = 26, 64  # pixels of a panel's title, and of the labe
 
 
 def colour_of(place: int) -> str:
-    """Give the colour of the member, level or line at a place; after seven, the colours begin again.
+    """Give the colour of the member, level or line at a place; after six, the colours begin again.
 
-    >>> colour_of(0) == colour_of(7)
+    >>> colour_of(0) == colour_of(6)
     True
     """
     return SEQUENCE[place % len(SEQUENCE)]
@@ -76,12 +76,13 @@ def axis_title(column: object, unit: str | None = None) -> str:
     return shortened(column, 40) + (f" ({escaped(unit)})" if unit else "")
 
 
-def label_axis(labels: Sequence[object], longest: int = LONGEST) -> dict[str, Any]:
+def label_axis(labels: Sequence[object], longest: int = LONGEST, downwards: bool = False) -> dict[str, Any]:
     """Return the settings of an axis whose whole numbers from 0 on stand for `labels`, in this order.
 
     Labels of any text keep places of their own, also where they begin with the same letters. Of more than 30, an
-    evenly spaced selection is named.
+    evenly spaced selection is named. `downwards` puts the first label of a vertical axis on top.
     """
+    ends = [-0.5, len(labels) - 0.5]
     step = -(-len(labels) // MOST_TICKS) or 1
     named = range(0, len(labels), step)
     return {
@@ -89,7 +90,7 @@ def label_axis(labels: Sequence[object], longest: int = LONGEST) -> dict[str, An
         "tickmode": "array",
         "tickvals": list(named),
         "ticktext": [shortened(labels[place], longest) for place in named],
-        "range": [-0.5, len(labels) - 0.5],
+        "range": ends[::-1] if downwards else ends,
         "zeroline": False,
     }
 
@@ -104,20 +105,22 @@ def source_of(metrics: Mapping[str, Any]) -> str:
     return str(metrics["data"]) if weight is None else f"{metrics['data']}, rows weighted by '{weight}'"
 
 
-def panels(titles: Sequence[str], height: int = 240, columns: int = 1) -> Figure:
+def panels(titles: Sequence[str], height: int | Sequence[int] = 240, columns: int = 1) -> Figure:
     """Make a figure with a panel for each of `titles` (plain text, shown as it is), row by row.
 
-    `height` is that of a panel in pixels, without its title above and its labels below. Traces go to `row` and `col`
-    from 1 on, as in `make_subplots`. One column is readable at 390 pixels; two are, for panels without long labels.
+    `height` is that of a panel in pixels, or of each row of panels, without its title above and its labels below.
+    Traces go to `row` and `col` from 1 on, as in `make_subplots`. One column is readable at 390 pixels; two are, for
+    panels without long labels.
     """
     rows = -(-len(titles) // columns) or 1
     figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.12 if columns > 1 else None)
-    block = TITLE_HEIGHT + height + BELOW_PANEL
-    inner = rows * block - BELOW_PANEL
+    heights = [height] * rows if isinstance(height, int) else height
+    tops = [row * (TITLE_HEIGHT + BELOW_PANEL) + sum(heights[:row]) + TITLE_HEIGHT for row in range(rows)]
+    inner = tops[-1] + heights[-1]
     for place in range(rows * columns):
         number = "" if place == 0 else place + 1
-        top = (place // columns) * block + TITLE_HEIGHT
-        ends = [max(0.0, 1 - (top + height) / inner), 1 - top / inner]
+        top = tops[place // columns]
+        ends = [max(0.0, 1 - (top + heights[place // columns]) / inner), 1 - top / inner]
         if place >= len(titles):
             figure.update_layout({f"xaxis{number}": {"visible": False}, f"yaxis{number}": {"visible": False}})
             continue
@@ -131,6 +134,15 @@ def panels(titles: Sequence[str], height: int = 240, columns: int = 1) -> Figure
     return figure.update_layout(height=inner + 160)
 
 
+def source_unweighted(metrics: Mapping[str, Any]) -> str:
+    """Name the source of the rows where each of them counts once, and say so if metrics weigh them.
+
+    >>> source_unweighted({"data": "houses.csv", "weight": "sales"})
+    'houses.csv, each row counted once'
+    """
+    return f"{metrics['data']}, each row counted once" if "weight" in metrics else str(metrics["data"])
+
+
 def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     """Give a figure its title, a note and the source of the rows under it, and the common look.
 
@@ -138,12 +150,12 @@ def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     a narrow screen ends. The legend stands below everything, and margins grow with what stands in them.
     """
     lines = textwrap.wrap(title, TITLE_WIDTH, break_long_words=False)
-    told = "; ".join([note] * bool(note) + [f"data: {escaped(source)}"] * bool(source))
+    told = "; ".join([note] * bool(note) + [f"data:\N{NO-BREAK SPACE}{escaped(source)}"] * bool(source))
     notes = textwrap.wrap(told, NOTE_WIDTH, break_long_words=False)
     small = [f'<span style="{SMALL}">{line}</span>' for line in notes]
     look = {"gridcolor": GRID, "zerolinecolor": ZERO, "automargin": True}
+    figure.layout.template = {"layout": {"colorway": SEQUENCE, "xaxis": look, "yaxis": look}}  # none of Plotly's own
     figure.update_layout(
-        template={"layout": {"colorway": SEQUENCE, "xaxis": look, "yaxis": look}},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         title={"text": "<br>".join([*lines, *small]), "x": 0, "xref": "paper", "font": {"size": 16}},

@@ -30,7 +30,7 @@ def plot_thresholds(
     truths, scores = texts(test_predictions, "truth"), probabilities(test_predictions)[:, labels.index(positive)]
     trade = trade_off(truths == positive, scores, costs)
     best = float(trade.thresholds[trade.cheapest])
-    figure = panels(["Precision, recall and F1", "Cost"])
+    figure = panels(["Precision, recall and F1", f"Cost: false positive {costs[0]:g}, false negative {costs[1]:g}"])
     for place, (name, values) in enumerate(
         {"precision": trade.precision, "recall": trade.recall, "F1": trade.f1}.items()
     ):
@@ -40,7 +40,12 @@ def plot_thresholds(
         figure.add_trace(trace, row=1, col=1)  # fmt: skip
     hover = "threshold %{x:.3f}<br>%{y:.4~g} a row<extra></extra>"
     cost = Scatter(
-        x=trade.thresholds, y=trade.cost, mode="lines", line={"color": colour_of(3)}, name="cost", hovertemplate=hover
+        x=trade.thresholds,
+        y=trade.cost,
+        mode="lines",
+        line={"color": colour_of(3)},
+        showlegend=False,
+        hovertemplate=hover,
     )
     figure.add_trace(cost, row=2, col=1)
     for threshold, dash in {DEFAULT: "dot", best: "dash"}.items():
@@ -49,7 +54,7 @@ def plot_thresholds(
     marks = {"symbol": ["circle", "diamond"], "size": 10, "color": COLOURS["guide"]}
     shown = {
         "text": [f"{DEFAULT}", f"{best:g}"],
-        "textposition": "top center",
+        "textposition": [f"top {side}" for side in (("left", "right") if best > DEFAULT else ("right", "left"))],
         "showlegend": False,
         "hoverinfo": "skip",
     }
@@ -60,13 +65,10 @@ def plot_thresholds(
     figure.update_xaxes(title_text=f"threshold on the probability of {escaped(positive)}", row=2)
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", row=1)
     figure.update_yaxes(title_text="mean cost of a row", rangemode="tozero", row=2)
-    return finish(figure, TITLE, source, _note(costs, best, trade.cost[places]))
+    return finish(figure, TITLE, source, _note(best, trade.cost[places]))
 
 
-def _note(costs: tuple[float, float], best: float, of_both: np.ndarray) -> str:
+def _note(best: float, of_both: np.ndarray) -> str:
     """Say what the two thresholds cost, and that the cheapest was seen on the rows it is judged on."""
-    return (
-        f"a false positive costs {costs[0]:g} and a false negative {costs[1]:g}; at {DEFAULT} a row costs "
-        f"{of_both[0]:.3g}, at {best:g} it costs {of_both[1]:.3g}, the least on these test rows, so on new ones "
-        f"expect a little more"
-    )
+    cheapest = f"{of_both[1]:.3g} at {best:g} (the cheapest, seen on test itself)"
+    return f"cost a row {of_both[0]:.3g} at {DEFAULT}, {cheapest}"

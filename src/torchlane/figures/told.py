@@ -25,4 +25,6 @@ def probabilities(test_predictions: pd.DataFrame) -> np.ndarray:
 
 def evenly(table: pd.DataFrame, most: int) -> pd.DataFrame:
     """Select at most `most` rows at even distances."""
-    return table.iloc[:: max(1, -(-len(table) // most))]
+    if len(table) <= most:
+        return table
+    return table.iloc[np.linspace(0, len(table) - 1, most).round().astype(np.int64)]

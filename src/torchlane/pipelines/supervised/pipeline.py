@@ -6,7 +6,7 @@ each stage. Datasets stand in the namespace of the use case.
 
 from kedro.pipeline import Node, Pipeline
 
-from torchlane.pipelines.supervised import nodes
+from torchlane.pipelines.supervised import explain_nodes, nodes
 from torchlane.pipelines.supervised.report import report
 
 
@@ -16,7 +16,7 @@ def create_pipeline(use_case: str) -> Pipeline:
 
 
 def _prepare() -> list[Node]:
-    """Check the raw rows, split them, and check that they make folds."""
+    """Check the raw rows, split them, summarise them, and check that they make folds."""
     return [
         Node(
             nodes.check_rows,
@@ -31,6 +31,14 @@ def _prepare() -> list[Node]:
             inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
             outputs="splits",
             name="split_rows",
+            tags="prepare",
+            namespace="prepare",
+        ),
+        Node(
+            explain_nodes.summarise_data,
+            inputs=["clean_rows", "rejected_rows", "splits", "params:data", "params:split"],
+            outputs="data_summary",
+            name="summarise_data",
             tags="prepare",
             namespace="prepare",
         ),
@@ -126,7 +134,7 @@ def _train() -> list[Node]:
 
 
 def _evaluate() -> list[Node]:
-    """Cross-validate, and score the model on every part."""
+    """Cross-validate, score the model on every part, and explain it."""
     return [
         Node(
             nodes.cross_validate,
@@ -159,6 +167,30 @@ def _evaluate() -> list[Node]:
             ],
             outputs=["metrics", "test_predictions"],
             name="evaluate_model",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.explain_model,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs=["feature_importances", "partial_dependence", "explanation"],
+            name="explain_model",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.list_mistakes,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="mistakes",
+            name="list_mistakes",
             tags="evaluate",
             namespace="evaluate",
         ),

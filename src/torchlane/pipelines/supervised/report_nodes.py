@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import DataOptions, Recipe
+from torchlane.core.options import DataOptions, EvaluationOptions, Recipe
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,10 +42,49 @@ def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
 
 
 def plot_predictions(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
-    """Draw truth against prediction on test."""
+    """Draw truth against prediction on test, or how the classes are confused."""
     from torchlane.figures import predictions
+    from torchlane.figures.style import source_unweighted
 
-    return predictions.plot_predictions(test_predictions, metrics["data"], data.target)
+    source, unit = source_unweighted(metrics), data.target_column.unit
+    return predictions.plot_predictions(test_predictions, source, data.target, unit)
+
+
+def plot_reliability(test_predictions: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
+    """Draw how often intervals cover the truth, or how often what is stated with a probability is so."""
+    from torchlane.figures import reliability
+    from torchlane.figures.style import source_unweighted
+
+    source = source_unweighted(metrics)
+    if data.task != "regression":
+        return reliability.plot_probabilities(test_predictions, metrics["positive"], source)
+    asked = metrics["calibration"].get("coverage_asked")
+    return reliability.plot_coverage(test_predictions, asked, source, data.target, data.target_column.unit)
+
+
+def plot_roc(test_predictions: DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw the recall against the false-positive rate of classes."""
+    from torchlane.figures import ranking
+    from torchlane.figures.style import source_unweighted
+
+    return ranking.plot_roc(test_predictions, metrics.get("positive"), source_unweighted(metrics))
+
+
+def plot_precision_recall(test_predictions: DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw the precision against the recall of classes."""
+    from torchlane.figures import ranking
+    from torchlane.figures.style import source_unweighted
+
+    return ranking.plot_precision_recall(test_predictions, metrics.get("positive"), source_unweighted(metrics))
+
+
+def plot_thresholds(test_predictions: DataFrame, metrics: dict[str, Any], evaluation: EvaluationOptions) -> Figure:
+    """Draw what each threshold on the probability of the positive label gives and costs."""
+    from torchlane.figures import thresholds
+    from torchlane.figures.style import source_unweighted
+
+    costs = (evaluation.costs.false_positive, evaluation.costs.false_negative)
+    return thresholds.plot_thresholds(test_predictions, metrics.get("positive"), costs, source_unweighted(metrics))
 
 
 def plot_feature_importances(feature_importances: DataFrame, metrics: dict[str, Any]) -> Figure:
@@ -75,31 +114,33 @@ def plot_mistakes(
     """Draw the largest mistakes, of images as pictures."""
     from torchlane.core.explaining import pictures
     from torchlane.figures import mistakes as figures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     images = pictures.images_of(mistakes["row"], test_predictions, test_tensors)
     pixels = None if images is None else images.numpy()
-    unit = data.columns[data.target].unit
-    return figures.plot_mistakes(mistakes, pixels, data.task != "regression", source_of(metrics), data.target, unit)
+    unit = data.target_column.unit
+    return figures.plot_mistakes(
+        mistakes, pixels, data.task != "regression", source_unweighted(metrics), data.target, unit
+    )
 
 
 def plot_augmentation(train_tensors: TensorDataset, recipe: Recipe, metrics: dict[str, Any]) -> Figure:
     """Draw images beside random distortions of them."""
     from torchlane.core.explaining import pictures as core
     from torchlane.figures import pictures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     options, seed = recipe.training.augmentation, recipe.training.seed
     distorts = options is not None and any(options.model_dump().values())
     drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy() if distorts else None
-    return pictures.plot_augmentation(drawn, source_of(metrics))
+    return pictures.plot_augmentation(drawn, source_unweighted(metrics))
 
 
 def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:
     """Draw the filters of the first layer over pixels."""
     from torchlane.core.explaining import pictures as core
     from torchlane.figures import pictures
-    from torchlane.figures.style import source_of
+    from torchlane.figures.style import source_unweighted
 
     filters = core.first_filters(model)
-    return pictures.plot_filters(None if filters is None else filters.numpy(), source_of(metrics))
+    return pictures.plot_filters(None if filters is None else filters.numpy(), source_unweighted(metrics))
