@@ -101,7 +101,8 @@ def plot_partial_dependence(partial_dependence: DataFrame, metrics: dict[str, An
     from torchlane.figures.style import source_of
 
     units = {name: column.unit for name, column in data.columns.items()}
-    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units)
+    levels = {name: column.levels for name, column in data.columns.items() if column.levels}
+    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units, levels)
 
 
 def plot_mistakes(
