@@ -87,6 +87,43 @@ def plot_thresholds(test_predictions: DataFrame, metrics: dict[str, Any], evalua
     return thresholds.plot_thresholds(test_predictions, metrics.get("positive"), costs, source_unweighted(metrics))
 
 
+def plot_residuals(
+    test_predictions: DataFrame,
+    clean_rows: DataFrame,
+    feature_importances: DataFrame,
+    metrics: dict[str, Any],
+    data: DataOptions,
+) -> Figure:
+    """Draw the mistakes by size of the prediction or by label, and by groups of the strongest feature."""
+    from torchlane.figures import residuals
+    from torchlane.figures.features import group_by_strongest
+    from torchlane.figures.style import source_unweighted
+
+    source = source_unweighted(metrics)
+    groups = group_by_strongest(test_predictions["row"], clean_rows, feature_importances, data)
+    if data.task != "regression":
+        return residuals.plot_mistakes_by_group(test_predictions, groups, source, data.target)
+    return residuals.plot_residuals(test_predictions, groups, source, data.target, data.target_column.unit)
+
+
+def plot_distributions(data_summary: dict[str, Any], feature_importances: DataFrame, data: DataOptions) -> Figure:
+    """Draw how the target and the strongest features are distributed in each part."""
+    from torchlane.figures import distributions
+    from torchlane.figures.features import strongest
+
+    order = strongest(feature_importances, data)
+    return distributions.plot_distributions(data_summary, data.target, order, data_summary["source"])
+
+
+def plot_pairs(clean_rows: DataFrame, feature_importances: DataFrame, data: DataOptions) -> Figure:
+    """Draw the strongest numeric features against each other, coloured by the target."""
+    from torchlane.figures import pairs
+    from torchlane.figures.features import strongest_numbers
+
+    features, source = strongest_numbers(feature_importances, data), clean_rows.attrs.get("source", data.source)
+    return pairs.plot_pairs(clean_rows, features, data.target, source)
+
+
 def plot_feature_importances(feature_importances: DataFrame, metrics: dict[str, Any]) -> Figure:
     """Draw how much the score drops without each feature."""
     from torchlane.figures import importances
