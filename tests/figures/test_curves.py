@@ -26,7 +26,7 @@ def test_each_part_is_once_in_the_legend_and_has_one_colour_in_both_panels():
         assert [line.showlegend for line in lines] == [True, False]
         assert {line.line.color for line in lines} == {COLOURS[part]}
         assert {line.yaxis for line in lines} == {"y", "y2"}
-    assert [title.text for title in figure.layout.annotations] == ["loss of training", "r2_score"]
+    assert [title.text for title in figure.layout.annotations] == ["loss", "r2_score"]
     assert "bundled sample" in title_of(figure)
 
 

@@ -42,3 +42,10 @@ def test_labels_have_one_colour_each_and_are_once_in_the_legend():
 
 def test_nothing_measured_is_told_in_words():
     assert is_words(plot_partial_dependence(table(), "x", "price", {}))
+
+
+def test_levels_stand_in_the_order_that_the_user_gave():
+    lines = [("size", "category", None, level, value, value, value) for level, value in (("L", 3), ("S", 1), ("x", 0))]
+    figure = plot_partial_dependence(table(*lines), "x", "price", {}, {"size": ["S", "M", "L"]})
+    assert list(figure.layout.xaxis.ticktext) == ["S", "L", "x"]
+    assert list(figure.data[0].y) == [1, 3, 0]

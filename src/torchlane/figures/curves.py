@@ -23,7 +23,7 @@ def plot_history(history: pd.DataFrame, source: str) -> Figure:
         raise ValueError("the history has no column 'members_kept': an older version wrote it; run the stage train")
     metric = next(str(name) for name in history if str(name).startswith("train_") and name != "train_loss")
     metric = metric.removeprefix("train_")
-    figure = panels(["loss of training", metric])
+    figure = panels(["loss", metric])
     kept = history[history["members_kept"] > 0]
     for row, curve in enumerate(("loss", metric), start=1):
         drawn = [part for part in ("train", "valid") if history[f"{part}_{curve}"].notna().any()]

@@ -1,26 +1,32 @@
 """How predictions change with one feature."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
 from torchlane.figures.style import axis_title, colour_of, escaped, faint, finish, label_axis, panels, words
 
-LONGEST = 10  # letters of a level on the axis
+LONGEST = 9  # letters of a level on the axis
+SMALL, MANY = 10, 8  # size of the letters if there are more levels
 FEW = 8  # values that are marked
-APART = 0.12  # between the points of two labels at one level
+APART, SHARE = 0.12, 0.03  # between the points of two labels at one level, at most, and as a share of the axis
 ROOM = 0.06  # of the range, above and below
 
 
 def plot_partial_dependence(
-    partial_dependence: pd.DataFrame, source: str, target: str, units: Mapping[str, str | None]
+    partial_dependence: pd.DataFrame,
+    source: str,
+    target: str,
+    units: Mapping[str, str | None],
+    levels: Mapping[str, Sequence[object]] = MappingProxyType({}),
 ) -> Figure:
     """Draw the mean prediction if all rows had a value of a feature; a panel per feature, all on one scale.
 
     `partial_dependence` has lines with `feature`, `kind`, `label` (empty for a target of numbers), `value`,
     `prediction` and the ends `low` and `high` over members. Numbers are lines with a band; levels are points. `units`
-    are those of columns.
+    are those of columns, and `levels` the orders of levels that the user gave; others stand in the order of the table.
     """
     asked = axis_title(target, units.get(target))
     title = f"How {asked} changes with each column"
@@ -31,7 +37,7 @@ def plot_partial_dependence(
     features = list(dict.fromkeys(lines["feature"]))
     figure = panels([f"{name} ({units[name]})" if units.get(name) else str(name) for name in features], height=170)
     for row, feature in enumerate(features, start=1):
-        of_feature = lines[lines["feature"] == feature]
+        of_feature = _in_order(lines[lines["feature"] == feature], levels.get(feature, ()))
         numbers = of_feature["kind"].iloc[0] in ("number", "date")
         for place, label in enumerate(labels):
             of_label = of_feature[of_feature["label"] == label]
@@ -43,6 +49,12 @@ def plot_partial_dependence(
     figure.update_yaxes(range=[low - room, high + room], tickformat=".0%" if shares else "~s")
     told = f"mean probability of {'each label' if len(labels) > 1 else escaped(labels[0])}" if shares else "prediction"
     return finish(figure, title, source, f"{told} if every row had this value; the band holds all members")
+
+
+def _in_order(lines: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
+    """Sort the lines of a feature by the given order of its levels; others stay behind them, in their order."""
+    places = {str(level): place for place, level in enumerate(levels)}
+    return lines.iloc[lines["value"].map(lambda value: places.get(str(value), len(places))).argsort(kind="stable")]
 
 
 def _add_line(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: int, n_labels: int) -> None:
@@ -65,13 +77,14 @@ def _add_line(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: 
 def _add_points(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: int, n_labels: int) -> None:
     """Add a point of a label at each level of a feature, with the range over members."""
     levels = lines["value"].map(str).tolist()
-    beside = APART * (place - (n_labels - 1) / 2)
+    beside = min(APART, SHARE * len(levels)) * (place - (n_labels - 1) / 2)
     points = _trace([number + beside for number in range(len(levels))], lines, label, place, n_labels, row)
     above, below = lines["high"] - lines["prediction"], lines["prediction"] - lines["low"]
     errors = {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 3}
     points.update(mode="markers", marker_size=8, error_y=errors if (above + below > 0).any() else None)
     figure.add_trace(points, row=row, col=1)
-    figure.update_xaxes(**label_axis(levels, LONGEST), row=row, col=1)
+    font = {"tickfont_size": SMALL} if len(levels) > MANY else {}
+    figure.update_xaxes(**label_axis(levels, LONGEST), **font, row=row, col=1)
 
 
 def _trace(values: "pd.Series | list[float]", lines: pd.DataFrame, label: str, place: int, n: int, row: int) -> Scatter:

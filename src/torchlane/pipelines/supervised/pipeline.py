@@ -7,12 +7,15 @@ each stage. Datasets stand in the namespace of the use case.
 from kedro.pipeline import Node, Pipeline
 
 from torchlane.pipelines.supervised import explain_nodes, nodes
+from torchlane.pipelines.supervised.page import page
 from torchlane.pipelines.supervised.report import report
 
 
 def create_pipeline(use_case: str) -> Pipeline:
     """Compose the stages, in the order of the flow, in the namespace of a use case."""
-    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *report()], namespace=use_case)
+    figures = report()
+    stages = [*_prepare(), *_tune(), *_train(), *_evaluate(), *figures, *page(figures)]
+    return Pipeline(stages, namespace=use_case)
 
 
 def _prepare() -> list[Node]:
