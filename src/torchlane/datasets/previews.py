@@ -9,14 +9,16 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NewType
 
 import numpy as np
 import pandas as pd
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
+TextPreview = NewType("TextPreview", str)  # Kedro-Viz takes the kind from the name, and knows text too
 COLUMNS = 50  # of a table
 CHARACTERS = 200  # of a value
+TEXT = 20_000  # characters of a whole text
 DIGITS = 6  # of a number with a fraction
 ENTRIES = 100  # of a list or a mapping in JSON
 EXACT = 2**53  # whole numbers up to here are exact in a browser
@@ -38,6 +40,12 @@ def preview_table(table: Mapping[str, Any]) -> TablePreview:
 def preview_json(value: Any) -> JSONPreview:
     """Show nested values; of more than `ENTRIES` in one place the first ones."""
     return JSONPreview(json.dumps(plain(value, ENTRIES)))
+
+
+def preview_text(text: str) -> TextPreview:
+    """Show text as it stands, up to some length."""
+    kept = plain(text)
+    return TextPreview(kept if len(kept) <= TEXT else f"{kept[:TEXT]} …")
 
 
 def preview_images(images: Iterable[np.ndarray], captions: Sequence[str]) -> ImagePreview:
