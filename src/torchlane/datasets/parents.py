@@ -5,10 +5,12 @@ from typing import Any, NoReturn
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 from torchlane.core.model import trained as inference
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.rows.checking import ROW
+from torchlane.datasets.in_words import preview_model
 from torchlane.datasets.paths import shown
 
 
@@ -40,6 +42,10 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError(f"a parent is never written, so {self._path} is unchanged")
+
+    def preview(self) -> TablePreview:
+        """Show what the use case's own model is, in words."""
+        return preview_model(self.load().model(None))
 
     def _exists(self) -> bool:
         return True

@@ -18,6 +18,7 @@ Repeats without any near neighbour are always copies, since rows that differ oth
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,21 @@ def number_combinations(rows: pd.DataFrame) -> np.ndarray:
     if all((values[:, : len(repeats)] == values[:, len(repeats) :]).all() for values in _comparable(both)):
         return codes
     return rows.groupby(list(rows), dropna=False, sort=False).ngroup().to_numpy()
+
+
+def number_copies(rows: pd.DataFrame, how: Literal["auto", "together", "apart"]) -> tuple[np.ndarray, dict[str, int]]:
+    """Number the rows such that copies share a number: int64 (n_rows,). `how` is `split.repeats`.
+
+    The second result has how many rows repeat others: as `copies`, and `by_chance`.
+    """
+    combination = number_combinations(rows)
+    if how == "auto":
+        single = find_coincidences(rows, combination)
+    else:
+        single = np.full(len(rows), how == "apart")
+    copies = pd.factorize(np.where(single, -1 - np.arange(len(rows)), combination))[0]
+    n_repeats, n_copies = (len(rows) - len(np.unique(numbers)) for numbers in (combination, copies))
+    return copies, {"copies": n_copies, "by_chance": n_repeats - n_copies}
 
 
 def _comparable(rows: pd.DataFrame) -> Iterator[np.ndarray]:

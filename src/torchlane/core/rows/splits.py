@@ -7,11 +7,12 @@ import pandas as pd
 
 from torchlane.core.options import DataOptions, SplitOptions
 from torchlane.core.rows.checking import ROW
-from torchlane.core.rows.repeats import find_coincidences, number_combinations
+from torchlane.core.rows.repeats import number_combinations, number_copies
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
+REPEATS = "repeats"  # key in the attrs of splits: how many rows repeat others, see `number_copies`
 
 
 def split_rows(
@@ -22,6 +23,7 @@ def split_rows(
     Copies of a row (same features, same target) share a part, and so do rows that agree in `options.group_by`.
     Rows that repeat others by chance are assigned one by one; `options.repeats` sets how to tell them from
     copies. In classification, all parts have about the same share of each class.
+    If rows are assigned at random, `attrs["repeats"]` of the result holds how many repeat others.
 
     Raises:
         ValueError: a part would be empty, or a column that the options name is missing or has unsuitable values.
@@ -34,7 +36,9 @@ def split_rows(
         parts = [pd.DataFrame({ROW: clean_rows[ROW], "part": part}) for part in options.all_rows_in]
         splits = pd.concat(parts, ignore_index=True)
     else:
-        splits = _split(clean_rows, _group_rows(clean_rows, data, options, level), data, options, level)
+        groups, repeats = _group_rows(clean_rows, data, options, level)
+        splits = _split(clean_rows, groups, data, options, level)
+        splits.attrs[REPEATS] = repeats
     _require_weight(clean_rows, splits, data)
     return splits
 
@@ -51,7 +55,7 @@ def fold_rows(
     """
     if options.part_column is not None:
         clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
-    groups = _group_rows(clean_rows, data, options, logging.DEBUG)
+    groups, _ = _group_rows(clean_rows, data, options, logging.DEBUG)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
     position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
     fold = np.minimum(folds - 1, (position * folds).astype(np.int64))
@@ -104,7 +108,7 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     """Take the parts from `options.part_column`, and cut valid from train if the column does not name it."""
     parts = _given_parts(clean_rows, data, options)
     splits = pd.DataFrame({ROW: clean_rows[ROW], "part": parts.to_numpy(str)})
-    parted = parts.groupby(number_combinations(clean_rows[_compared(data)])).transform("nunique") > 1
+    parted = parts.groupby(number_combinations(clean_rows[compared_columns(data)])).transform("nunique") > 1
     if parted.any():
         logger.warning(
             "split: %d rows repeat rows that split.part_column '%s' puts into another part",
@@ -113,7 +117,7 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     if options.valid_fraction and not (parts == "valid").any():
         of_train = (parts == "train").to_numpy()
         train_rows = clean_rows[of_train].reset_index(drop=True)
-        groups = _group_rows(train_rows, data, options, level)
+        groups, _ = _group_rows(train_rows, data, options, level)
         cut = options.model_copy(update={"test_fraction": 0.0})
         position = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
         splits.loc[of_train, "part"] = _cut(position, cut)
@@ -140,28 +144,35 @@ def _counts(splits: pd.DataFrame) -> str:
     return ", ".join(f"{part} {(splits['part'] == part).sum()}" for part in PARTS)
 
 
-def _compared(data: DataOptions) -> list[str]:
+def compared_columns(data: DataOptions) -> list[str]:
     """Name the columns in which copies agree: everything that the model sees."""
     return [*data.feature_columns, data.target]
 
 
 def _log_left_out(data: DataOptions, options: SplitOptions, level: int) -> None:
-    left_out = [name for name in options.columns if name not in _compared(data)]
+    left_out = [name for name in options.columns if name not in compared_columns(data)]
     if left_out:
         names = ", ".join(left_out)
         logger.log(level, "features: without %s, which the split uses; name it in data.features to keep it", names)
 
 
-def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int) -> np.ndarray:
-    """Number the groups of rows that must stay together: int64 (n_rows,)."""
+def _group_rows(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, level: int
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Number the groups of rows that must stay together, int64 (n_rows,), and count the repeats among them."""
     for name in options.group_by:
         if name not in clean_rows:
             raise ValueError(
                 f"split.group_by names '{name}', which is not among data.columns: {', '.join(data.columns)}"
             )
-    copies = _number_copies(clean_rows[_compared(data)], options, level)
+    copies, repeats = number_copies(clean_rows[compared_columns(data)], options.repeats)
+    logger.log(
+        level, "split: %d of %d rows repeat others: %d as copies, kept together; %d by chance, dealt one by one%s",
+        sum(repeats.values()), len(clean_rows), *repeats.values(),
+        "" if options.repeats == "auto" else f" (split.repeats: {options.repeats})",
+    )  # fmt: skip
     if not options.group_by:
-        return copies
+        return copies, repeats
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -169,25 +180,7 @@ def _group_rows(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     named = number_combinations(clean_rows[list(options.group_by)])
     first_named = copies.max() + 1
     links = coo_array((np.ones(len(copies)), (copies, first_named + named)), shape=2 * (first_named + named.max() + 1,))
-    return connected_components(links, directed=False)[1][copies]
-
-
-def _number_copies(rows: pd.DataFrame, options: SplitOptions, level: int) -> np.ndarray:
-    """Number the rows such that copies share a number, and log how repeats are classified: int64 (n_rows,)."""
-    combination = number_combinations(rows)
-    n_repeats = len(rows) - len(np.unique(combination))
-    if options.repeats == "auto":
-        single = find_coincidences(rows, combination)
-    else:
-        single = np.full(len(rows), options.repeats == "apart")
-    copies = pd.factorize(np.where(single, -1 - np.arange(len(rows)), combination))[0]
-    n_copies = len(rows) - len(np.unique(copies))
-    logger.log(
-        level, "split: %d of %d rows repeat others: %d as copies, kept together; %d by chance, dealt one by one%s",
-        n_repeats, len(rows), n_copies, n_repeats - n_copies,
-        "" if options.repeats == "auto" else f" (split.repeats: {options.repeats})",
-    )  # fmt: skip
-    return copies
+    return connected_components(links, directed=False)[1][copies], repeats
 
 
 def _deal(groups: np.ndarray, strata: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -79,8 +79,36 @@ class PerceptronProgram:
         self.slots.append(Slot(name, shape, self.slots[-1].end if self.slots else 0))
 
     def forward(self, parameters: Tensors, buffers: Tensors, features: Tensor, noise: Noise) -> Tensor:
+        return self._through(self._layers, parameters, buffers, features, noise)[..., : self._width]
+
+    def hidden(self, parameters: Tensors, buffers: Tensors, features: Tensor) -> Tensor:
+        """Give the result of the first linear layer in evaluation: (members, n_rows, n_columns), with padding."""
+        return self._through(self._layers[: self._first + 1], parameters, buffers, features, None)
+
+    def beyond(self, parameters: Tensors, buffers: Tensors, hidden: Tensor) -> Tensor:
+        """Map the result of `hidden` to outputs (members, n_rows, width)."""
+        after = self._layers[self._first + 1 :]
+        return self._through(after, parameters, buffers, hidden, None)[..., : self._width]
+
+    @property
+    def _first(self) -> int:
+        return next(place for place, (_, layer) in enumerate(self._layers) if isinstance(layer, nn.Linear))
+
+    @property
+    def first_layer(self) -> str:
+        """The name of the first linear layer."""
+        return self._layers[self._first][0]
+
+    def _through(
+        self,
+        layers: Sequence[tuple[str, nn.Module]],
+        parameters: Tensors,
+        buffers: Tensors,
+        features: Tensor,
+        noise: Noise,
+    ) -> Tensor:
         masks = iter(noise or ())
-        for name, layer in self._layers:
+        for name, layer in layers:
             weight, bias = parameters.get(f"{name}.weight"), parameters.get(f"{name}.bias")
             if isinstance(layer, CodedLinear):
                 assert weight is not None
@@ -108,7 +136,7 @@ class PerceptronProgram:
                 features = layer(features) if isinstance(layer, STEADY_ACTIVATIONS) else steadily(layer, features)
                 if name in self._filling:
                     features = features * self._filling[name].to(features)
-        return features[..., : self._width]
+        return features
 
     def dropout_rates(self, model: nn.Module) -> list[float]:
         rates = _dropout_places(model)

@@ -92,12 +92,12 @@ def roc_auc_score(prediction: Tensor, truth: Tensor, weights: Tensor | None = No
     values, positive = prediction[..., -1].contiguous(), truth.long()
     counts = torch.ones_like(positive) if weights is None else weights
     ordered, order = values.sort(dim=1)
-    negatives = (counts * (1 - positive)).gather(1, order).cumsum(1)
-    until = torch.nn.functional.pad(negatives, (1, 0))
-    below, not_above = (until.gather(1, torch.searchsorted(ordered, values, right=right)) for right in (False, True))
-    positives = counts * positive
+    positives, negatives = ((counts * each).gather(1, order) for each in (positive, 1 - positive))
+    until = torch.nn.functional.pad(negatives.cumsum(1), (1, 0))
+    # Numbers in order are found faster, since those beside each other lie beside each other.
+    below, not_above = (until.gather(1, torch.searchsorted(ordered, ordered, right=right)) for right in (False, True))
     twice_right = (positives * (below + not_above)).sum(1)
-    return twice_right.double() / (2 * positives.sum(1) * negatives[:, -1]).double()
+    return twice_right.double() / (2 * positives.sum(1) * until[:, -1]).double()
 
 
 @_metric

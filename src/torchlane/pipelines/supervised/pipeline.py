@@ -6,17 +6,20 @@ each stage. Datasets stand in the namespace of the use case.
 
 from kedro.pipeline import Node, Pipeline
 
-from torchlane.pipelines.supervised import nodes
+from torchlane.pipelines.supervised import explain_nodes, nodes
+from torchlane.pipelines.supervised.page import page
 from torchlane.pipelines.supervised.report import report
 
 
 def create_pipeline(use_case: str) -> Pipeline:
     """Compose the stages, in the order of the flow, in the namespace of a use case."""
-    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *report()], namespace=use_case)
+    figures = report()
+    stages = [*_prepare(), *_tune(), *_train(), *_evaluate(), *figures, *page(figures)]
+    return Pipeline(stages, namespace=use_case)
 
 
 def _prepare() -> list[Node]:
-    """Check the raw rows, split them, and check that they make folds."""
+    """Check the raw rows, split them, summarise them, and check that they make folds."""
     return [
         Node(
             nodes.check_rows,
@@ -31,6 +34,14 @@ def _prepare() -> list[Node]:
             inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
             outputs="splits",
             name="split_rows",
+            tags="prepare",
+            namespace="prepare",
+        ),
+        Node(
+            explain_nodes.summarise_data,
+            inputs=["clean_rows", "rejected_rows", "splits", "params:data", "params:split"],
+            outputs="data_summary",
+            name="summarise_data",
             tags="prepare",
             namespace="prepare",
         ),
@@ -122,11 +133,19 @@ def _train() -> list[Node]:
             tags="train",
             namespace="train",
         ),
+        Node(
+            nodes.record_provenance,
+            inputs="model",
+            outputs="provenance",
+            name="record_provenance",
+            tags="train",
+            namespace="train",
+        ),
     ]
 
 
 def _evaluate() -> list[Node]:
-    """Cross-validate, and score the model on every part."""
+    """Cross-validate, score the model on every part, explain it, and warn of what scores do not say."""
     return [
         Node(
             nodes.cross_validate,
@@ -159,6 +178,78 @@ def _evaluate() -> list[Node]:
             ],
             outputs=["metrics", "test_predictions"],
             name="evaluate_model",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.explain_model,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs=["feature_importances", "partial_dependence", "explanation"],
+            name="explain_model",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.list_mistakes,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="mistakes",
+            name="list_mistakes",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_failures,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="failures",
+            name="find_failures",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.fit_baselines,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs="baselines",
+            name="fit_baselines",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_warnings,
+            inputs={
+                "model": "model",
+                "train_tensors": "train_tensors",
+                "valid_tensors": "valid_tensors",
+                "test_tensors": "test_tensors",
+                "metrics": "metrics",
+                "baselines": "baselines",
+                "feature_importances": "feature_importances",
+                "chosen_options": "chosen_options",
+                "leaderboard": "leaderboard",
+                "data": "params:data",
+                "split": "params:split",
+                "encoding": "params:encoding",
+                "model_options": "params:model",
+                "training": "params:training",
+                "tuning": "params:tuning",
+            },
+            outputs="warnings",
+            name="find_warnings",
             tags="evaluate",
             namespace="evaluate",
         ),
