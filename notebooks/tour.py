@@ -109,6 +109,24 @@ catalog.load("salaries.predictions_figure")
 catalog.load("salaries.history_figure")
 
 # %% [markdown]
+# ## What drives it
+#
+# How much worse does the model get if the values of one column are shuffled among the rows? That is the importance of
+# the column: the drop of the metric, here on test.
+
+# %%
+catalog.load("salaries.feature_importances")[["feature", "metric", "importance"]].head(5)
+
+# %% [markdown]
+# ## What a good colleague would warn of
+#
+# Each warning has a code, what was seen, and what to do. `docs/warnings.md` explains the codes.
+
+# %%
+for each in catalog.load("salaries.warnings")["warnings"]:
+    print(f"{each['code']}: {each['warning']}\n  -> {each['remedy']}\n")
+
+# %% [markdown]
 # ## The model
 #
 # The model is one file. It holds the weights, and all that is needed to predict raw rows.
@@ -137,7 +155,8 @@ print(f"{inside.sum()} of {len(inside)} test rows lie in their interval: {inside
 # %% [markdown]
 # ## The files
 #
-# All this stands in files that other programs can read. These are in the folder of the reports:
+# All this stands in files that other programs can read. These are in the folder of the reports.
+# `report.html` is one page that tells the whole story. It opens in any browser, without a network.
 
 # %%
 from pathlib import Path
