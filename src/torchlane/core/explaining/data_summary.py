@@ -55,4 +55,6 @@ def _broken_rules(rejected_rows: pd.DataFrame) -> list[dict[str, Any]]:
     filled = rejected_rows.fillna({"column": ""})  # as read back from a file
     counts = filled.groupby(["rule", "column"])[ROW].nunique().rename("rows")
     commonest = counts.sort_values(ascending=False, kind="stable").head(MOST_RULES)
-    return commonest.reset_index().to_dict("records")
+    return [
+        dict(zip(("rule", "column", "rows"), each, strict=True)) for each in commonest.reset_index().to_numpy().tolist()
+    ]
