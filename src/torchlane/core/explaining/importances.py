@@ -68,8 +68,8 @@ def permutation_importances(model: TrainedModel, rows: JudgedRows, repeats: int,
     as_they_are = _outputs(varied, names[0], [torch.arange(len(rows))])[:, 0]
     score, of_members = _score(model, as_they_are, rows), _score_members(model, as_they_are, rows)
     sign = 1 if model.task.primary_metric.endswith("_score") else -1
-    found = []
-    for name in names:
+
+    def measure(name: str) -> tuple[str, float, float, float]:
         random = generator_of(name, SEED)
         permuted = [torch.from_numpy(random.permutation(len(rows))) for _ in range(repeats)]
         scores: list[float] = []
@@ -79,7 +79,9 @@ def permutation_importances(model: TrainedModel, rows: JudgedRows, repeats: int,
                 own_drops = of_members - _score_members(model, outputs[:, 0], rows)
             scores += [_score(model, each, rows) for each in outputs.unbind(1)]
         drops = sign * (score - np.array(scores))
-        found.append((name, drops.mean(), drops.std(), float(own_drops.std(correction=0))))
+        return name, drops.mean(), drops.std(), float(own_drops.std(correction=0))
+
+    found = varied.for_each(names, measure)
     table = pd.DataFrame(found, columns=list(COLUMNS[:4]))
     table = table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
     return table.assign(part=rows.part, metric=model.task.primary_metric, score=score)

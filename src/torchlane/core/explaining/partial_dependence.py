@@ -39,9 +39,9 @@ def partial_dependence(
     varied = VariedModel(model, rows.features)
     columns = {column.name: column for column in model.encoder.tabular}
     labels = _labels(model)
-    found: list[tuple[Any, ...]] = []
-    for name in names:
-        column = columns[name]
+
+    def average(name: str) -> list[tuple[Any, ...]]:
+        column, found = columns[name], []
         values, texts = _values(column, train_rows[name])
         encoded = torch.from_numpy(column.encode(values))
         averages = [_average(model, varied.outputs(name, each.expand(len(rows), -1)), rows) for each in encoded]
@@ -51,6 +51,9 @@ def partial_dependence(
                 found.append(
                     (name, column.kind, label, text, float(joint[index]), float(ends.min()), float(ends.max()))
                 )
+        return found
+
+    found = [line for lines in varied.for_each(names, average) for line in lines]
     return pd.DataFrame(found, columns=list(COLUMNS)) if found else no_dependence()
 
 
