@@ -7,7 +7,7 @@ from torchlane.core.explaining.findings import Evidence, Finding, NotChecked, Re
 LEAK = {"regression": 0.95, "binary": 0.9, "multiclass": 0.9}  # of the score of one feature
 FEWEST_OF_LEAK = 50  # rows of train, below which one feature may come so close by chance
 WITHIN = 2.0  # spreads of an importance that are no effect
-FEWEST_OF_USE = 100  # rows of test, below which importances show too little
+FEWEST_OF_USE = 50  # rows of test, below which importances show too little
 APART_ERRORS, APART_AUC = 4.0, 0.55  # cross-validated AUCs spread 1.3 times as much as the standard error
 FEW = 10  # rows, with which a recall of 0.5 is uncertain by 0.3
 NOT_RARE = 0.01  # share of train from which a level is worth a word
