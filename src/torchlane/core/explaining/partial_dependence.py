@@ -1,6 +1,6 @@
 """What a model predicts on average if a feature has one value in all rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,14 @@ def _values(column: TableEncoder, of_train: pd.Series) -> tuple[pd.Series, list[
         levels = [column.levels[place] for place in commonest if counts[place]]
         return pd.Series(levels, dtype="str"), levels
     known = of_train.dropna()
-    distinct = np.sort(known.unique())
-    if len(distinct) > MOST_VALUES:
-        distinct = np.unique(np.quantile(np.sort(known.to_numpy()), SHARES, method="inverted_cdf"))
-    values = pd.Series(distinct, dtype=of_train.dtype)
-    return values, list(_written(values, column.kind))
-
-
-def _written(values: pd.Series, kind: str) -> Iterator[str]:
-    for value in values:
-        yield value.isoformat() if kind == "date" else f"{value:.15g}"
+    instants = (
+        known.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]") if column.kind == "date" else known
+    )
+    numbers = np.sort(instants.to_numpy().view(np.int64) if column.kind == "date" else instants.to_numpy(np.float64))
+    chosen = np.unique(numbers)
+    if len(chosen) > MOST_VALUES:
+        chosen = np.unique(np.quantile(numbers, SHARES, method="inverted_cdf"))
+    if column.kind == "number":
+        return pd.Series(chosen, dtype=np.float64), [f"{number:.15g}" for number in chosen]
+    moments = pd.Series(chosen.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(column.zone)
+    return moments, [moment.isoformat() for moment in moments]

@@ -24,6 +24,11 @@ def report() -> list[Node]:
         ),
         _figure(nodes.plot_distributions, "data_summary", "feature_importances", "params:data"),
         _figure(nodes.plot_pairs, "clean_rows", "feature_importances", "params:data"),
+        _figure(nodes.plot_feature_importances, "feature_importances", "metrics"),
+        _figure(nodes.plot_partial_dependence, "partial_dependence", "metrics", "params:data"),
+        _figure(nodes.plot_mistakes, "mistakes", "test_predictions", "test_tensors", "metrics", "params:data"),
+        _figure(nodes.plot_augmentation, "train_tensors", "recipe", "metrics"),
+        _figure(nodes.plot_filters, "model", "metrics"),
     ]
 
 

@@ -2,15 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import DataOptions, EvaluationOptions
+from torchlane.core.options import DataOptions, EvaluationOptions, Recipe
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from plotly.graph_objects import Figure
+    from torch.utils.data import TensorDataset
 
+    from torchlane.core.model.trained import TrainedModel
     from torchlane.core.search.option_importances import OptionImportances
 else:  # Kedro resolves all annotations of a node for the types of its options
-    DataFrame = Figure = OptionImportances = Any
+    DataFrame = Figure = OptionImportances = TensorDataset = TrainedModel = Any
+
+AUGMENTED, COPIES = 5, 4  # images, and distortions of each
 
 
 def plot_history(history: DataFrame, metrics: dict[str, Any]) -> Figure:
@@ -30,7 +34,7 @@ def plot_search(leaderboard: DataFrame, importances: OptionImportances, metrics:
 
 
 def plot_layers(diagnosis: dict[str, Any], metrics: dict[str, Any]) -> Figure:
-    """Draw the measurements inside the network, with the findings."""
+    """Draw the measurements inside the network."""
     from torchlane.figures import layers
     from torchlane.figures.style import source_of
 
@@ -118,3 +122,63 @@ def plot_pairs(clean_rows: DataFrame, feature_importances: DataFrame, data: Data
 
     features, source = strongest_numbers(feature_importances, data), clean_rows.attrs.get("source", data.source)
     return pairs.plot_pairs(clean_rows, features, data.target, source)
+
+
+def plot_feature_importances(feature_importances: DataFrame, metrics: dict[str, Any]) -> Figure:
+    """Draw how much the score drops without each feature."""
+    from torchlane.figures import importances
+    from torchlane.figures.style import source_of
+
+    return importances.plot_feature_importances(feature_importances, source_of(metrics))
+
+
+def plot_partial_dependence(partial_dependence: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
+    """Draw how predictions change with the strongest features."""
+    from torchlane.figures import dependence
+    from torchlane.figures.style import source_of
+
+    units = {name: column.unit for name, column in data.columns.items()}
+    levels = {name: column.levels for name, column in data.columns.items() if column.levels}
+    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units, levels)
+
+
+def plot_mistakes(
+    mistakes: DataFrame,
+    test_predictions: DataFrame,
+    test_tensors: TensorDataset,
+    metrics: dict[str, Any],
+    data: DataOptions,
+) -> Figure:
+    """Draw the largest mistakes, of images as pictures."""
+    from torchlane.core.explaining import pictures
+    from torchlane.figures import mistakes as figures
+    from torchlane.figures.style import source_unweighted
+
+    images = pictures.images_of(mistakes["row"], test_predictions, test_tensors)
+    pixels = None if images is None else images.numpy()
+    unit = data.target_column.unit
+    return figures.plot_mistakes(
+        mistakes, pixels, data.task != "regression", source_unweighted(metrics), data.target, unit
+    )
+
+
+def plot_augmentation(train_tensors: TensorDataset, recipe: Recipe, metrics: dict[str, Any]) -> Figure:
+    """Draw images beside random distortions of them."""
+    from torchlane.core.explaining import pictures as core
+    from torchlane.figures import pictures
+    from torchlane.figures.style import source_unweighted
+
+    options, seed = recipe.training.augmentation, recipe.training.seed
+    distorts = options is not None and any(options.model_dump().values())
+    drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy() if distorts else None
+    return pictures.plot_augmentation(drawn, source_unweighted(metrics))
+
+
+def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:
+    """Draw the filters of the first layer over pixels."""
+    from torchlane.core.explaining import pictures as core
+    from torchlane.figures import pictures
+    from torchlane.figures.style import source_unweighted
+
+    filters = core.first_filters(model)
+    return pictures.plot_filters(None if filters is None else filters.numpy(), source_unweighted(metrics))
