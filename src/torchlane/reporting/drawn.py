@@ -158,7 +158,7 @@ def _every_second(trace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sliced(value: Any, length: int) -> Any:
-    """Take every second value of every list of this length in a trace, so that points keep their own text and colour."""
+    """Take every second value of every list of this length, so that points keep their own text and colour."""
     if isinstance(value, dict):
         return {name: _sliced(each, length) for name, each in value.items()}
     return value[::2] if isinstance(value, list) and len(value) == length else value
