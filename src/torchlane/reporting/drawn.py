@@ -43,7 +43,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
 }
 _NOTE = re.compile(r"\s*<(?:span|sub)\b")
-_SOURCE = re.compile(r"(?:^|[;,]\s)data: .*$", re.DOTALL)
+_SOURCE = re.compile(r"(?:^|[;,]\s)data:\s.*$", re.DOTALL)
 _TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
 
 
