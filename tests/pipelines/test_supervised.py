@@ -6,6 +6,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from sklearn import metrics as sklearn
 
+from tests.reporting.made import PLACE
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
@@ -39,6 +40,13 @@ class Kept(MemoryDataset):
         pass
 
 
+class Facts(Kept):
+    """Facts that know the place that they are read from, as those of the catalog do."""
+
+    def load(self) -> dict:
+        return {**super().load(), "place": PLACE}
+
+
 def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCatalog:
     """Run the whole pipeline on a catalog in memory."""
     columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
@@ -48,6 +56,7 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     pipeline = create_pipeline("toy")
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
+    catalog["toy.facts"] = Facts(copy_mode="assign")
     catalog["toy.raw_rows"].save(rows)
     catalog["toy.studies"].save(NoStudies())
     for name in ("toy.checkpoints", "toy.fold_checkpoints", "toy.search_checkpoints"):
