@@ -27,7 +27,8 @@ def test_use_case_without_a_part_has_a_page(toy_rows, fractions, task, target):
     page = page_of(toy_rows, task, target, split=fractions)
     if "test_fraction" in fractions:
         assert "No rows" in page.text
-        assert "always guessing" not in page.text
+        (sentence,) = [line for line in page.text.splitlines() if line.startswith(("Predicts ", "Tells "))]
+        assert "guessing" not in sentence
 
 
 def test_target_with_one_value_in_test_has_a_page(toy_rows):
@@ -58,7 +59,7 @@ def test_thousand_features_are_cut(toy_rows):
 
 
 def test_markup_in_the_users_file_is_shown_and_not_executed(toy_rows):
-    column, *levels = HOSTILE
+    column, *levels = (text.replace("\n", " ") for text in HOSTILE)  # a line end within a value is rejected
     rows = toy_rows.assign(**{column: [levels[number % 3] for number in range(60)]})
     rows.attrs = {**toy_rows.attrs, "source": HOSTILE[1]}
     columns = {column: {"kind": "category"}, "size": {"kind": "number"}}
