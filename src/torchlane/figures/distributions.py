@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from plotly.graph_objects import Bar, Figure, Scatter
 
-from torchlane.figures.style import COLOURS, axis_title, escaped, finish, label_axis, panels, words
+from torchlane.figures.style import COLOURS, escaped, finish, label_axis, panels, words
 
 TITLE = "Distributions by part"
 MOST_PANELS = 12
+LONGEST, NARROW = 10, 40  # letters of a label, and of all labels in a line on a narrow screen
 PARTS = ("train", "valid", "test")
 
 
@@ -25,23 +26,30 @@ def plot_distributions(data_summary: Mapping[str, Any], target: str, strongest: 
     columns = [name for name in order if name in known][:MOST_PANELS]
     if not columns:
         return words("There is no column of numbers or levels whose distribution can be drawn.", TITLE, source)
-    width = 1 if len(columns) == 1 else 2
-    figure = panels(columns, height=180, columns=width)
-    for place, name in enumerate(columns):
-        where = {"row": place // width + 1, "col": place % width + 1}
-        is_level = _is_level(known[name])
-        traces = _levels(known[name], place) if is_level else _numbers(known[name], place)
-        figure.add_traces(traces, rows=[where["row"]] * len(traces), cols=[where["col"]] * len(traces))
+    rooms = [_room_below(known[name]) for name in columns]
+    figure = panels(columns, height=130, below=rooms)
+    for row, name in enumerate(columns, start=1):
+        is_level, unit = _is_level(known[name]), known[name].get("unit")
+        traces = _levels(known[name]) if is_level else _numbers(known[name])
+        for trace in traces:
+            figure.add_trace(trace.update(showlegend=row == 1), row=row, col=1)
         if is_level:
-            figure.update_xaxes(**label_axis(_labels(known[name]), 10), **where)
+            figure.update_xaxes(**label_axis(_labels(known[name]), LONGEST), row=row)
         elif known[name].get("kind") == "date":
-            figure.update_xaxes(type="date", **where)
-        unit = known[name].get("unit")
-        figure.update_xaxes(title_text=axis_title("", unit).strip() if unit else None, zeroline=False, **where)
-        figure.update_yaxes(tickformat=".0%", rangemode="tozero", **where)
+            figure.update_xaxes(type="date", row=row)
+        figure.update_xaxes(title_text=escaped(unit) if unit else None, zeroline=False, row=row)
+        figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=4, row=row)
     left_out = len([name for name in order if name in known]) - len(columns)
     note = "share of the rows of each part" + (f"; {left_out} weaker columns are left out" if left_out else "")
     return finish(figure.update_layout(barmode="group", bargap=0.2), TITLE, source, note)
+
+
+def _room_below(known: Mapping[str, Any]) -> int:
+    """Give the pixels that the labels of an axis take: they turn if many or long ones stand beside each other."""
+    if not _is_level(known):
+        return 56 if known.get("unit") else 34
+    letters = [min(len(label), LONGEST) for label in _labels(known)]
+    return 30 + 7 * max(letters) if sum(letters) + 2 * len(letters) > NARROW else 34
 
 
 def _is_level(known: Mapping[str, Any]) -> bool:
@@ -55,7 +63,7 @@ def _labels(known: Mapping[str, Any]) -> list[str]:
     return [*levels, f"{known['others']:,} others"] if known.get("others") else levels
 
 
-def _levels(known: Mapping[str, Any], place: int) -> list[Bar]:
+def _levels(known: Mapping[str, Any]) -> list[Bar]:
     labels = [escaped(label) for label in _labels(known)]
     return [
         Bar(
@@ -64,13 +72,14 @@ def _levels(known: Mapping[str, Any], place: int) -> list[Bar]:
             customdata=labels,
             hovertemplate=f"%{{customdata}}<br>%{{y:.1%}} of {part}<extra></extra>",
             marker_color=COLOURS[part],
-            **_legend(part, place),
+            name=part,
+            legendgroup=part,
         )
         for part, shares in _parts(known).items()
     ]
 
 
-def _numbers(known: Mapping[str, Any], place: int) -> list[Scatter]:
+def _numbers(known: Mapping[str, Any]) -> list[Scatter]:
     """Draw the shares as steps over the bins, so that parts can be seen through each other."""
     edges, traces = known["edges"], []
     for part, shares in _parts(known).items():
@@ -82,7 +91,8 @@ def _numbers(known: Mapping[str, Any], place: int) -> list[Scatter]:
             line={"color": COLOURS[part], "shape": "hv"},
             customdata=[*told, told[-1]],
             hovertemplate=f"%{{customdata}}<br>%{{y:.1%}} of {part}<extra></extra>",
-            **_legend(part, place),
+            name=part,
+            legendgroup=part,
         )
         traces.append(trace)
     return traces
@@ -96,7 +106,3 @@ def _parts(known: Mapping[str, Any]) -> dict[str, Sequence[float]]:
     """Give the shares of each part that has rows."""
     parts = known["parts"]
     return {part: parts[part] for part in PARTS if part in parts and np.nansum(np.array(parts[part], float)) > 0}
-
-
-def _legend(part: str, place: int) -> dict[str, Any]:
-    return {"name": part, "legendgroup": part, "showlegend": place == 0}

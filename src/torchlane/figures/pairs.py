@@ -91,7 +91,7 @@ def _by_label(rows: pd.DataFrame, target: str) -> list[tuple[np.ndarray, dict[st
         look = {"marker": {"color": COLOURS["guide"], "size": 4}, "name": "other labels", "showlegend": True}
         groups.append((~np.isin(told, list(common)), {**look, "legendgroup": "others"}))
     for place, label in enumerate(natural_order(common)):
-        look = {"marker": {"color": colour_of(place), "size": 4, "opacity": 0.7}, "name": shortened(label)}
+        look = {"marker": {"color": colour_of(place), "size": 4, "opacity": 0.85}, "name": shortened(label)}
         groups.append((told == label, {**look, "legendgroup": f"label {place}", "showlegend": True}))
     return groups
 

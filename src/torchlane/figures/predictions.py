@@ -76,7 +76,7 @@ def _plot_values(test_predictions: pd.DataFrame, source: str, name: str) -> Figu
 def _bars(values: pd.DataFrame) -> dict[str, object]:
     """Give the settings of the bars from the low to the high end of each interval."""
     up, down = values["high"] - values["prediction"], values["prediction"] - values["low"]
-    look = {"color": faint(COLOURS["test"]), "thickness": 1.5, "width": 0}
+    look = {"color": faint(COLOURS["test"], 0.45), "thickness": 1.5, "width": 0}
     return {"type": "data", "symmetric": False, "array": up, "arrayminus": down, **look}
 
 

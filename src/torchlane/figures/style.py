@@ -35,14 +35,14 @@ def colour_of(place: int) -> str:
     return SEQUENCE[place % len(SEQUENCE)]
 
 
-def faint(colour: str) -> str:
-    """Make a colour translucent, for an area behind a line.
+def faint(colour: str, share: float = 0.25) -> str:
+    """Make a colour translucent, for an area behind a line; `share` is how much of it is left.
 
     >>> faint("#0072B2")
     'rgba(0, 114, 178, 0.25)'
     """
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return f"rgba({red}, {green}, {blue}, 0.25)"
+    return f"rgba({red}, {green}, {blue}, {share:g})"
 
 
 def escaped(text: object) -> str:
@@ -105,32 +105,24 @@ def source_of(metrics: Mapping[str, Any]) -> str:
     return str(metrics["data"]) if weight is None else f"{metrics['data']}, rows weighted by '{weight}'"
 
 
-def panels(titles: Sequence[str], height: int | Sequence[int] = 240, columns: int = 1) -> Figure:
-    """Make a figure with a panel for each of `titles` (plain text, shown as it is), row by row.
+def panels(
+    titles: Sequence[str], height: int | Sequence[int] = 240, below: int | Sequence[int] = BELOW_PANEL
+) -> Figure:
+    """Make a figure with a panel for each of `titles` (plain text, shown as it is), one below the other.
 
-    `height` is that of a panel in pixels, or of each row of panels, without its title above and its labels below.
-    Traces go to `row` and `col` from 1 on, as in `make_subplots`. One column is readable at 390 pixels; two are, for
-    panels without long labels.
+    `height` is that of the panels in pixels, or of each of them, without the title above and the labels below, for
+    which `below` leaves room. Traces go to `row` from 1 on and `col` 1, as in `make_subplots`.
     """
-    rows = -(-len(titles) // columns) or 1
-    figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.12 if columns > 1 else None)
-    heights = [height] * rows if isinstance(height, int) else height
-    tops = [row * (TITLE_HEIGHT + BELOW_PANEL) + sum(heights[:row]) + TITLE_HEIGHT for row in range(rows)]
+    count = len(titles)
+    heights, rooms = ([each] * count if isinstance(each, int) else each for each in (height, below))
+    tops = [TITLE_HEIGHT * (row + 1) + sum(heights[:row]) + sum(rooms[:row]) for row in range(count)]
     inner = tops[-1] + heights[-1]
-    for place in range(rows * columns):
-        number = "" if place == 0 else place + 1
-        top = tops[place // columns]
-        ends = [max(0.0, 1 - (top + heights[place // columns]) / inner), 1 - top / inner]
-        if place >= len(titles):
-            figure.update_layout({f"xaxis{number}": {"visible": False}, f"yaxis{number}": {"visible": False}})
-            continue
-        figure.update_layout({f"yaxis{number}": {"domain": ends}})
-        left = figure.layout[f"xaxis{number}"].domain
-        figure.add_annotation(
-            text=shortened(titles[place], 48 // columns),
-            **{"x": left[0] if left else 0, "y": ends[1], "xref": "paper", "yref": "paper"},
-            **{"xanchor": "left", "yanchor": "bottom", "showarrow": False, "font": {"size": 14}},
-        )
+    figure = make_subplots(rows=count, cols=1)
+    for row, (title, top, pixels) in enumerate(zip(titles, tops, heights, strict=True), start=1):
+        ends = [max(0.0, 1 - (top + pixels) / inner), 1 - top / inner]
+        figure.update_yaxes(domain=ends, row=row)
+        place = {"x": 0, "xref": "paper", "xanchor": "left", "y": ends[1], "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(text=shortened(title, 48), showarrow=False, font={"size": 14}, **place)
     return figure.update_layout(height=inner + 160)
 
 
@@ -153,14 +145,16 @@ def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     told = "; ".join([note] * bool(note) + [f"data:\N{NO-BREAK SPACE}{escaped(source)}"] * bool(source))
     notes = textwrap.wrap(told, NOTE_WIDTH, break_long_words=False)
     small = [f'<span style="{SMALL}">{line}</span>' for line in notes]
-    look = {"gridcolor": GRID, "zerolinecolor": ZERO, "automargin": True}
-    figure.layout.template = {"layout": {"colorway": SEQUENCE, "xaxis": look, "yaxis": look}}  # none of Plotly's own
+    look = {"gridcolor": GRID, "zerolinecolor": ZERO, "automargin": True, "title_standoff": 12}
+    figure.layout.template = {
+        "layout": {"colorway": SEQUENCE, "xaxis": {"automargin": True}, "yaxis": {"automargin": True}}
+    }  # none of Plotly's own
     figure.update_layout(
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
         title={"text": "<br>".join([*lines, *small]), "x": 0, "xref": "paper", "font": {"size": 16}},
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "bgcolor": CLEAR},
-        margin={"t": max(16, 2 * LINE * (len(lines) + len(small)) - 10), "r": 16, "l": 16, "b": 16},
+        margin={"t": max(16, 2 * LINE * (len(lines) + len(small)) - 10), "r": 16, "l": 16, "b": 24},
         hovermode="closest",
         xaxis=figure.layout.xaxis,
         yaxis=figure.layout.yaxis,

@@ -68,6 +68,12 @@ class SeenRows:
         return outputs, torch.from_numpy(places)
 
 
+def number_rows(features: Tensor) -> np.ndarray:
+    """Number encoded rows (n_rows, …) so that exactly equal ones share a number: int64 (n_rows,)."""
+    words = _words(features)
+    return _distinct(words, _Memory(words.shape[1], 0).hash(words))[1]
+
+
 class _Memory:
     """Rows as words (n_rows, n_words), found again by their hash, and their outputs."""
 

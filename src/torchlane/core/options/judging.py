@@ -48,6 +48,7 @@ class EvaluationOptions(Options):
     cross-validation, which tests every row on a model that has not seen it and is repeated `repeats` times; 0
     switches it off. `metrics` of torchmetrics are computed beside those of the task. They are a list of classes, or a
     mapping of names to classes; `_score`, or `_error` if lower is better, is added to a name without such an ending.
+    `linear_baseline` fits ridge or logistic regression to the same rows, to compare the model with.
 
     How much a feature matters is measured by permuting its column `importance_repeats` times (0 switches it off) on at
     most `importance_rows` rows of test, which are drawn at random. Large networks get fewer repeats and rows.
@@ -58,6 +59,7 @@ class EvaluationOptions(Options):
     folds: int = Field(0, ge=0)
     repeats: int = Field(1, ge=1)
     metrics: Annotated[dict[str, MetricOptions], BeforeValidator(metrics_by_name)] = {}
+    linear_baseline: bool = True
     importance_repeats: int = Field(5, ge=0)
     importance_rows: int = Field(10_000, ge=1)
     costs: CostOptions = CostOptions()

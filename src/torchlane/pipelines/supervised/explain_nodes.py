@@ -5,7 +5,16 @@ Each imports what it calls, because a stage waits for the libraries of no other.
 
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import DataOptions, EvaluationOptions, SplitOptions
+from torchlane.core.options import (
+    DataOptions,
+    EncodingOptions,
+    EvaluationOptions,
+    ModelOptions,
+    Recipe,
+    SplitOptions,
+    TrainingOptions,
+    TuningOptions,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -47,3 +56,56 @@ def list_mistakes(test_predictions: DataFrame, clean_rows: DataFrame, data: Data
     from torchlane.core.explaining import mistakes
 
     return mistakes.list_mistakes(test_predictions, clean_rows, data)
+
+
+def find_failures(test_predictions: DataFrame, clean_rows: DataFrame, data: DataOptions) -> DataFrame:
+    """List levels and ranges that are predicted worse; see `torchlane.core.explaining.failures.find_failures`."""
+    from torchlane.core.explaining import failures
+
+    return failures.find_failures(test_predictions, clean_rows, data)
+
+
+def fit_baselines(
+    model: TrainedModel,
+    train_tensors: TensorDataset,
+    valid_tensors: TensorDataset,
+    test_tensors: TensorDataset,
+    clean_rows: DataFrame,
+    splits: DataFrame,
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """Fit and score a linear model of the same rows; see `torchlane.core.explaining.baselines`."""
+    from torchlane.core.explaining import baselines
+    from torchlane.core.rows.splits import PARTS
+
+    parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
+    return baselines.fit_baselines(model, parts, clean_rows, splits, options)
+
+
+def find_warnings(
+    model: TrainedModel,
+    train_tensors: TensorDataset,
+    valid_tensors: TensorDataset,
+    test_tensors: TensorDataset,
+    metrics: dict[str, Any],
+    baselines: dict[str, Any],
+    feature_importances: DataFrame,
+    chosen_options: dict[str, Any],
+    leaderboard: DataFrame,
+    data: DataOptions,
+    split: SplitOptions,
+    encoding: EncodingOptions,
+    model_options: ModelOptions,
+    training: TrainingOptions,
+    tuning: TuningOptions,
+) -> dict[str, Any]:
+    """Warn of what a colleague would warn of; see `torchlane.core.explaining.warnings`."""
+    from torchlane.core.explaining.evidence import gather_evidence
+    from torchlane.core.explaining.search_edges import edges_of
+    from torchlane.core.explaining.warnings import find_warnings
+    from torchlane.core.rows.splits import PARTS
+
+    parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
+    given = Recipe(encoding=encoding, model=model_options, training=training)
+    edges = edges_of(chosen_options, leaderboard, given, tuning, data)
+    return find_warnings(gather_evidence(model, parts, split, metrics, baselines, feature_importances, edges))

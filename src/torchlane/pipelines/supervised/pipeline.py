@@ -7,12 +7,15 @@ each stage. Datasets stand in the namespace of the use case.
 from kedro.pipeline import Node, Pipeline
 
 from torchlane.pipelines.supervised import explain_nodes, nodes
+from torchlane.pipelines.supervised.page import page
 from torchlane.pipelines.supervised.report import report
 
 
 def create_pipeline(use_case: str) -> Pipeline:
     """Compose the stages, in the order of the flow, in the namespace of a use case."""
-    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *report()], namespace=use_case)
+    figures = report()
+    stages = [*_prepare(), *_tune(), *_train(), *_evaluate(), *figures, *page(figures)]
+    return Pipeline(stages, namespace=use_case)
 
 
 def _prepare() -> list[Node]:
@@ -130,11 +133,19 @@ def _train() -> list[Node]:
             tags="train",
             namespace="train",
         ),
+        Node(
+            nodes.record_provenance,
+            inputs="model",
+            outputs="provenance",
+            name="record_provenance",
+            tags="train",
+            namespace="train",
+        ),
     ]
 
 
 def _evaluate() -> list[Node]:
-    """Cross-validate, score the model on every part, and explain it."""
+    """Cross-validate, score the model on every part, explain it, and warn of what scores do not say."""
     return [
         Node(
             nodes.cross_validate,
@@ -191,6 +202,54 @@ def _evaluate() -> list[Node]:
             inputs=["test_predictions", "clean_rows", "params:data"],
             outputs="mistakes",
             name="list_mistakes",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_failures,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="failures",
+            name="find_failures",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.fit_baselines,
+            inputs=[
+                "model",
+                "train_tensors",
+                "valid_tensors",
+                "test_tensors",
+                "clean_rows",
+                "splits",
+                "params:evaluation",
+            ],
+            outputs="baselines",
+            name="fit_baselines",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_warnings,
+            inputs={
+                "model": "model",
+                "train_tensors": "train_tensors",
+                "valid_tensors": "valid_tensors",
+                "test_tensors": "test_tensors",
+                "metrics": "metrics",
+                "baselines": "baselines",
+                "feature_importances": "feature_importances",
+                "chosen_options": "chosen_options",
+                "leaderboard": "leaderboard",
+                "data": "params:data",
+                "split": "params:split",
+                "encoding": "params:encoding",
+                "model_options": "params:model",
+                "training": "params:training",
+                "tuning": "params:tuning",
+            },
+            outputs="warnings",
+            name="find_warnings",
             tags="evaluate",
             namespace="evaluate",
         ),
