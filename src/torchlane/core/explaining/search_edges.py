@@ -71,12 +71,12 @@ def _side(value: float, low: float, high: float, is_log: bool, outer: float) -> 
 
 
 def _is_better_towards(values: pd.Series, side: int) -> bool:
-    """Whether the trials, which are listed best first, are significantly better towards a side of an option."""
+    """Whether trials, listed best first, are significantly better towards a side, also without the best one."""
     from scipy.stats import spearmanr
 
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)[1:]
     known = ~np.isnan(numbers)
-    if known.sum() < FEWEST_TRIALS or np.ptp(numbers[known]) == 0:
+    if known.sum() < FEWEST_TRIALS - 1 or np.ptp(numbers[known]) == 0:
         return False
     result: Any = spearmanr(numbers[known], -np.flatnonzero(known))
     return bool(result.statistic * side > 0 and result.pvalue < CHANCE)
