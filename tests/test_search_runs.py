@@ -37,10 +37,10 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
         best["encoding.numbers"]
     }
     assert read_json(reports / "option_importances.json")["reason"].startswith("nothing can be told: 6 trials")
-    assert "nothing can be told:<br>6 trials" in str(read_json(reports / "search.json")["layout"]["annotations"])
+    assert "nothing can be told: 6" in read_json(reports / "search.json")["layout"]["title"]["text"]
     assert "search: how much each option mattered: nothing can be told: 6 trials" in done.stderr
     assert "Search: 6 trials" in read_json(reports / "search.json")["layout"]["title"]["text"]
-    assert "bundled sample" in read_json(reports / "search.json")["layout"]["title"]["text"]
+    assert "data:\N{NO-BREAK SPACE}bundled" in read_json(reports / "search.json")["layout"]["title"]["text"]
     assert not list(models.glob("search_checkpoints/*"))
 
     # The same command finds all trials done, and writes the same.
