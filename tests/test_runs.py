@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import torchlane
+from tests.figures.titles import title_of
 from torchlane.cli import _require_runner
 from torchlane.pipeline_registry import KINDS, compose, pipelines_with
 
@@ -66,22 +67,34 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
         "07_model_output/salaries/fold_scores.csv",
         "07_model_output/salaries/mistakes.csv",
         "07_model_output/salaries/test_predictions.csv",
+        "08_reporting/salaries/augmentation.json",
         "08_reporting/salaries/data_summary.json",
         "08_reporting/salaries/diagnosis.json",
+        "08_reporting/salaries/distributions.json",
         "08_reporting/salaries/explanation.json",
         "08_reporting/salaries/feature_importances.csv",
+        "08_reporting/salaries/feature_importances.json",
+        "08_reporting/salaries/filters.json",
         "08_reporting/salaries/history.csv",
         "08_reporting/salaries/history.json",
         "08_reporting/salaries/layers.json",
         "08_reporting/salaries/leaderboard.csv",
         "08_reporting/salaries/metrics.json",
+        "08_reporting/salaries/mistakes.json",
         "08_reporting/salaries/option_importances.json",
+        "08_reporting/salaries/pairs.json",
         "08_reporting/salaries/partial_dependence.csv",
+        "08_reporting/salaries/partial_dependence.json",
+        "08_reporting/salaries/precision_recall.json",
         "08_reporting/salaries/predictions.json",
+        "08_reporting/salaries/reliability.json",
+        "08_reporting/salaries/residuals.json",
+        "08_reporting/salaries/roc.json",
         "08_reporting/salaries/search.json",
+        "08_reporting/salaries/thresholds.json",
     ]
     assert read_json(tmp_path / "08_reporting/salaries/metrics.json")["data"] == "bundled sample"
-    assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
+    assert "bundled sample" in title_of(read_json(tmp_path / "08_reporting/salaries/history.json"))
     for line in done.stderr.splitlines():
         assert " INFO " in line, f"noise: {line}"
     command = f"kedro viz run --env=test --params=output_root={tmp_path} shows them"
@@ -333,6 +346,23 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "diagnosis.json": "JSONPreview",
         "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
+        "mistakes.csv": "TablePreview",
+        "data_summary.json": "JSONPreview",
+        "explanation.json": "JSONPreview",
+        "feature_importances.csv": "TablePreview",
+        "partial_dependence.csv": "TablePreview",
+        "augmentation.json": "PlotlyPreview",
+        "distributions.json": "PlotlyPreview",
+        "feature_importances.json": "PlotlyPreview",
+        "filters.json": "PlotlyPreview",
+        "mistakes.json": "PlotlyPreview",
+        "pairs.json": "PlotlyPreview",
+        "partial_dependence.json": "PlotlyPreview",
+        "precision_recall.json": "PlotlyPreview",
+        "reliability.json": "PlotlyPreview",
+        "residuals.json": "PlotlyPreview",
+        "roc.json": "PlotlyPreview",
+        "thresholds.json": "PlotlyPreview",
         # of fine-tuning, which was not run
         "salaries_new.csv": None,
         "new_clean_rows.parquet": None,
