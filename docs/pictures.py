@@ -31,14 +31,8 @@ COLUMNS = 140  # of the terminal
 MOST_BYTES = 300_000
 START_SECONDS = 120
 ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SETTINGS = {"showFeatureHints": False, "visible": {"miniMap": False}}  # of Kedro-Viz: no tour through what is new
 TERMINAL = """<body style="margin:0;padding:28px;background:#1c1f26">
@@ -181,7 +175,8 @@ def main(folder: Path = PICTURES) -> None:
     with tempfile.TemporaryDirectory() as output, browser() as window:
         written = f"--params=output_root={output}"
         shown = ["kedro", "run", "--pipeline=salaries"]
-        text = run_in_terminal(_program("kedro"), *shown[1:], written).replace(f" {written}", "").replace(output, "data")
+        text = run_in_terminal(_program("kedro"), *shown[1:], written)
+        text = text.replace(f" {written}", "").replace(output, "data")
         take_terminal(window, shown, text, folder / "terminal.png")
         with kedro_viz(written) as address:
             page = open_viz(window, f"{address}/?pid=salaries")
