@@ -1,0 +1,23 @@
+"""The command that makes the pictures of the README."""
+
+import pytest
+from PIL import Image
+
+
+def test_terminal_shows_colours_and_what_a_bar_showed_last(window, tools, tmp_path):
+    text = tools._last("\x1b[32mrows\x1b[0m 1/9\r\x1b[32mrows\x1b[0m 9/9")
+    assert text == "\x1b[32mrows\x1b[0m 9/9"
+    assert tools._last("epoch 1 of 200\repoch 2") == "epoch 2 of 200"
+    tools.take_terminal(window, ["kedro", "run"], text, tmp_path / "terminal.png")
+    picture = Image.open(tmp_path / "terminal.png")
+    assert picture.width == tools.WIDTH
+    assert any(green > 100 > red for red, green, _ in picture.convert("RGB").getdata())
+
+
+@pytest.mark.slow
+def test_command_makes_three_pictures_of_a_bounded_size(tools, tmp_path):
+    tools.main(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.png", "report.png", "terminal.png"]
+    for path in tmp_path.iterdir():
+        assert path.stat().st_size < tools.MOST_BYTES
+        assert Image.open(path).width == tools.WIDTH
