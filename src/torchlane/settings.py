@@ -8,7 +8,6 @@ from torchlane.config import UseCaseConfigLoader
 from torchlane.context import UseCaseContext
 from torchlane.hooks import RunHooks
 from torchlane.stages import LineageHooks
-from torchlane.viz import arrange_boxes
 
 HOOKS = (RunHooks(), LineageHooks())  # Kedro asks the last one first: what is saved is recorded, then counts as written
 CONTEXT_CLASS = UseCaseContext
@@ -19,5 +18,3 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment states only what differs
     "custom_resolvers": {"temporary_folder": lambda: str(Path(tempfile.gettempdir()) / "torchlane")},
 }
-
-arrange_boxes()
