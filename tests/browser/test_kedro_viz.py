@@ -115,7 +115,7 @@ def test_page_of_a_use_case_has_its_words_as_a_preview(opened):
 
 @SLOW
 def test_static_site_shows_the_same_from_any_server_without_a_network(window, tools, results, tmp_path):
-    for name in ("conf", "pyproject.toml", "src", "data/01_raw"):
+    for name in ("conf", ".telemetry", "pyproject.toml", "src", "data/01_raw"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (PROJECT / name).is_dir() else shutil.copy)(PROJECT / name, tmp_path / name)
     for folder in Path(results).iterdir():

@@ -14,9 +14,9 @@ def test_terminal_shows_colours_and_what_a_bar_showed_last(window, tools, tmp_pa
     assert text == "\x1b[32mrows\x1b[0m 9/9"
     assert tools._last("epoch 1 of 200\repoch 2") == "epoch 2 of 200"
     tools.take_terminal(window, ["kedro", "run"], text, tmp_path / "terminal.png")
-    picture = Image.open(tmp_path / "terminal.png")
-    assert picture.width == tools.WIDTH
-    assert any(green > 100 > red for red, green, _ in picture.convert("RGB").getdata())
+    with Image.open(tmp_path / "terminal.png") as picture:
+        assert picture.width == tools.WIDTH
+        assert any(green > 100 > red for red, green, _ in picture.convert("RGB").getdata())
 
 
 @pytest.mark.slow
@@ -27,4 +27,5 @@ def test_command_makes_three_pictures_of_a_bounded_size(tools, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.png", "report.png", "terminal.png"]
     for path in tmp_path.iterdir():
         assert path.stat().st_size < tools.MOST_BYTES
-        assert Image.open(path).width == tools.WIDTH
+        with Image.open(path) as picture:
+            assert picture.width == tools.WIDTH
