@@ -31,14 +31,8 @@ COLUMNS = 140  # of the terminal
 MOST_BYTES = 300_000
 START_SECONDS = 120
 ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 SETTINGS = {"showFeatureHints": False, "visible": {"miniMap": False}}  # of Kedro-Viz: no tour through what is new
 TERMINAL = """<body style="margin:0;padding:28px;background:#1c1f26">
@@ -94,15 +88,19 @@ def _wait(started: subprocess.Popen[bytes], address: str, printed: Any) -> None:
     raise RuntimeError(f"kedro viz does not answer; it printed: {printed.read().decode(errors='replace')}")
 
 
-def open_viz(window: Any, address: str) -> Any:
-    """Open a page of Kedro-Viz, and wait until its flowchart is drawn."""
+def page_for_viz(window: Any) -> Any:
+    """Open an empty page on which Kedro-Viz shows neither a tour nor its map."""
     page = window.new_page(viewport={"width": WIDTH, "height": HEIGHT})
     settings = json.dumps(SETTINGS)
     page.add_init_script(f"localStorage.getItem('KedroViz') || localStorage.setItem('KedroViz', {settings!r})")
+    return page
+
+
+def show(page: Any, address: str) -> None:
+    """Go to an address of Kedro-Viz, and wait until its flowchart is drawn."""
     page.goto(address)
     page.wait_for_selector("#pipeline-graph .pipeline-node")
     page.add_style_tag(content=".update-reminder-unexpanded { display: none }")  # of newer versions
-    return page
 
 
 def _program(name: str) -> str:
@@ -181,10 +179,12 @@ def main(folder: Path = PICTURES) -> None:
     with tempfile.TemporaryDirectory() as output, browser() as window:
         written = f"--params=output_root={output}"
         shown = ["kedro", "run", "--pipeline=salaries"]
-        text = run_in_terminal(_program("kedro"), *shown[1:], written).replace(f" {written}", "").replace(output, "data")
+        text = run_in_terminal(_program("kedro"), *shown[1:], written)
+        text = text.replace(f" {written}", "").replace(output, "data")
         take_terminal(window, shown, text, folder / "terminal.png")
         with kedro_viz(written) as address:
-            page = open_viz(window, f"{address}/?pid=salaries")
+            page = page_for_viz(window)
+            show(page, f"{address}/?pid=salaries")
             page.wait_for_timeout(1000)  # it moves into its place
             save(page.screenshot(), folder / "pipeline.png")
         page = window.new_page(viewport={"width": WIDTH, "height": HEIGHT})

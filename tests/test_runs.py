@@ -19,6 +19,10 @@ from torchlane.pipeline_registry import KINDS, compose, pipelines_with
 
 from .commands import PROJECT, Started, noise, run_command
 
+PREVIEWS = {  # of Kedro-Viz, by the ending of a file, if it is no figure; stores have none
+    **dict.fromkeys((".csv", ".parquet", ".safetensors", ".sqlite", ""), "TablePreview"),
+    **{".json": "JSONPreview", ".html": "TextPreview", ".md": "TextPreview"},
+}
 SALARIES = PROJECT / "data/01_raw/salaries.csv"
 PUBLIC = PROJECT / "data/01_raw/public/ds_salaries.csv"
 needs_public_file = pytest.mark.skipif(not PUBLIC.exists(), reason=f"the real rows are not in {PUBLIC.parent}")
@@ -346,79 +350,19 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "model output",
         "reporting",
     ]
+    there = {path.name for path in (tmp_path / "data").rglob("*")}
+    figures = {name for kind in KINDS for name in compose("salaries", kind).all_outputs() if name.endswith("_figure")}
     previews = {}
     for path in (tmp_path / "build/api/nodes").iterdir():
         node = read_json(path)
         if "salaries" in str(node.get("filepath")) and "code" not in node:
-            previews[Path(node["filepath"]).name] = node.get("preview_type") if node.get("preview") else None
-    assert previews == {
-        "salaries.csv": "TablePreview",
-        "clean_rows.parquet": "TablePreview",
-        "rejected_rows.csv": "TablePreview",
-        "splits.parquet": "TablePreview",
-        "encoder.safetensors": "JSONPreview",
-        "train.safetensors": "TablePreview",
-        "valid.safetensors": "TablePreview",
-        "test.safetensors": "TablePreview",
-        "chosen_options.json": "JSONPreview",
-        "recipe.json": "JSONPreview",
-        "search.sqlite": None,
-        "search_checkpoints": None,
-        "leaderboard.csv": "TablePreview",
-        "option_importances.json": "JSONPreview",
-        "search.json": "PlotlyPreview",
-        "checkpoints": None,
-        "fold_checkpoints": None,
-        "model.safetensors": "JSONPreview",
-        "fold_scores.csv": "TablePreview",
-        "test_predictions.csv": "TablePreview",
-        "metrics.json": "JSONPreview",
-        "history.csv": "TablePreview",
-        "history.json": "PlotlyPreview",
-        "diagnosis.json": "JSONPreview",
-        "layers.json": "PlotlyPreview",
-        "predictions.json": "PlotlyPreview",
-        "mistakes.csv": "TablePreview",
-        "data_summary.json": "JSONPreview",
-        "explanation.json": "JSONPreview",
-        "feature_importances.csv": "TablePreview",
-        "partial_dependence.csv": "TablePreview",
-        "augmentation.json": "PlotlyPreview",
-        "distributions.json": "PlotlyPreview",
-        "feature_importances.json": "PlotlyPreview",
-        "filters.json": "PlotlyPreview",
-        "mistakes.json": "PlotlyPreview",
-        "pairs.json": "PlotlyPreview",
-        "partial_dependence.json": "PlotlyPreview",
-        "precision_recall.json": "PlotlyPreview",
-        "reliability.json": "PlotlyPreview",
-        "residuals.json": "PlotlyPreview",
-        "roc.json": "PlotlyPreview",
-        "thresholds.json": "PlotlyPreview",
-        # of fine-tuning, which was not run
-        "salaries_new.csv": None,
-        "new_clean_rows.parquet": None,
-        "new_rejected_rows.csv": None,
-        "new_splits.parquet": None,
-        "fine_tuning_checkpoints": None,
-        "comparison_checkpoints": None,
-        "fine_tuned_model.safetensors": None,
-        "fine_tuned_predictions.csv": None,
-        "fine_tuned_metrics.json": None,
-        "fine_tuned_history.csv": None,
-        "fine_tuned_history.json": None,
-        "fine_tuned_predictions.json": None,
-        "comparison_scores.csv": None,
-        "comparison.json": None,
-        # of scoring, which was not run
-        "salaries_inbox": None,
-        "salaries_outcomes": None,
-        "predictions": None,
-        "scoring.json": None,
-        "drift.json": None,
-        "drift_by_file.json": None,
-        "live_metrics.json": None,
-    }
+            name = Path(node["filepath"]).name
+            previews[name] = node.get("preview_type") if node.get("preview") else None
+            stem, ending = Path(name).stem, Path(name).suffix
+            is_figure = ending == ".json" and f"salaries.{stem}_figure" in figures
+            kind = "PlotlyPreview" if is_figure else "TablePreview" if stem == "metrics" else PREVIEWS[ending]
+            assert previews[name] == (kind if name in there or ending in ("", ".sqlite") else None), name
+    assert {"clean_rows.parquet", "model.safetensors", "metrics.json", "history.json", "checkpoints"} <= set(previews)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kedro.pipeline import Pipeline
 from kedro.utils import find_kedro_project
 
 from torchlane.config import UseCaseConfigLoader
+from torchlane.viz import arrange_boxes
 
 KINDS = {
     "": "supervised",
@@ -20,6 +21,7 @@ KINDS = {
 
 def register_pipelines() -> Mapping[str, Pipeline]:
     """Name every pipeline: `<use_case>`, `<use_case>.predict`, and `__default__` that trains all use cases."""
+    arrange_boxes()  # Kedro-Viz asks for pipelines once it is imported, and for settings sometimes before
     return Pipelines(_config_loader)
 
 

@@ -9,7 +9,6 @@ from torchlane.context import UseCaseContext
 from torchlane.hooks import RunHooks
 from torchlane.notebook import configure_log, in_ipython
 from torchlane.stages import LineageHooks
-from torchlane.viz import arrange_boxes
 
 if in_ipython():  # the command line has done so already
     configure_log(Path.cwd())
@@ -23,5 +22,3 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment states only what differs
     "custom_resolvers": {"temporary_folder": lambda: str(Path(tempfile.gettempdir()) / "torchlane")},
 }
-
-arrange_boxes()

@@ -58,17 +58,17 @@ def added_edges(pipeline: Pipeline) -> set[tuple[str, str]]:
 
     kept, between = set(), networkx.DiGraph()
     homes = {name: home_of(name, pipeline) for name in pipeline.datasets()}
+    made_in = {name: node.namespace for node in pipeline.nodes for name in node.outputs}
     for node in pipeline.nodes:
         box = node.namespace or ""
         for name in node.inputs:
             home, dataset = homes[name], _hash_input_output(name)
             if _within(box, home):
-                between.add_edge(dataset, box)
+                between.add_edges_from([(dataset, box)] if made_in.get(name) != box else [])
                 continue
             kept |= {(home, _hash(str(node))), (dataset, box)}
             between.add_edge(home, box)
         between.add_edges_from((box, _hash_input_output(name)) for name in node.outputs if homes[name] != box)
-    between.remove_edges_from(list(networkx.selfloop_edges(between)))
     boxes = {node.namespace for node in pipeline.nodes}
     return kept | {pair for pair in networkx.transitive_reduction(between).edges if boxes.issuperset(pair)}
 

@@ -176,8 +176,10 @@ def preview_metrics(values: Mapping[str, Any]) -> TablePreview:
     parts = [part for part in PARTS if isinstance(values.get(part), Mapping)]
     names = dict.fromkeys(name for part in parts for name in values[part])
     lines = [[name, *(_measured(values[part], name) for part in parts)] for name in names]
-    lines += [["rows", *(_measured(values["rows"], part) for part in parts)]] if values.get("rows") else []
-    rest = {name: each for name, each in values.items() if name not in (*parts, "rows")}
+    rows = values.get("rows")
+    if counted := bool(parts) and isinstance(rows, Mapping):
+        lines.append(["rows", *(_measured(values["rows"], part) for part in parts)])
+    rest = {name: each for name, each in values.items() if name not in parts and not (counted and name == "rows")}
     lines += [[name, text, *[""] * (len(parts) - 1)] for name, text in _flat(rest)]
     return preview_rows(lines[:LINES], ("metric", *parts) if parts else ("name", "value"))
 

@@ -1,22 +1,23 @@
 """The words of a page in HTML."""
 
+import re
 from html.parser import HTMLParser
 
-HIDDEN = {"script", "style", "template", "svg", "head"}
-CELLS = {"td", "th"}
+HIDDEN = {"script", "style", "template", "svg", "head", "nav"}
 LINES = {"p", "div", "section", "article", "header", "h1", "h2", "h3", "h4", "li", "tr", "summary", "pre", "br", "dt"}
+INLINE = {"a", "b", "i", "em", "strong", "code", "sub", "sup", "abbr", "var"}  # that may stand within a word
 
 
 def words_of(page: str) -> str:
-    """Return the text of a page that a reader sees, a line for each paragraph, heading, item and row of a table.
+    r"""Return the text of a page that a reader sees, a line for each paragraph, heading, item and row of a table.
 
     >>> words_of("<style>p {}</style><h1>Prices</h1><table><tr><td>r2</td><td>0.6 &lt; 1</td></tr></table>")
-    'Prices\\nr2  0.6 < 1'
+    'Prices\nr2  0.6 < 1'
     """
     reader = _Reader()
     reader.feed(page)
     reader.close()
-    lines = (line.strip() for line in "".join(reader.found).split("\n"))
+    lines = (re.sub(" {3,}", "  ", line.strip()) for line in "".join(reader.found).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
@@ -29,10 +30,8 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: object) -> None:
         if tag in HIDDEN:
             self._hidden.append(tag)
-        if tag in LINES:
-            self.found.append("\n")
-        if tag in CELLS:
-            self.found.append("  ")
+        if tag not in INLINE:
+            self.found.append("\n" if tag in LINES else "  ")
 
     def handle_endtag(self, tag: str) -> None:
         if self._hidden and tag == self._hidden[-1]:
@@ -40,4 +39,4 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.found.append(" ".join(data.split()) if data.strip() else " ")
+            self.found.append(re.sub(r"\s+", " ", data))
