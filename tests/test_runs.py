@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import torchlane
+from tests.figures.titles import title_of
 from torchlane.cli import _require_runner
 from torchlane.pipeline_registry import KINDS, compose, pipelines_with
 
@@ -100,7 +101,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
         "08_reporting/salaries/warnings.json",
     ]
     assert read_json(tmp_path / "08_reporting/salaries/metrics.json")["data"] == "bundled sample"
-    assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
+    assert "bundled sample" in title_of(read_json(tmp_path / "08_reporting/salaries/history.json"))
     assert noise(done.stderr) == []
     command = f"kedro viz run --env=test --params=output_root={tmp_path} shows them"
     assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; {command}")
@@ -376,6 +377,23 @@ def test_viz_builds_with_layers_and_previews(run_kedro, tmp_path):
         "diagnosis.json": "JSONPreview",
         "layers.json": "PlotlyPreview",
         "predictions.json": "PlotlyPreview",
+        "mistakes.csv": "TablePreview",
+        "data_summary.json": "JSONPreview",
+        "explanation.json": "JSONPreview",
+        "feature_importances.csv": "TablePreview",
+        "partial_dependence.csv": "TablePreview",
+        "augmentation.json": "PlotlyPreview",
+        "distributions.json": "PlotlyPreview",
+        "feature_importances.json": "PlotlyPreview",
+        "filters.json": "PlotlyPreview",
+        "mistakes.json": "PlotlyPreview",
+        "pairs.json": "PlotlyPreview",
+        "partial_dependence.json": "PlotlyPreview",
+        "precision_recall.json": "PlotlyPreview",
+        "reliability.json": "PlotlyPreview",
+        "residuals.json": "PlotlyPreview",
+        "roc.json": "PlotlyPreview",
+        "thresholds.json": "PlotlyPreview",
         # of fine-tuning, which was not run
         "salaries_new.csv": None,
         "new_clean_rows.parquet": None,

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import torchlane
+from tests.figures.titles import title_of
 
 from .commands import PROJECT, Started, noise, run_command
 from .test_runs import digests, read_json
@@ -37,10 +38,10 @@ def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, 
         best["encoding.numbers"]
     }
     assert read_json(reports / "option_importances.json")["reason"].startswith("nothing can be told: 6 trials")
-    assert "nothing can be told: 6" in read_json(reports / "search.json")["layout"]["title"]["text"]
+    assert "nothing can be told: 6 trials" in title_of(read_json(reports / "search.json"))
     assert "search: how much each option mattered: nothing can be told: 6 trials" in done.stderr
-    assert "Search: 6 trials" in read_json(reports / "search.json")["layout"]["title"]["text"]
-    assert "data:\N{NO-BREAK SPACE}bundled" in read_json(reports / "search.json")["layout"]["title"]["text"]
+    assert title_of(read_json(reports / "search.json")).startswith("Search: 6 trials")
+    assert "bundled sample" in title_of(read_json(reports / "search.json"))
     assert not list(models.glob("search_checkpoints/*"))
 
     # The same command finds all trials done, and writes the same.

@@ -87,7 +87,7 @@ def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, tar
     assert metrics["data"] == "the table"
     assert len(catalog["toy.history"].load()) == 60
     for figure in ("toy.history_figure", "toy.predictions_figure"):
-        assert "the table" in catalog[figure].load().layout.title.text
+        assert "the table" in title_of(catalog[figure].load())
 
 
 def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(toy_rows, monkeypatch):
@@ -218,7 +218,7 @@ def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
     assert tensors[2].tolist() == train["times"].astype(float).tolist()
     assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
 
-    title = title_of(catalog["toy.history_figure"].load()).replace("\N{NO-BREAK SPACE}", " ")
+    title = title_of(catalog["toy.history_figure"].load())
     assert "the table, rows weighted by 'times'" in title
     assert len(model.predict(toy_rows)) == 60  # which have no weights
     assert metrics["cross_validation"]["r2_score"]["mean"] < 1
