@@ -3,7 +3,8 @@
     python benchmarks/warnings.py [--rounds 20] [--env base] [--use-cases salaries …] [--seeds 5] [--epochs 40]
 
 On the drawn tables every warning is a false alarm: all features matter, the target is no linear function of them and
-has no heavy tails, no two rows are equal, and test has enough rows. Nothing is searched. A use case is split and trained anew for each seed.
+has no heavy tails, no two rows are equal, and test has enough rows.
+Nothing is searched. A use case is split and trained anew for each seed.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.search.chosen import no_change
 
 ROWS, TEST = 3_000, 0.3
 SPLITS = 200  # random splits whose parts are told apart
@@ -137,7 +139,7 @@ def evidence_of(raw_rows: pd.DataFrame, sections: Sections) -> Evidence:
     metrics, _ = evaluate(model, tensors, clean, splits, evaluation.coverage, quiet=True)
     baselines = fit_baselines(model, tensors, clean, splits, evaluation)
     importances, *_ = explain_model(model, tensors, clean, splits, evaluation)
-    return gather_evidence(model, tensors, sections["split"], metrics, baselines, importances, "no search")
+    return gather_evidence(model, tensors, sections["split"], metrics, baselines, importances, no_change())
 
 
 def told_apart(use_case: str, raw_rows: pd.DataFrame, sections: Sections) -> None:

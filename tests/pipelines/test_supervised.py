@@ -151,6 +151,28 @@ def test_search_reaches_encoder_model_and_report(toy_rows):
     assert "1 trials" in catalog["toy.search_figure"].load().layout.title.text
 
 
+def test_every_run_fits_a_baseline_and_says_what_it_warns_of(toy_rows):
+    rows = toy_rows.assign(copy=toy_rows["price"])
+    columns = {"size": {"kind": "number"}, "copy": {"kind": "number"}}
+    data = {"task": "regression", "target": "price", "columns": columns}
+    catalog = run(rows, "regression", "price", data=data, split={"test_fraction": 0.05, "valid_fraction": 0.05})
+    assert catalog["toy.baselines"].load()["linear"]["name"] == "ridge regression"
+    found = catalog["toy.warnings"].load()
+    codes = [each["code"] for each in found["warnings"]]
+    assert codes[0] == "leak"
+    assert found["warnings"][0]["column"] == "copy"
+    assert "small-test" in codes
+    assert found["not_checked"]["search-at-edge"] == "no search"
+
+
+def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
+    space = {"training.learning_rate": {"low": 1e-6, "high": 0.02, "log": True}}
+    tuning = {"trials": 10, "space": space, "epochs": 3, "sampler": "grid", "grid_points": 9, "prune_epochs": None}
+    found = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})["toy.warnings"].load()
+    (warning,) = [each for each in found["warnings"] if each["code"] == "search-at-edge"]
+    assert warning["numbers"]["options"]["training.learning_rate"]["side"] == "high"
+
+
 def test_without_a_search_nothing_is_chosen(toy_rows):
     catalog = run(toy_rows, "regression", "price")
     assert catalog["toy.chosen_options"].load() == {"trials": 0, "values": {}}

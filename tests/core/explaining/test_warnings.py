@@ -15,6 +15,7 @@ from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.search.chosen import no_change
 
 RANDOM = np.random.default_rng(0)
 
@@ -40,7 +41,7 @@ def warnings_of(columns, task="regression", kinds=None, importances=(), **sectio
     metrics, _ = evaluate(model, tensors, clean, splits, options["evaluation"].coverage, quiet=True)
     baselines = fit_baselines(model, tensors, clean, splits, options["evaluation"])
     table = pd.DataFrame(list(importances), columns=["feature", "importance", "over_repeats"])
-    evidence = gather_evidence(model, tensors, options["split"], metrics, baselines, table, "no search")
+    evidence = gather_evidence(model, tensors, options["split"], metrics, baselines, table, no_change())
     result = find_warnings(evidence)
     assert json.loads(json.dumps(result, allow_nan=False)) == result  # JSON has no NaN
     assert set(result["checked"]) | set(result["not_checked"]) == set(RULES)
