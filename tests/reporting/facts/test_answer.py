@@ -43,7 +43,7 @@ def test_few_rows_are_counted():
     metrics = {"rows": {"train": 86, "valid": 0, "test": 15}, "test": {"accuracy_score": 1.0}}
     answer = find_answer(of_labels(("a", "b", "c"), {**metrics, "baseline": {"accuracy_score": 0.4}}))
     assert answer["sentence"] == (
-        "Tells the 3 classes of answer apart: right for 15 of 15 rows; always guessing the commonest class is right "
+        "Tells the 3 classes of answer apart: right for all 15 rows; always guessing the commonest class is right "
         "for 6 of 15."
     )
 
