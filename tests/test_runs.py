@@ -100,6 +100,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
         "08_reporting/salaries/report.html",
         "08_reporting/salaries/residuals.json",
         "08_reporting/salaries/roc.json",
+        "08_reporting/salaries/runs.jsonl",
         "08_reporting/salaries/search.json",
         "08_reporting/salaries/thresholds.json",
         "08_reporting/salaries/warnings.json",
@@ -124,13 +125,7 @@ def test_two_runs_write_the_same_bits_and_stages_run_alone(plain, run_kedro, tmp
         done = run_kedro(f"--tags={stage}")
         assert done.returncode == 0, done.stderr
     second = digests(tmp_path)
-    timed = {
-        "history.csv",
-        "provenance.json",
-        "facts.json",
-        "report.html",
-        "model_card.md",
-    }  # hold times, and the folder
+    timed = {"history.csv", "provenance.json", "facts.json", "report.html", "model_card.md", "runs.jsonl"}  # times, the folder
     assert set(first) == set(second)
     assert {Path(name).name for name in first if first[name] != second[name]} <= timed
     done = run_kedro("--tags=report")
