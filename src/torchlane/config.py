@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin
 
+from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from torchlane.core.options import SECTIONS, DataOptions, EvaluationOptions, ModelOptions, SplitOptions
@@ -22,7 +23,8 @@ class UseCaseConfigLoader(ParameterFilesLoader):
 
     A use case is a file `parameters/<use_case>.yml` in base or in the run's environment. Sections that it leaves
     out have their defaults. A fault in the file stops only the pipelines of its own use case; see `broken`. The
-    most recent loader is kept in `latest` for the pipeline registry, since Kedro does not pass one to it.
+    most recent loader is kept in `latest` for the pipeline registry, since Kedro does not pass one to it. The catalog
+    may name the run's environment as `${environment:}`, which is empty if the run named none.
 
     Raises:
         ValueError: on reading the parameters, if `--params`, or a file outside `parameters/`, holds anything
@@ -33,6 +35,7 @@ class UseCaseConfigLoader(ParameterFilesLoader):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        OmegaConf.register_resolver("environment", lambda: self.env or "", replace=True)
         self._warned = False
         type(self).latest = self
 

@@ -7,7 +7,12 @@ import torchlane.workers  # noqa: F401 (a parallel runner's processes belong to 
 from torchlane.config import UseCaseConfigLoader
 from torchlane.context import UseCaseContext
 from torchlane.hooks import RunHooks
+from torchlane.notebook import configure_log, in_ipython
 from torchlane.stages import LineageHooks
+from torchlane.viz import arrange_boxes
+
+if in_ipython():  # the command line has done so already
+    configure_log(Path.cwd())
 
 HOOKS = (RunHooks(), LineageHooks())  # Kedro asks the last one first: what is saved is recorded, then counts as written
 CONTEXT_CLASS = UseCaseContext
@@ -18,3 +23,5 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft"},  # an environment states only what differs
     "custom_resolvers": {"temporary_folder": lambda: str(Path(tempfile.gettempdir()) / "torchlane")},
 }
+
+arrange_boxes()

@@ -17,7 +17,7 @@ from torchlane.lineage import STAGES, Lineage, Record, Values
 logger = logging.getLogger(__name__)
 
 WITHOUT_EFFECT = {  # options that do not change the content of an artifact
-    "data.max_rejected_fraction",
+    *("data.max_rejected_fraction", "evaluation.costs"),
     *("training.device", "training.threads", "training.checkpoint_minutes", "training.checkpoint_epochs"),
     *("fine_tuning.parent", "fine_tuning.repeats"),  # for the parent, its content is compared
 }

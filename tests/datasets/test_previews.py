@@ -24,7 +24,7 @@ from torchlane.datasets.models import ChosenDataset, EncoderDataset, ModelDatase
 from torchlane.datasets.plots import PlotlyDataset
 from torchlane.datasets.previews import CHARACTERS, COLUMNS, SIDE, plain, preview_table
 from torchlane.datasets.rows import RawRowsDataset
-from torchlane.datasets.stock import CSVDataset, JSONDataset, ParquetDataset
+from torchlane.datasets.stock import CSVDataset, JSONDataset, MetricsDataset, ParquetDataset
 from torchlane.datasets.tensors import TensorsDataset
 
 from .viz import pixels_of, shown_by_viz
@@ -165,10 +165,11 @@ def test_wide_and_empty_tables_are_shown_in_part(tmp_path):
         (TensorsDataset, "TablePreview"),
         (JSONDataset, "JSONPreview"),
         (PlotlyDataset, "PlotlyPreview"),
-        (EncoderDataset, "JSONPreview"),
+        (EncoderDataset, "TablePreview"),
         (ChosenDataset, "JSONPreview"),
         (RecipeDataset, "JSONPreview"),
-        (ModelDataset, "JSONPreview"),
+        (ModelDataset, "TablePreview"),
+        (MetricsDataset, "TablePreview"),
         (ImageFolderDataset, "ImagePreview"),
     ],
 )

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.machine.files import replacing
+from torchlane.datasets.in_words import preview_files
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,10 @@ class CheckpointsDataset(AbstractDataset[NoReturn, "FolderStore"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("checkpoints are written during training, through the store that load() returns")
+
+    def preview(self) -> TablePreview:
+        """Show the states of unfinished trainings."""
+        return preview_files(self._folder.glob("*.safetensors"), "no training is unfinished")
 
     def _exists(self) -> bool:
         return True

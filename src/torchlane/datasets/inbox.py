@@ -12,10 +12,12 @@ from typing import IO, Any, NoReturn
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 from torchlane.core.scoring.contracts import InboxFile
 from torchlane.datasets import tables
 from torchlane.datasets.csv_tables import CSVTable
+from torchlane.datasets.in_words import preview_files
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".swp", "~")  # endings of files that are still written
 MAX_CHARACTERS = 1000  # of a name
@@ -54,6 +56,13 @@ class InboxDataset(AbstractDataset[NoReturn, "FolderInbox"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("a run never writes to the inbox; other programs put the files there")
+
+    def preview(self) -> TablePreview:
+        """Show the files of a local folder, the newest first; another file system is not asked."""
+        system, folder = fsspec.core.url_to_fs(self._path, **self._options)
+        if not isinstance(system, LocalFileSystem):
+            raise DatasetError(f"{self._path} is not on this machine")
+        return preview_files(Path(folder).rglob("*"), "no file is waiting")
 
     def _exists(self) -> bool:
         return True

@@ -6,20 +6,25 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import sqlalchemy as sql
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 from sqlalchemy.exc import SQLAlchemyError
 
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring.contracts import Claim, ClaimLostError, Finished, InboxFile, Sighting, WritingError
 from torchlane.core.scoring.failures import CouldNotStartError
+from torchlane.datasets.in_words import preview_entries
 from torchlane.datasets.ledger_claims import Claims
 from torchlane.datasets.ledger_database import LedgerDatabase, in_one_line, storable
 from torchlane.datasets.ledger_tables import CONTENTS, FILES, NOTES, insert
 
 LATEST = 50  # files in `drift.json`
+SHOWN = 100  # entries in a preview
+COLUMNS = ("name", "state", "rows_read", "rows_scored", "rows_rejected", "arrived", "ended", "output", "error")
 
 
 class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
@@ -60,6 +65,13 @@ class LedgerDataset(AbstractDataset[NoReturn, "SQLLedger"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("the ledger is written during scoring, through the object that load() returns")
+
+    def preview(self) -> TablePreview:
+        """Show the latest files in an SQLite ledger that exists; a server is not asked."""
+        url = sql.make_url(self._url)
+        there = url.get_backend_name() == "sqlite" and url.database is not None and Path(url.database).exists()
+        entries = self.load().entries()[-SHOWN:][::-1] if there else []
+        return preview_entries(entries, COLUMNS, "no file is recorded")
 
     def _exists(self) -> bool:
         return True

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kedro_datasets._typing import JSONPreview
+from kedro_datasets._typing import JSONPreview, TablePreview
 
 from torchlane.core.options import Recipe
 from torchlane.datasets.files import FileDataset
+from torchlane.datasets.in_words import preview_encoder, preview_model
 from torchlane.datasets.previews import preview_json
 
 if TYPE_CHECKING:  # they import torch, and a run asks for the place of its model before it does anything
@@ -30,11 +31,9 @@ class EncoderDataset(FileDataset["Encoder"]):
         header, tensors = split_encoder(content)
         save_with_header(path, tensors, header)
 
-    def preview(self) -> JSONPreview:
-        """Show everything except the quantiles."""
-        from torchlane.core.encoding.storing import split_encoder
-
-        return preview_json(split_encoder(self.load())[0])
+    def preview(self) -> TablePreview:
+        """Show what becomes of each column."""
+        return preview_encoder(self.load())
 
 
 class ChosenDataset(FileDataset["Chosen"]):
@@ -81,9 +80,6 @@ class ModelDataset(FileDataset["TrainedModel"]):
     def write(self, content: "TrainedModel", path: Path) -> None:
         content.save(path)
 
-    def preview(self) -> JSONPreview:
-        """Show everything except the values of the weights."""
-        model = self.load()
-        shapes = {name: list(stacked.shape) for name, stacked in model.weights.items()}
-        options = {name: getattr(model, name).model_dump(mode="json") for name in ("data", "model", "training")}
-        return preview_json({"weights": shapes, **model.details, **options})
+    def preview(self) -> TablePreview:
+        """Show what the model is, in words."""
+        return preview_model(self.load())

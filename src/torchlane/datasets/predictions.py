@@ -9,10 +9,12 @@ from typing import Any, Literal, NoReturn
 
 import pyarrow as pa
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 from pyarrow import csv as arrow_csv
 
 from torchlane.core.machine.files import replacing, target_name
 from torchlane.core.scoring.contracts import Predictions
+from torchlane.datasets.in_words import preview_files
 from torchlane.datasets.prediction_lines import PredictionLines
 
 MAX_BYTES = 150  # of the input's name within the name of its predictions; file systems allow 255 in all
@@ -40,6 +42,10 @@ class PredictionsDataset(AbstractDataset[NoReturn, "PredictionFolder"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("predictions are written during scoring, through the store that load() returns")
+
+    def preview(self) -> TablePreview:
+        """Show the files, the newest first."""
+        return preview_files(self._folder.glob("*.*"), "no file is scored yet")
 
     def _exists(self) -> bool:
         return True

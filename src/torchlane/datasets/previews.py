@@ -9,14 +9,17 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NewType
 
 import numpy as np
 import pandas as pd
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
+TextPreview = NewType("TextPreview", str)  # Kedro-Viz takes the kind from the name, and knows text too
 COLUMNS = 50  # of a table
 CHARACTERS = 200  # of a value
+TEXT = 20_000  # characters of a whole text
+DIGITS = 6  # of a number with a fraction
 ENTRIES = 100  # of a list or a mapping in JSON
 EXACT = 2**53  # whole numbers up to here are exact in a browser
 SIDE, GAP, CAPTION, IN_A_LINE = 80, 3, 14, 5  # pixels of a place, between images, and of the text under one; images
@@ -37,6 +40,12 @@ def preview_table(table: Mapping[str, Any]) -> TablePreview:
 def preview_json(value: Any) -> JSONPreview:
     """Show nested values; of more than `ENTRIES` in one place the first ones."""
     return JSONPreview(json.dumps(plain(value, ENTRIES)))
+
+
+def preview_text(text: str) -> TextPreview:
+    """Show text as it stands, up to some length."""
+    kept = plain(text)
+    return TextPreview(kept if len(kept) <= TEXT else f"{kept[:TEXT]} …")
 
 
 def preview_images(images: Iterable[np.ndarray], captions: Sequence[str]) -> ImagePreview:
@@ -65,7 +74,7 @@ def seen(image: np.ndarray) -> np.ndarray:
 def plain(value: Any, most: int | None = None) -> Any:
     """Turn a value into what JSON and a browser can hold: null for what is missing or not finite, else text if need be.
 
-    With `most`, only so many entries of each list and mapping are kept, and texts are cut.
+    With `most`, only so many entries of each list and mapping are kept, texts are cut, and fractions are rounded.
     """
     if isinstance(value, Mapping):
         kept = {str(plain(key)): plain(each, most) for key, each in list(value.items())[:most]}
@@ -82,11 +91,16 @@ def plain(value: Any, most: int | None = None) -> Any:
     if isinstance(value, int):
         return value if abs(value) <= EXACT else str(value)
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return (value if most is None else _rounded(value)) if math.isfinite(value) else None
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"{len(value):,} bytes"
     text = str(value).encode(errors="backslashreplace").decode()  # lone surrogates are no text
     return text if most is None or len(text) <= CHARACTERS else f"{text[:CHARACTERS]} …"
+
+
+def _rounded(value: float) -> float:
+    """Keep the first digits of a number; those before the point all stay."""
+    return round(value, max(0, DIGITS - 1 - math.floor(math.log10(abs(value))))) if value else value
 
 
 def _cell(value: Any) -> Any:

@@ -9,11 +9,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
-from kedro_datasets import json
+from kedro_datasets import json, text
 from kedro_datasets._typing import ImagePreview, JSONPreview, TablePreview
 
 from torchlane.core.machine.files import replacing
-from torchlane.datasets.previews import COLUMNS, preview_images, preview_json, preview_table, seen
+from torchlane.datasets.in_words import preview_metrics
+from torchlane.datasets.pages import words_of
+from torchlane.datasets.previews import (
+    COLUMNS,
+    TextPreview,
+    preview_images,
+    preview_json,
+    preview_table,
+    preview_text,
+    seen,
+)
 
 
 @contextmanager
@@ -117,6 +127,29 @@ class JSONDataset(AtomicSave, json.JSONDataset):
     def preview(self) -> JSONPreview:
         """Show the values."""
         return preview_json(loads(super().preview()))
+
+
+class MetricsDataset(JSONDataset):
+    """Metrics by part, as JSON."""
+
+    def preview(self) -> TablePreview:
+        """Show a table of the metrics by part."""
+        return preview_metrics(self.load())
+
+
+class TextDataset(AtomicSave, text.TextDataset):
+    """text.TextDataset, saved atomically, in UTF-8 and with the line ends of Unix on every machine."""
+
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {
+        "open_args_save": {"mode": "w", "encoding": "utf-8", "newline": "\n"},
+        "open_args_load": {"mode": "r", "encoding": "utf-8"},
+    }
+    _save_args: ClassVar[dict[str, Any]] = {}
+
+    def preview(self) -> TextPreview:
+        """Show the text; of a page in HTML its words."""
+        content = self.load()
+        return preview_text(words_of(content) if self._filepath.suffix == ".html" else content)
 
 
 def _first_rows(file: Any, nrows: int, names: list[str]) -> dict[str, list[Any]]:

@@ -6,17 +6,20 @@ import logging
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import TablePreview
 
 from torchlane.core.search.chosen import read_chosen
 from torchlane.core.search.fingerprints import fingerprint
 from torchlane.core.search.leaderboard import empty_leaderboard
 from torchlane.core.search.store import Found
+from torchlane.datasets.in_words import preview_rows
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 60  # how long one run waits while another writes
+SEARCHES = """
+    SELECT study_name, COUNT(trial_id), SUM(state = 'COMPLETE'), SUM(state = 'FAIL'), MAX(value), MAX(datetime_complete)
+    FROM studies LEFT JOIN trials USING (study_id) LEFT JOIN trial_values USING (trial_id)
+    GROUP BY study_id ORDER BY study_id DESC LIMIT 100
+"""
 ABOUT = "about"  # the user attribute of a study that holds its use case and identity
 
 
@@ -34,7 +42,8 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
     Args:
         use_case: the use case whose searches it keeps.
         filepath: an SQLite file, which is made when the first trial is asked for.
-        found: the files of the catalog with what a search found: `chosen_options`, `leaderboard`, `option_importances`.
+        found: the files of the catalog with what a search found, each as its `filepath`: `chosen_options`,
+            `leaderboard`, `option_importances`.
         credentials: their `url`, for SQLAlchemy, replaces the file, and does not appear in the catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -44,13 +53,13 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
         *,
         use_case: str,
         filepath: str,
-        found: dict[str, str] | None = None,
+        found: dict[str, dict[str, str]] | None = None,
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         self._use_case = use_case
         self._path = Path(filepath)
-        self._found = {name: Path(each) for name, each in (found or {}).items()}
+        self._found = {name: Path(each["filepath"]) for name, each in (found or {}).items()}
         self._url = (credentials or {}).get("url")
         self.metadata = metadata
 
@@ -59,6 +68,16 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError("the search writes trials itself, through the store that load() gives")
+
+    def preview(self) -> TablePreview:
+        """Show the searches in the file, the latest first: their trials by state, and the best score."""
+        searches: list[tuple[Any, ...]] = []
+        if self._path.exists():
+            with closing(sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                searches = connection.execute(SEARCHES).fetchall()
+        return preview_rows(
+            searches, ("search", "trials", "complete", "failed", "best score", "last trial"), "no trial is recorded"
+        )
 
     def _exists(self) -> bool:
         return True

@@ -10,6 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import TensorDataset
 
+from torchlane.core.encoding.columns import CategoryEncoder
+from torchlane.core.encoding.encoder import ColumnEncoder, Encoder
+from torchlane.core.encoding.storing import read_encoder
 from torchlane.datasets.files import FileDataset
 from torchlane.datasets.previews import COLUMNS, preview_images, preview_table, seen
 
@@ -21,7 +24,16 @@ class TensorsDataset(FileDataset[TensorDataset]):
     """Features, targets and, if rows have them, weights.
 
     Loading maps the file into memory, and only what is used is read from the disk.
+
+    Args:
+        filepath: the file.
+        encoder: the file of the encoder that made the tensors, whose names a preview shows.
+        metadata: for other tools, such as Kedro-Viz.
     """
+
+    def __init__(self, *, filepath: str, encoder: str | None = None, metadata: dict[str, Any] | None = None):
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._encoder = encoder
 
     def read(self, path: Path) -> TensorDataset:
         try:
@@ -49,6 +61,10 @@ class TensorsDataset(FileDataset[TensorDataset]):
             pd.DataFrame(tensor[:nrows].unsqueeze(1).flatten(1).numpy()).add_prefix(f"{name.removesuffix('s')}_")
             for name, tensor in zip(NAMES, self.load().tensors, strict=False)
         )
+        if (encoder := self._read_encoder()) is not None:
+            names = [name for column in encoder.tabular for name in _names_of(column)]
+            features.columns = names if len(names) == features.shape[1] else features.columns
+            others[0].columns = others[0].columns.str.replace(r"target(_0)?$", f"{encoder.target.name}", regex=True)
         few = features.iloc[:, : COLUMNS - sum(each.shape[1] for each in others)]
         table = pd.concat([few, *others], axis=1).to_dict(orient="split")
         return preview_table({**table, "columns": [*table["columns"], *features.columns[few.shape[1] :]]})
@@ -56,5 +72,20 @@ class TensorsDataset(FileDataset[TensorDataset]):
     def _preview_images(self, nrows: int = 20) -> ImagePreview:
         """Show the first images over their targets."""
         features, targets = (tensor[:nrows] for tensor in self.load().tensors[:2])
-        captions = [", ".join(f"{value:g}" for value in target.flatten().tolist()) for target in targets]
+        encoder = self._read_encoder()
+        labels = dict(enumerate(encoder.target.labels)) if encoder is not None else {}
+        captions = [
+            ", ".join(labels.get(value, f"{value:g}") for value in target.flatten().tolist()) for target in targets
+        ]
         return preview_images([seen(image) for image in features.numpy()], captions)
+
+    def _read_encoder(self) -> Encoder | None:
+        """Read the encoder, if it is there."""
+        if self._encoder is None or not Path(self._encoder).exists():
+            return None
+        return read_encoder(Path(self._encoder))
+
+
+def _names_of(column: ColumnEncoder) -> tuple[str, ...]:
+    """Name the columns of encoded rows; a category is one column of codes."""
+    return (f"{column.name} (code)",) if isinstance(column, CategoryEncoder) else column.feature_names

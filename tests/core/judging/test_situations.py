@@ -116,7 +116,7 @@ def watched(epochs: int, patience: int | None, losses: list[float], ran: list[in
     observer.training = TrainingOptions(epochs=epochs, patience_epochs=patience)
     observer.start_loss = observer.constant_loss = 1.0
     history = pd.DataFrame({"train_loss": 0.1, "valid_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
-    history.attrs["epochs_run"] = ran
+    history["members"] = [sum(each > epoch for each in ran) for epoch in range(len(losses))]
     return diagnose(observer, history, TargetEncoder(name="y", task="regression"), "")["findings"]
 
 

@@ -112,6 +112,7 @@ def test_history_has_a_line_an_epoch_with_losses_metric_rate_and_seconds(toy_ten
     assert list(history) == [
         "epoch", "train_loss", "valid_loss", "train_r2_score", "valid_r2_score", "learning_rate", "seconds",
         "train_loss_spread", "valid_loss_spread", "train_r2_score_spread", "valid_r2_score_spread",
+        "members", "members_kept",
     ]  # fmt: skip
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
     assert (history["train_loss_spread"] > 0).all()

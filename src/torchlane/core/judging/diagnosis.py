@@ -238,14 +238,14 @@ def _still_improving(evidence: Evidence) -> Finding | None:
         return None
     if len(history) < training.epochs or "valid_loss" not in history:
         return None
-    run = [each == training.epochs for each in history.attrs.get("epochs_run", [len(history)])]
+    n_members, n_ran = int(history["members"].max()), int(history["members"].iloc[-1])
     losses, recent = history["valid_loss"].tolist(), max(1, round(RECENT * len(history)))
-    if len(losses) <= recent or sum(run) < len(run) / 2:
+    if len(losses) <= recent or n_ran < n_members / 2:
         return None
     before, after = min(losses[:-recent]), min(losses[-recent:])
     if not before - after > max(STILL_FALLING * before, NEGLIGIBLE * evidence.start_loss):
         return None
-    members = "" if all(run) else f" (of {sum(run)} of {len(run)} members)"
+    members = "" if n_ran == n_members else f" (of {n_ran} of {n_members} members)"
     time = "epoch" if recent == 1 else f"{recent} epochs"
     return Finding(
         "still_improving",

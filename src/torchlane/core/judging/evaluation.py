@@ -41,7 +41,9 @@ def evaluate(
     The first result is the content of `metrics.json`. It has the task's metrics for each part with rows,
     `loss` (the criterion in scaled units, mean over members), the constant `baseline` on test, the number of
     rows, the source of the rows, the column of their `weight` if they have one, and how well the `calibration`
-    from valid holds on test. Each of these but the number of rows counts the weights. For labels it has the
+    from valid holds on test. Each of these but the number of rows counts the weights. For numbers it has the `median`
+    of train and the mean absolute error on test of always guessing it, the least that a constant can have on train.
+    For labels it has the
     `positive` one (null unless the task is binary), `classes` with the scores of each label on test, and those
     `absent_from_test`. An undefined metric, such as R² of a single row, is null. The second result has `row`,
     `truth` and the columns of `TrainedModel.predict`, in raw units.
@@ -71,6 +73,8 @@ def evaluate(
         metrics["weight"] = model.encoder.weight
     listed = _with_truth(listed, rows_of("test", clean_rows, splits), target)
     metrics["calibration"] = _judge_calibration(model, listed, coverage, weights_by_part["test"])
+    if target.task == "regression" and metrics["test"]:
+        metrics["median"] = _judge_median(model.task, truths, weights_by_part)
     if target.labels:
         metrics |= _judge_classes(target, listed, truths["test"], weights_by_part["test"], quiet)
     if metrics["test"]:
@@ -125,6 +129,16 @@ def _constant_of(task: Task, truths: Mapping[str, Tensor], n_labels: int, weight
     """Give the best constant prediction for each row of test."""
     constant = task.constant(truths["train"], n_labels, weights)
     return constant.expand(len(truths["test"]), *constant.shape).contiguous()
+
+
+def _judge_median(task: Task, truths: Mapping[str, Tensor], weights: Mapping[str, Tensor | None]) -> Scores:
+    """The (lower) median of train, and the mean absolute error on test of always guessing it."""
+    ordered, order = truths["train"].sort()
+    counting = torch.ones_like(ordered) if weights["train"] is None else weights["train"].double()
+    cumulated = counting[order].cumsum(0)
+    median = ordered[torch.searchsorted(cumulated, cumulated[-1] / 2)]
+    error = task.score("mean_absolute_error", median.expand(len(truths["test"])), truths["test"], weights["test"])
+    return {"value": float(median), "mean_absolute_error": error if math.isfinite(error) else None}
 
 
 def _judge_classes(

@@ -1,8 +1,8 @@
 """How a model is judged, and how its training is watched."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.named_metrics import MetricOptions, metrics_by_name
@@ -22,6 +22,25 @@ def require_coverage(coverage: float) -> float:
     return coverage
 
 
+Cost = Annotated[float, Field(ge=0)]
+
+
+class CostOptions(Options):
+    """What a mistake costs in a binary task, in any unit; a false positive is called positive and is not.
+
+    The figure of thresholds names the cheapest threshold at these costs. They change nothing else.
+    """
+
+    false_positive: Cost = 1.0
+    false_negative: Cost = 1.0
+
+    @model_validator(mode="after")
+    def _something_costs(self) -> Self:
+        if self.false_positive == self.false_negative == 0:
+            raise ValueError("no mistake costs anything; give false_positive or false_negative a cost above 0")
+        return self
+
+
 class EvaluationOptions(Options):
     """How a model is judged, in addition to the metrics on its test part.
 
@@ -33,6 +52,7 @@ class EvaluationOptions(Options):
 
     How much a feature matters is measured by permuting its column `importance_repeats` times (0 switches it off) on at
     most `importance_rows` rows of test, which are drawn at random. Large networks get fewer repeats and rows.
+    `costs` are those of the two mistakes of a binary task.
     """
 
     coverage: Annotated[float, AfterValidator(require_coverage)] = 0.9
@@ -42,6 +62,7 @@ class EvaluationOptions(Options):
     linear_baseline: bool = True
     importance_repeats: int = Field(5, ge=0)
     importance_rows: int = Field(10_000, ge=1)
+    costs: CostOptions = CostOptions()
 
     @field_validator("folds")
     @classmethod

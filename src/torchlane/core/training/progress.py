@@ -26,7 +26,7 @@ class Run(Protocol):
     last_state: State
 
     def epochs(self) -> Iterator[Line]:
-        """Train epoch after epoch until all members have ended; yield the mean line of history of each epoch."""
+        """Train epoch after epoch until all members have ended; yield the mean line of all members after each."""
 
     def first_network(self) -> nn.Module | None:
         """Give the first member as it is now, or None if it has ended."""

@@ -156,5 +156,7 @@ def plot_fine_tuned_predictions(
 ) -> Figure:
     """Draw truth against prediction on the held-out new rows."""
     from torchlane.figures import predictions
+    from torchlane.figures.style import source_unweighted
 
-    return predictions.plot_predictions(fine_tuned_predictions, metrics["data"], data.target)
+    source, unit = source_unweighted(metrics), data.target_column.unit
+    return predictions.plot_predictions(fine_tuned_predictions, source, data.target, unit)

@@ -54,6 +54,13 @@ def list_mistakes(test_predictions: DataFrame, clean_rows: DataFrame, data: Data
     return mistakes.list_mistakes(test_predictions, clean_rows, data)
 
 
+def find_failures(test_predictions: DataFrame, clean_rows: DataFrame, data: DataOptions) -> DataFrame:
+    """List levels and ranges that are predicted worse; see `torchlane.core.explaining.failures.find_failures`."""
+    from torchlane.core.explaining import failures
+
+    return failures.find_failures(test_predictions, clean_rows, data)
+
+
 def fit_baselines(
     model: TrainedModel,
     train_tensors: TensorDataset,

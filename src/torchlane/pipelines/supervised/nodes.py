@@ -128,6 +128,13 @@ def train_model(
     return trained, history, diagnose(observer, history, encoder.target, trained.details["capacity"])
 
 
+def record_provenance(model: TrainedModel) -> dict[str, Any]:
+    """Record what the model was made from, now that it is trained; see `torchlane.core.model.provenance`."""
+    from torchlane.core.model import provenance
+
+    return provenance.describe_provenance(model)
+
+
 def cross_validate(
     clean_rows: DataFrame,
     recipe: Recipe,

@@ -7,12 +7,15 @@ each stage. Datasets stand in the namespace of the use case.
 from kedro.pipeline import Node, Pipeline
 
 from torchlane.pipelines.supervised import explain_nodes, nodes
+from torchlane.pipelines.supervised.page import page
 from torchlane.pipelines.supervised.report import report
 
 
 def create_pipeline(use_case: str) -> Pipeline:
     """Compose the stages, in the order of the flow, in the namespace of a use case."""
-    return Pipeline([*_prepare(), *_tune(), *_train(), *_evaluate(), *report()], namespace=use_case)
+    figures = report()
+    stages = [*_prepare(), *_tune(), *_train(), *_evaluate(), *figures, *page(figures)]
+    return Pipeline(stages, namespace=use_case)
 
 
 def _prepare() -> list[Node]:
@@ -130,6 +133,14 @@ def _train() -> list[Node]:
             tags="train",
             namespace="train",
         ),
+        Node(
+            nodes.record_provenance,
+            inputs="model",
+            outputs="provenance",
+            name="record_provenance",
+            tags="train",
+            namespace="train",
+        ),
     ]
 
 
@@ -191,6 +202,14 @@ def _evaluate() -> list[Node]:
             inputs=["test_predictions", "clean_rows", "params:data"],
             outputs="mistakes",
             name="list_mistakes",
+            tags="evaluate",
+            namespace="evaluate",
+        ),
+        Node(
+            explain_nodes.find_failures,
+            inputs=["test_predictions", "clean_rows", "params:data"],
+            outputs="failures",
+            name="find_failures",
             tags="evaluate",
             namespace="evaluate",
         ),

@@ -15,6 +15,20 @@ def report() -> list[Node]:
         _figure(nodes.plot_search, "leaderboard", "option_importances", "metrics"),
         _figure(nodes.plot_layers, "diagnosis", "metrics"),
         _figure(nodes.plot_predictions, "test_predictions", "metrics", "params:data"),
+        _figure(nodes.plot_reliability, "test_predictions", "metrics", "params:data"),
+        _figure(nodes.plot_roc, "test_predictions", "metrics"),
+        _figure(nodes.plot_precision_recall, "test_predictions", "metrics"),
+        _figure(nodes.plot_thresholds, "test_predictions", "metrics", "params:evaluation"),
+        _figure(
+            nodes.plot_residuals, "test_predictions", "clean_rows", "feature_importances", "metrics", "params:data"
+        ),
+        _figure(nodes.plot_distributions, "data_summary", "feature_importances", "params:data"),
+        _figure(nodes.plot_pairs, "clean_rows", "feature_importances", "params:data"),
+        _figure(nodes.plot_feature_importances, "feature_importances", "metrics"),
+        _figure(nodes.plot_partial_dependence, "partial_dependence", "metrics", "params:data"),
+        _figure(nodes.plot_mistakes, "mistakes", "test_predictions", "test_tensors", "metrics", "params:data"),
+        _figure(nodes.plot_augmentation, "train_tensors", "recipe", "metrics"),
+        _figure(nodes.plot_filters, "model", "metrics"),
     ]
 
 

@@ -117,6 +117,10 @@ class Looks:
         before = [self._starts[member]] if member in self._starts else []
         return before + [lines[member] for lines in self._lines if member in lines]
 
+    def last_line(self, member: int) -> Line:
+        """Give the line of the last epoch that a member trained."""
+        return next(lines[member] for lines in reversed(self._lines) if member in lines)
+
     def best_line(self, member: int) -> Line:
         """Give the line of a member's best epoch."""
         return line_of(self.history_of(member), self._best_epochs[member])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.stacks.layout import Program
+from torchlane.core.training.history import mean_line
 from torchlane.core.training.members import Line, Member, Outcome, Stop, loss_fault
 from torchlane.core.training.stacked.looks import Looks, Walked, pick
 from torchlane.core.training.stacked.optimizers import MemberSettings
@@ -47,7 +48,9 @@ class StackedRun:
         self.last_state: State = {}
 
     def epochs(self) -> Iterator[Line]:
-        """Train epoch after epoch; yield the mean line of history of the members still training.
+        """Train epoch after epoch; yield the mean line of history of all members.
+
+        A member that has ended counts with its last line, and one that has failed does not count.
 
         Raises:
             ValueError: a loss is not finite, and the other members are not to continue.
@@ -60,7 +63,13 @@ class StackedRun:
                 lines = self._train_epoch()
                 self._part_with_finished(lines)
                 self._remember()
-                yield {name: sum(each[name] for each in lines.values()) / len(lines) for name in _any(lines)}
+                yield self._mean_line()
+
+    def _mean_line(self) -> Line:
+        failed = {member for member, outcome in self._outcomes.items() if outcome["error"]}
+        counted = [member for member in range(len(self._members)) if member not in failed]
+        lines = [self._looks.last_line(member) for member in counted or sorted(failed)]
+        return {**mean_line(lines), "epoch": self.epoch}
 
     def first_network(self) -> nn.Module | None:
         """Give the first member as it is now, or None if it has ended."""
@@ -232,7 +241,3 @@ def _alike(sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
         if size > 0:
             together.setdefault(size, []).append(position)
     return list(together.items())
-
-
-def _any(lines: dict[int, Line]) -> Line:
-    return next(iter(lines.values()))

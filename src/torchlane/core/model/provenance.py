@@ -1,0 +1,26 @@
+"""What a model was made from, where and when."""
+
+from pathlib import Path
+from typing import Any
+
+from torchlane.core.machine.surroundings import describe_surroundings
+from torchlane.core.model.trained import TrainedModel
+
+
+def describe_provenance(model: TrainedModel) -> dict[str, Any]:
+    """Describe a model that has just been trained and read back from its file: the content of `provenance.json`.
+
+    It has the SHA-256 of the `model` file and of the `rows`, their `source`, the number of `members`, the `device`,
+    `threads` and `versions` of libraries, and what `describe_surroundings` says of the working folder.
+    """
+    details = model.details
+    return {
+        "model": model.fingerprint,
+        "rows": details["data_fingerprint"],
+        "source": details["source"],
+        "members": model.n_members,
+        "device": details["device"],
+        "threads": details["threads"],
+        "versions": details["versions"],
+        **describe_surroundings(Path.cwd()),
+    }

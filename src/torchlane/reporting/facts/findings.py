@@ -1,0 +1,205 @@
+"""What a good colleague would say of the data and the training, and where the model fails."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torchlane.core.options import shown_number
+from torchlane.reporting.facts.artifacts import Artifacts, Facts
+from torchlane.reporting.facts.wording import amount, counted, listed, percent, sentence, table
+
+MOST_DRIVERS = 20
+MOST_FAILURES = 10
+NOTABLE = 2.0  # standard errors above the mean
+
+
+def find_warnings(artifacts: Artifacts) -> Facts:
+    """List the warnings of the data and the findings of the training, each with what to do."""
+    warnings = [
+        {
+            "code": each["code"],
+            "title": each["title"],
+            "text": sentence(each["warning"]),
+            "remedy": sentence(each["remedy"]),
+        }
+        for each in artifacts.warnings["warnings"]
+    ]
+    findings = [
+        {
+            "code": each["name"],
+            "title": each["name"].replace("_", " ").capitalize(),
+            "text": sentence(each["finding"]),
+            "remedy": f"Try: {'; '.join(each['remedies'])}.",
+        }
+        for each in artifacts.diagnosis["findings"]
+    ]
+    checked = len(artifacts.warnings["checked"])
+    watched = "was watched" if artifacts.diagnosis["enabled"] else "was not watched (diagnosis.enabled is false)"
+    none = f"{counted(checked, 'check')} of the data and the model found nothing. " if not warnings else ""
+    quiet = "; nothing was found" if artifacts.diagnosis["enabled"] and not findings else ""
+    return {
+        "warnings": warnings,
+        "findings": findings,
+        "said": f"{none}The training {watched}{quiet}.",
+        "not_checked": [(code, why) for code, why in artifacts.warnings["not_checked"].items()],
+    }
+
+
+def find_drivers(artifacts: Artifacts) -> Facts:
+    """Rank the features by what the model loses without them."""
+    found, about = artifacts.feature_importances, artifacts.explanation
+    if about["reason"] is not None:
+        return {"said": [f"The features were not ranked, since {about['reason']}."], "table": None, "top": []}
+    said = [
+        f"Importance is how much {about['metric']} on {about['part']} falls when the values of a feature are dealt "
+        f"anew among the rows: the model then has to do without it. Features that say the same share their importance.",
+        _about_strongest(artifacts),
+    ]
+    if about["left_out"]:
+        said.append(f"{counted(about['left_out'], 'feature')} were left out, since there are too many to permute each.")
+    rows = zip(
+        found["feature"],
+        found["importance"],
+        _numbers(found["over_repeats"]),
+        _numbers(found["over_members"]),
+        strict=True,
+    )
+    columns = ["feature", "importance", "spread over repeats", "spread over members"]
+    return {
+        "said": said,
+        "table": table(columns, rows, MOST_DRIVERS),
+        "top": [str(name) for name in found["feature"][:3]],
+    }
+
+
+def _about_strongest(artifacts: Artifacts) -> str:
+    found = artifacts.feature_importances
+    spreads = [spread or 0.0 for spread in _numbers(found["over_repeats"])]
+    telling = found["feature"][found["importance"] > spreads]
+    return f"What counts most: {listed(telling.head(3))}." if len(telling) else "No feature stands out."
+
+
+def _numbers(values: Iterable[Any]) -> list[float | None]:
+    """Read numbers of a CSV file, in which an empty text is no number."""
+    return [float(value) if value not in ("", None) else None for value in values]
+
+
+def find_failures(artifacts: Artifacts) -> Facts:
+    """Say which groups of rows are predicted worse than others, and list the largest mistakes."""
+    found, unit = artifacts.failures, artifacts.unit
+    regression = artifacts.data.task == "regression"
+    notable = found[found["standard_errors"] > NOTABLE]
+    what = "average error" if regression else "wrong"
+    rows = [
+        (feature, group, n_rows, _error(float(error), regression, unit), float(above))
+        for feature, group, n_rows, error, above in notable[
+            ["feature", "group", "rows", "error", "standard_errors"]
+        ].to_numpy(dtype=object)
+    ]
+    overall = None if found.empty else _error(float(found["overall"].iloc[0]), regression, unit)
+    return {
+        "said": _about_groups(artifacts, len(notable), overall),
+        "groups": table(["feature", "level or range", "rows", what, "standard errors above"], rows, MOST_FAILURES),
+        "mistakes": _mistakes(artifacts),
+        "confused": _confused(artifacts),
+    }
+
+
+def _error(value: float, regression: bool, unit: str) -> str:
+    return amount(value, unit) if regression else percent(value)
+
+
+def _about_groups(artifacts: Artifacts, n_notable: int, overall: str | None) -> str:
+    if artifacts.judged != "test":
+        return "There are no rows of test to fail on."
+    if overall is None:
+        if any(column.kind == "image" for column in artifacts.data.feature_columns.values()):
+            return "Images have no levels or ranges to compare; see the mistakes."
+        return "No level or range of a feature is predicted worse than the average row."
+    if not n_notable:
+        return f"No level or range of a feature stands out from the average of {overall}."
+    average = f"the average is {overall}" if artifacts.data.task == "regression" else f"{overall} are wrong"
+    return (
+        f"Over all rows of test {average}. These levels and ranges do worse. Many were looked at, so one that lies 2 "
+        f"to 3 standard errors above the average may do so by chance."
+    )
+
+
+def _mistakes(artifacts: Artifacts) -> Facts | None:
+    mistakes = artifacts.mistakes
+    if mistakes.empty:
+        return None
+    names = [str(name) for name in mistakes][:12]  # as many columns as can be read
+    rows = mistakes[names].itertuples(index=False)
+    return {**table(names, rows, 20), "columns_more": max(0, mistakes.shape[1] - len(names))}
+
+
+def _confused(artifacts: Artifacts) -> str:
+    """Name the classes that are never predicted, of those that test has."""
+    classes = artifacts.metrics.get("classes", {})
+    never = [label for label, each in classes.items() if each["precision"] is None and each["rows"]]
+    return f"Never predicted: {listed(never)}." if never else ""
+
+
+def find_training(artifacts: Artifacts) -> Facts:
+    """Say what was trained, for how long, and what the diagnosis measured."""
+    recipe, provenance, history = artifacts.recipe, artifacts.provenance, artifacts.history
+    model, training = recipe.model, recipe.training
+    kept = history.loc[history["members_kept"] > 0, "epoch"]
+    epochs = len(history)
+    about = [
+        ("network", str(model.kind) if model.name is None else f"{model.name} of torchvision"),
+        ("layers of a member", str(artifacts.diagnosis["capacity"])),
+        ("members", _members(provenance["members"])),
+        ("epochs", f"{epochs} of at most {training.epochs}{_kept(kept)}"),
+        ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
+        ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
+        ("loss", training.loss.name or "that of the task"),
+        ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
+        ("batch", counted(training.batch_size, "row")),
+    ]
+    return {"about": about, "overfit": _about_overfit(artifacts)}
+
+
+def _members(number: int) -> str:
+    return "1" if number == 1 else f"{number}; the mean of their predictions is used"
+
+
+def _kept(kept: Iterable[Any]) -> str:
+    epochs = [int(epoch) for epoch in kept]
+    if not epochs:
+        return ""
+    if len(epochs) == 1:
+        return f"; the weights of epoch {epochs[0]} are kept"
+    return f"; the weights kept are of epochs {min(epochs)} to {max(epochs)}"
+
+
+def _about_overfit(artifacts: Artifacts) -> str:
+    result = artifacts.diagnosis.get("overfit_one_batch")
+    if not result or result.get("fitted") is None:
+        return ""
+    can = "learns" if result["fitted"] else "does not learn"
+    return (
+        f"A fresh network {can} {counted(result['rows'], 'row')} by heart in {counted(result['steps'], 'step')}"
+        f"{', so it can learn at all.' if result['fitted'] else ': look at the findings first.'}"
+    )
+
+
+def find_search(artifacts: Artifacts) -> Facts:
+    """Say what a search tried and chose."""
+    board = artifacts.leaderboard
+    values = artifacts.chosen_options.get("values", {})
+    if board.empty or not artifacts.recipe.trials:
+        return {"said": "No search: all options are as given (tuning.trials is 0).", "chosen": None, "trials": None}
+    states = board["state"].value_counts()
+    n_pruned, n_failed = (int(states.get(state, 0)) for state in ("pruned", "fail"))
+    names = [str(name) for name in board if str(name) not in ("error", "seconds")][:12]
+    importances = {str(name): value for name, value in artifacts.option_importances.items()}
+    weights = {name: value for name, value in importances.items() if isinstance(value, (int, float))}
+    return {
+        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} given up early, {n_failed} failed. "
+        "The best of many trials is best by luck in part, so test may be lower than the value here.",
+        "chosen": table(
+            ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
+        ),
+        "trials": table(names, board[names].itertuples(index=False), 10),
+    }

@@ -1,0 +1,124 @@
+"""The options, the use, the limits and the provenance of a model."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from torchlane.reporting.facts.artifacts import Artifacts, Facts
+from torchlane.reporting.facts.wording import counted, listed, percent, plain, shown_option, table
+
+FEW_ROWS = 5  # of a class in test
+DESCRIBED = {  # elsewhere in the page
+    *("data.task", "data.target", "data.columns", "data.features", "data.source", "data.digest", "data.positive"),
+    "data.weight",
+}
+
+
+def find_options(artifacts: Artifacts) -> Facts:
+    """List the options that differ from their defaults, and say which of them a search chose."""
+    recipe = artifacts.recipe
+    sections: dict[str, BaseModel] = {
+        "data": artifacts.data,
+        "split": artifacts.split,
+        "encoding": recipe.encoding,
+        "model": recipe.model,
+        "training": recipe.training,
+        "tuning": artifacts.tuning,
+        "evaluation": artifacts.evaluation,
+        "diagnosis": artifacts.diagnosing,
+    }
+    chosen = set(artifacts.chosen_options.get("values", {})) if recipe.trials else set()
+    rows = [
+        (name, shown_option(value), shown_option(default), "search" if name in chosen else "given")
+        for section, options in sections.items()
+        for name, value, default in _differing(section, options)
+        if name not in DESCRIBED
+    ]
+    return {"table": table(["option", "value", "default", "by"], rows, 100)}
+
+
+def _differing(section: str, options: BaseModel) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the options of a section that differ from their defaults, with both values."""
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if value != default:
+            yield f"{section}.{field.alias or name}", _dumped(value), _dumped(default)
+
+
+def _dumped(value: Any) -> Any:
+    """Write options as YAML has them: a group without those of its own that are at their defaults."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, Mapping):
+        return {str(name): _dumped(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_dumped(each) for each in value]
+    return value
+
+
+def find_limits(artifacts: Artifacts) -> list[str]:
+    """Say what this model cannot be trusted with, as far as it follows from the facts."""
+    metrics, rows, data = artifacts.metrics, artifacts.metrics["rows"], artifacts.data
+    limits = [
+        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. Rows unlike these are predicted "
+        "too, and nothing here says how well."
+    ]
+    if metrics["data"] == "bundled sample":
+        limits.append("The rows are drawn by a generator. Do not use its predictions for real decisions.")
+    if any(column.kind == "category" for column in data.feature_columns.values()):
+        limits.append("A level of a feature that train does not have is predicted as an unknown one.")
+    if data.task == "regression":
+        limits += _limits_of_numbers(artifacts)
+    else:
+        limits += _limits_of_labels(artifacts)
+    if artifacts.judged != "test":
+        limits.append("No rows were kept for test, so how good it is on new rows is not known.")
+    if recipe_trials := artifacts.recipe.trials:
+        limits.append(
+            f"A search of {counted(recipe_trials, 'trial')} chose its options on valid, so scores on valid flatter."
+        )
+    limits.append("Importance and dependence say what the model uses. They do not say what causes the target.")
+    return limits
+
+
+def _limits_of_numbers(artifacts: Artifacts) -> list[str]:
+    calibration = artifacts.metrics["calibration"]
+    if "coverage" not in calibration:
+        return ["It gives no interval, so it does not say how far off a single prediction may be."]
+    asked = percent(calibration["coverage_asked"])
+    return [f"Intervals contain the truth of {asked} of rows like these over all rows, and not in each group of rows."]
+
+
+def _limits_of_labels(artifacts: Artifacts) -> list[str]:
+    classes, limits = artifacts.metrics.get("classes", {}), []
+    if artifacts.judged != "test":
+        return []
+    few = [label for label, each in classes.items() if 0 < each["rows"] < FEW_ROWS]
+    if few:
+        limits.append(
+            f"Test has fewer than {FEW_ROWS} rows of {listed(few)}: how well these classes are found is not known."
+        )
+    absent = artifacts.metrics.get("absent_from_test") or []
+    if absent:
+        limits.append(f"Test has no row of {listed(absent)}, so nothing is known about such rows.")
+    limits.append("It always answers with one of the classes that it knows, also for rows that belong to none.")
+    return limits
+
+
+def find_provenance(artifacts: Artifacts) -> Facts:
+    """Say what the model was made from, where and when."""
+    made = artifacts.provenance
+    about = [
+        ("trained", str(made["time"])),
+        ("source", str(made.get("source") or artifacts.metrics["data"])),
+        ("rows (SHA-256)", str(made["rows"])),
+        ("model file (SHA-256)", str(made["model"])),
+        ("commit", str(made.get("commit") or "unknown: not trained in a git checkout")),
+        ("machine", f"{made.get('system', 'unknown')}, {counted(made.get('processors') or 1, 'processor')}"),
+        ("device", str(made["device"])),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(made["versions"].items()))),
+        ("seeds", f"split {artifacts.split.seed}, training {artifacts.recipe.training.seed}"),
+    ]
+    return {"about": [(name, plain(value)) for name, value in about]}

@@ -1,0 +1,158 @@
+"""How good the model is, metric by metric, and how sure that is."""
+
+from typing import Any
+
+from torchlane.reporting.facts.artifacts import Artifacts, Facts
+from torchlane.reporting.facts.wording import amount, counted, percent, table
+
+MOST_CLASSES = 100
+SHOWN = {
+    "r2_score": "R²",
+    "mean_absolute_error": "mean absolute error",
+    "root_mean_squared_error": "root mean squared error",
+    "accuracy_score": "accuracy",
+    "balanced_accuracy_score": "balanced accuracy",
+    "roc_auc_score": "area under ROC",
+    "f1_score": "F1",
+    "macro_f1_score": "macro F1",
+    "cross_entropy_loss": "cross entropy",
+    "loss": "training loss",
+}
+MEANINGS = {
+    "r2_score": "The share of the variance of the truth that the predictions explain: 1 is perfect, 0 is as good as "
+    "always guessing the mean, below 0 is worse.",
+    "mean_absolute_error": "How far a prediction is from the truth on average, in the unit of the target.",
+    "root_mean_squared_error": "Like the mean absolute error, but large errors weigh more.",
+    "accuracy_score": "The share of rows whose class is right. If one class is common, guessing it scores high too.",
+    "balanced_accuracy_score": "The share of rows found in each class, averaged over the classes: each class counts "
+    "the same, however rare.",
+    "roc_auc_score": "The chance that a row of the positive class gets a higher probability than one of the other: "
+    "0.5 is guessing, 1 is perfect.",
+    "f1_score": "The harmonic mean of precision and recall of the positive class: high only if both are.",
+    "macro_f1_score": "F1 of each class, averaged over the classes.",
+    "cross_entropy_loss": "How surprised the probabilities are by the truth: 0 is perfect, and a confident mistake "
+    "costs much.",
+    "loss": "What the training made small, in scaled units. It compares parts and trainings, and says nothing else.",
+}
+
+
+def find_scores(artifacts: Artifacts) -> Facts:
+    """Give a table of metrics by part, with guessing and a linear model beside them, and what each means."""
+    metrics, linear = artifacts.metrics, artifacts.baselines["linear"]
+    parts = [part for part in ("train", "valid", "test") if metrics["rows"].get(part)]
+    names = list(dict.fromkeys(name for part in ("test", *parts) for name in metrics[part]))
+    columns = ["metric", *parts]
+    beside: list[Any] = []
+    if metrics["baseline"]:
+        columns.append("always guessing")
+        beside.append(metrics["baseline"])
+    if linear is not None and linear.get("test"):
+        columns.append(linear["name"])
+        beside.append(linear["test"])
+    rows = [
+        [SHOWN.get(name, name), *(metrics[part].get(name) for part in parts), *(each.get(name) for each in beside)]
+        for name in names
+    ]
+    return {
+        "table": table(columns, rows),
+        "notes": _notes(artifacts, columns),
+        "glossary": [(SHOWN.get(name, name), MEANINGS.get(name, _named(artifacts, name))) for name in names],
+        "classes": _classes(artifacts),
+        "linear": _about_linear(artifacts),
+    }
+
+
+def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
+    notes = [f"Errors are in {artifacts.unit}."] if artifacts.unit and artifacts.data.task == "regression" else []
+    if "always guessing" in columns:
+        constant = "the mean of train" if artifacts.data.task == "regression" else "the shares of the classes in train"
+        notes.append(f"Always guessing: the same prediction for every row, {constant}, judged on test.")
+    if len(columns) > 2 and artifacts.baselines["linear"] is not None:
+        notes.append(f"{artifacts.baselines['linear']['name']}: a plain linear model on the same features, on test.")
+    if artifacts.metrics["data"] and "weight" in artifacts.metrics:
+        notes.append(f"Rows count by their weight, {artifacts.metrics['weight']}.")
+    undefined = [SHOWN.get(name, name) for name, value in artifacts.metrics["test"].items() if value is None]
+    if undefined:
+        notes.append("A dash means that a metric has no value on these rows, as R² of a truth that is always the same.")
+    return notes
+
+
+def _about_linear(artifacts: Artifacts) -> str:
+    linear = artifacts.baselines["linear"]
+    if linear is not None:
+        return ""
+    return f"No linear model stands beside it: {artifacts.baselines.get('reason', 'none was fitted')}."
+
+
+def _named(artifacts: Artifacts, name: str) -> str:
+    better = "higher" if name.endswith("_score") else "lower"
+    return f"Named in evaluation.metrics and computed by torchmetrics; {better} is better."
+
+
+def _classes(artifacts: Artifacts) -> Facts | None:
+    """Give precision, recall and F1 of each class on test, the least found first where there are many."""
+    classes = artifacts.metrics.get("classes")
+    if not classes or artifacts.judged != "test":
+        return None
+    rows = [[label, each["rows"], each["recall"], each["precision"], each["f1"]] for label, each in classes.items()]
+    if len(rows) > MOST_CLASSES:
+        rows.sort(key=lambda row: (row[2] is None, row[2]))
+    never = [label for label, each in classes.items() if each["precision"] is None]
+    return {
+        "table": table(["class", "rows of test", "recall", "precision", "F1"], rows, MOST_CLASSES),
+        "never_predicted": never,
+        "absent": list(artifacts.metrics.get("absent_from_test", [])),
+    }
+
+
+def find_certainty(artifacts: Artifacts) -> Facts:
+    """Say how far predictions can be relied on: intervals or probabilities, and scores over folds."""
+    calibration = artifacts.metrics["calibration"]
+    said = []
+    if "coverage" in calibration:
+        width = calibration["interval_width"]
+        said.append(
+            f"Intervals were asked to contain the truth of {percent(calibration['coverage_asked'])} of new rows. On "
+            f"test they contain that of {percent(calibration['coverage'])}; their mean width is "
+            f"{'without bound' if width is None else amount(width, artifacts.unit)}."
+        )
+    elif artifacts.data.task == "regression":
+        said.append("There are no intervals, because no rows of valid or test are there to make and judge them.")
+    elif "temperature" in calibration:
+        said.append(_about_temperature(calibration["temperature"], artifacts.metrics["rows"].get("valid", 0)))
+    return {"said": [*said, *_few_rows(artifacts)], "folds": _folds(artifacts)}
+
+
+def _about_temperature(temperature: float, n_valid: int) -> str:
+    if not n_valid:
+        return "Probabilities are those of the networks: without rows of valid they could not be calibrated."
+    way = "sharper than" if temperature < 1 else "more cautious than"
+    told = "as the networks gave them" if temperature == 1 else f"{way} the networks gave them"
+    return f"Probabilities were calibrated on valid (temperature {temperature:.3g}): they are {told}."
+
+
+def _few_rows(artifacts: Artifacts) -> list[str]:
+    n_rows = artifacts.metrics["rows"].get("test", 0)
+    if not 0 < n_rows < 100:
+        return []
+    return [
+        f"Test has {counted(n_rows, 'row')}, so its scores are uncertain: other rows would give other scores. "
+        "Cross-validation (evaluation.folds) judges on every row."
+    ]
+
+
+def _folds(artifacts: Artifacts) -> Facts | None:
+    folds = artifacts.metrics["cross_validation"]
+    if not folds:
+        return None
+    scores = {name: each for name, each in folds.items() if isinstance(each, dict)}
+    rows = [
+        (SHOWN.get(name, name), each["mean"], each["standard_deviation"], each["low"], each["high"])
+        for name, each in scores.items()
+    ]
+    repeats = f", {folds['repeats']} times" if folds["repeats"] > 1 else ""
+    return {
+        "said": f"The rows were cut into {folds['folds']} folds{repeats}; each was predicted by a model that had not "
+        f"seen it. Recipe: {folds['recipe']}.",
+        "table": table(["metric", "mean", "standard deviation", "95 % from", "to"], rows),
+    }

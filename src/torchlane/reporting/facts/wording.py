@@ -1,0 +1,108 @@
+"""Numbers and tables as facts hold them."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torchlane.core.options import shown_number
+
+MOST_LINES = 50  # of a table in the page
+COUNTED = 100  # rows, below which rows are counted instead of told as so many of 100
+
+
+def amount(value: float | None, unit: str = "") -> str:
+    """Write a measured number with its unit.
+
+    >>> amount(30156.6, "USD"), amount(0.5)
+    ('30,157 USD', '0.5')
+    """
+    return f"{shown_number(value)} {unit}".rstrip()
+
+
+def of_rows(share: float, n_rows: int, weighted: bool = False) -> str:
+    """Write a share of rows: as a count if they are few, otherwise as so many of 100.
+
+    >>> of_rows(1.0, 15), of_rows(0.6721, 491), of_rows(0.9963, 269)
+    ('15 of 15', '67 of 100', '99.6 of 100')
+    """
+    if n_rows < COUNTED and not weighted:
+        return f"{round(share * n_rows)} of {n_rows}"
+    percent = 100 * share
+    rounded = round(percent) if 1 <= percent <= 99 else round(percent, 1)
+    return f"{rounded:g} of 100"
+
+
+def percent(share: float | None) -> str:
+    """Write a share.
+
+    >>> percent(0.9231), percent(0.0004), percent(None)
+    ('92 %', '0.04 %', 'undefined')
+    """
+    if share is None or math.isnan(share):
+        return "undefined"
+    value = 100 * share
+    return f"{round(value) if 1 <= value <= 99 else round(value, 1) if value > 99 else float(f'{value:.1g}'):g} %"
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Write how many there are of something.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class", "classes")
+    ('1 row', '1,200 rows', '2 classes')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def sentence(text: str) -> str:
+    """Write a clause as a sentence.
+
+    >>> sentence("test has 9 rows")
+    'Test has 9 rows.'
+    """
+    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "!", "?", ":")) else ".")
+
+
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """Name some things, and count the others.
+
+    >>> listed(["a", "b", "c"]), listed("abcdef", most=2)
+    ('a, b and c', 'a, b and 4 more')
+    """
+    shown = [str(name) for name in names]
+    if len(shown) > most:
+        return f"{', '.join(shown[:most])} and {len(shown) - most:,} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], most: int = MOST_LINES) -> dict[str, Any]:
+    """Hold a table with at most so many rows, and the number of those left out; NaN and infinity become None."""
+    lines = [[plain(cell) for cell in row] for row in rows]
+    return {"columns": list(columns), "rows": lines[:most], "more": max(0, len(lines) - most)}
+
+
+def plain(value: Any) -> Any:
+    """Turn a cell into what JSON holds.
+
+    >>> plain(float("nan")), plain(3), plain("x")
+    (None, 3, 'x')
+    """
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def shown_option(value: Any) -> str:
+    """Write the value of an option about as it stands in YAML.
+
+    >>> shown_option([64, 64]), shown_option({"name": "AdamW"}), shown_option(None), shown_option(True)
+    ('[64, 64]', '{name: AdamW}', 'null', 'true')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {shown_option(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(shown_option, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
