@@ -3,7 +3,8 @@
     python benchmarks/warnings.py [--rounds 20] [--env base] [--use-cases salaries …] [--seeds 5] [--epochs 40]
 
 On the drawn tables every warning is a false alarm: all features matter, the target is no linear function of them and
-has no heavy tails, no two rows are equal, and test has enough rows. A use case is split and trained anew for each seed.
+has no heavy tails, no two rows are equal, and test has enough rows.
+Nothing is searched. A use case is split and trained anew for each seed.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.explaining.baselines import fit_baselines
 from torchlane.core.explaining.evidence import gather_evidence
+from torchlane.core.explaining.explanation import explain_model
 from torchlane.core.explaining.findings import Evidence
 from torchlane.core.explaining.part_differences import tell_apart
 from torchlane.core.explaining.rules_of_data import APART_AUC, APART_ERRORS
@@ -33,6 +35,7 @@ from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.options import SECTIONS, Options
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
+from torchlane.core.search.chosen import no_change
 
 ROWS, TEST = 3_000, 0.3
 SPLITS = 200  # random splits whose parts are told apart
@@ -135,7 +138,8 @@ def evidence_of(raw_rows: pd.DataFrame, sections: Sections) -> Evidence:
     evaluation = sections["evaluation"]
     metrics, _ = evaluate(model, tensors, clean, splits, evaluation.coverage, quiet=True)
     baselines = fit_baselines(model, tensors, clean, splits, evaluation)
-    return gather_evidence(model, tensors, sections["split"], metrics, baselines, pd.DataFrame(), "no search")
+    importances, *_ = explain_model(model, tensors, clean, splits, evaluation)
+    return gather_evidence(model, tensors, sections["split"], metrics, baselines, importances, no_change())
 
 
 def told_apart(use_case: str, raw_rows: pd.DataFrame, sections: Sections) -> None:

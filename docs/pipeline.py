@@ -1,19 +1,28 @@
-"""Write the drawing of the pipeline into docs/design.md, from the pipeline itself: `uv run python docs/pipeline.py`."""
+"""Write the drawing of the pipeline into the README, from the pipeline itself: `uv run python docs/pipeline.py`."""
 
 from pathlib import Path
 
 from torchlane.pipelines.supervised import create_pipeline
 from torchlane.stages import STAGES
 
-DESIGN = Path(__file__).with_name("design.md")
+README = Path(__file__).parents[1] / "README.md"
+PLOT, FIGURE = "plot_", "_figure"  # what the names of nodes that draw begin with, and those of what they draw end with
 START, END = "<!-- docs/pipeline.py -->\n\n```text\n", "```\n\n<!-- end -->"
 
 
 def drawing() -> str:
-    """Draw a line for each node: its first stage, its name, the datasets that it takes and those that it makes."""
+    """Draw a line for each node: its first stage, its name, the datasets that it takes and those that it makes.
+
+    The nodes that draw a figure each share a line.
+    """
     lines, stage = [], ""
     nodes = {node.name.rpartition(".")[2]: node for node in create_pipeline("use_case").nodes}
+    drawn = [nodes.pop(name) for name in sorted(nodes) if name.startswith(PLOT)]
+    figures = ", ".join(node.outputs[0].partition(".")[2].removesuffix(FIGURE) for node in drawn)
     for tag in STAGES:
+        if tag == STAGES[-1]:
+            lines.append(f"{tag:9}{PLOT + '…':18}{len(drawn)} figures: {figures}")
+            stage = tag
         for name in [name for name, node in nodes.items() if tag in node.tags]:
             node = nodes.pop(name)
             taken = _names(each for each in node.inputs if not each.startswith("params:"))
@@ -24,7 +33,8 @@ def drawing() -> str:
 
 
 def _names(datasets) -> str:
-    return ", ".join(dict.fromkeys(name.partition(".")[2] for name in datasets))
+    names = (name.partition(".")[2] for name in datasets)
+    return ", ".join(dict.fromkeys("the figures" if name.endswith(FIGURE) else name for name in names))
 
 
 def with_drawing(text: str) -> str:
@@ -34,4 +44,4 @@ def with_drawing(text: str) -> str:
 
 
 if __name__ == "__main__":
-    DESIGN.write_text(with_drawing(DESIGN.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(with_drawing(README.read_text(encoding="utf-8")), encoding="utf-8")

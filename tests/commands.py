@@ -7,6 +7,7 @@ project's own modules are imported anew, as in a process of one's own. Any other
 import atexit
 import importlib
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS = 600
+NEWS = re.compile(r" INFO | WARNING ([\w.]+: )?[a-z]+(-[a-z]+)+: | WARNING leak: ")  # of docs/warnings.md
 ENTRY_POINTS = {"kedro": ("kedro.framework.cli", "main"), "torchlane": ("torchlane.cli", "main")}
 LIBRARIES = [
     *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.config", "kedro.runner", "omegaconf"),
@@ -25,11 +27,16 @@ LIBRARIES = [
     *("torch", "torch._dynamo", "torch.func", "safetensors.torch", "torchvision"),
     *("plotly.graph_objects", "plotly._subplots", "_plotly_utils.colors", "narwhals.stable.v1", "tests.warm"),
     *("pyarrow.parquet", "pyarrow.csv", "pyarrow.dataset", "filelock", "fsspec.implementations.local"),
-    *("optuna", "pandas", "pathspec", "pydantic", "requests", "sklearn.metrics", "sqlalchemy"),
+    *("optuna", "pandas", "pathspec", "pydantic", "requests", "sklearn.linear_model", "sklearn.metrics", "sqlalchemy"),
 ]
 
 _forks = get_context("forkserver")
 _forks.set_forkserver_preload(LIBRARIES)
+
+
+def noise(log: str) -> list[str]:
+    """Give the lines of a log that are neither news nor one of the warnings with a code."""
+    return [line for line in log.splitlines() if not NEWS.search(line)]
 
 
 def run_command(*command: str, folder: Path = PROJECT) -> subprocess.CompletedProcess[str]:

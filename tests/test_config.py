@@ -285,3 +285,13 @@ prices:
 def test_weight_of_rows_is_no_feature_beside_columns_that_the_split_goes_by(read):
     _, parameters = read(GROUPED, "prices: {data: {weight: size, columns: {area: {kind: number}}}}")
     assert parameters["prices"]["data"]["features"] == ["area"]
+
+
+@pytest.mark.parametrize(("env", "named"), [("public", "public"), (None, "")])
+def test_catalog_may_name_the_environment_of_the_run(tmp_path, env, named):
+    for folder in ("base", "public", "local"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "base/catalog.yml").write_text("page: { environment: '${environment:}' }")
+    UseCaseConfigLoader(str(tmp_path), env="other", base_env="base", default_run_env="local")
+    loader = UseCaseConfigLoader(str(tmp_path), env=env, base_env="base", default_run_env="local")
+    assert loader["catalog"]["page"] == {"environment": named}

@@ -152,12 +152,14 @@ def test_other_spellings_of_the_same_table_give_the_same_model(run, outputs, fin
     assert (outputs / model).stat().st_size > 0
 
 
+IN_USD = "a number in USD, such as 1.5 USD"
 BROKEN_RULES = [
-    ("salary_in_usd", "much", "a number"),
-    ("salary_in_usd", "inf", "a finite number"),
+    ("salary_in_usd", "much", IN_USD),
     ("salary_in_usd", "", "not missing"),
-    ("salary_in_usd", "1'000", "a number"),
-    ("salary_in_usd", '"79,833"', "a number"),  # thousands separators are never misread
+    ("salary_in_usd", "5 EUR", IN_USD),
+    ("salary_in_usd", '"79,833"', IN_USD),  # thousands separators are never misread
+    ("remote_ratio", "inf", "a finite number"),
+    ("remote_ratio", "1'000", "a number"),
     ("work_year", "1815", "at least 2015"),
     ("company_size", "XXL", "one of S, M, L"),
 ]

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 import torchlane
+from tests.figures.titles import title_of
 from torchlane.cli import _require_runner
 from torchlane.pipeline_registry import KINDS, compose, pipelines_with
 
-from .commands import PROJECT, Started, run_command
+from .commands import PROJECT, Started, noise, run_command
 
 PREVIEWS = {  # of Kedro-Viz, by the ending of a file, if it is no figure; stores have none
     **dict.fromkeys((".csv", ".parquet", ".safetensors", ".sqlite", ""), "TablePreview"),
@@ -70,24 +71,42 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
         "07_model_output/salaries/fold_scores.csv",
         "07_model_output/salaries/mistakes.csv",
         "07_model_output/salaries/test_predictions.csv",
+        "08_reporting/salaries/augmentation.json",
+        "08_reporting/salaries/baselines.json",
         "08_reporting/salaries/data_summary.json",
         "08_reporting/salaries/diagnosis.json",
+        "08_reporting/salaries/distributions.json",
         "08_reporting/salaries/explanation.json",
+        "08_reporting/salaries/facts.json",
+        "08_reporting/salaries/failures.csv",
         "08_reporting/salaries/feature_importances.csv",
+        "08_reporting/salaries/feature_importances.json",
+        "08_reporting/salaries/filters.json",
         "08_reporting/salaries/history.csv",
         "08_reporting/salaries/history.json",
         "08_reporting/salaries/layers.json",
         "08_reporting/salaries/leaderboard.csv",
         "08_reporting/salaries/metrics.json",
+        "08_reporting/salaries/mistakes.json",
+        "08_reporting/salaries/model_card.md",
         "08_reporting/salaries/option_importances.json",
+        "08_reporting/salaries/pairs.json",
         "08_reporting/salaries/partial_dependence.csv",
+        "08_reporting/salaries/partial_dependence.json",
+        "08_reporting/salaries/precision_recall.json",
         "08_reporting/salaries/predictions.json",
+        "08_reporting/salaries/provenance.json",
+        "08_reporting/salaries/reliability.json",
+        "08_reporting/salaries/report.html",
+        "08_reporting/salaries/residuals.json",
+        "08_reporting/salaries/roc.json",
         "08_reporting/salaries/search.json",
+        "08_reporting/salaries/thresholds.json",
+        "08_reporting/salaries/warnings.json",
     ]
     assert read_json(tmp_path / "08_reporting/salaries/metrics.json")["data"] == "bundled sample"
-    assert "bundled sample" in read_json(tmp_path / "08_reporting/salaries/history.json")["layout"]["title"]["text"]
-    for line in done.stderr.splitlines():
-        assert " INFO " in line, f"noise: {line}"
+    assert "bundled sample" in title_of(read_json(tmp_path / "08_reporting/salaries/history.json"))
+    assert noise(done.stderr) == []
     command = f"kedro viz run --env=test --params=output_root={tmp_path} shows them"
     assert done.stderr.splitlines()[-1].endswith(f"are in {tmp_path}/08_reporting/salaries; {command}")
 
@@ -105,9 +124,34 @@ def test_two_runs_write_the_same_bits_and_stages_run_alone(plain, run_kedro, tmp
         done = run_kedro(f"--tags={stage}")
         assert done.returncode == 0, done.stderr
     second = digests(tmp_path)
-    timed = {"08_reporting/salaries/history.csv"}  # holds seconds
+    timed = {
+        "history.csv",
+        "provenance.json",
+        "facts.json",
+        "report.html",
+        "model_card.md",
+    }  # hold times, and the folder
     assert set(first) == set(second)
-    assert {name for name in first if first[name] != second[name]} <= timed
+    assert {Path(name).name for name in first if first[name] != second[name]} <= timed
+    done = run_kedro("--tags=report")
+    assert done.returncode == 0, done.stderr
+    assert digests(tmp_path) == second
+
+
+def test_page_asked_for_before_the_training_or_over_an_older_folder_names_the_stage_to_run(plain, run_kedro, tmp_path):
+    done = run_kedro("--tags=report")
+    assert (done.returncode, "run the stage prepare first" in done.stderr) == (1, True), done.stderr
+    shutil.copytree(plain[0], tmp_path, dirs_exist_ok=True)
+    warnings = tmp_path / "08_reporting/salaries/warnings.json"
+    warnings.unlink()
+    done = run_kedro("--tags=report")
+    message = "warnings does not exist; run the stage evaluate first: --tags=evaluate,report"
+    assert (done.returncode, message in done.stderr) == (1, True), done.stderr
+    shutil.copy(plain[0] / "08_reporting/salaries/warnings.json", warnings)
+    (tmp_path / "08_reporting/salaries/baselines.json").write_text("{}")
+    done = run_kedro("--tags=report")
+    message = "warnings was not made from"
+    assert (done.returncode, message in done.stderr) == (1, True), done.stderr
 
 
 @pytest.mark.parametrize("runner", ["ThreadRunner", "ParallelRunner"])

@@ -7,7 +7,11 @@ import torchlane.workers  # noqa: F401 (a parallel runner's processes belong to 
 from torchlane.config import UseCaseConfigLoader
 from torchlane.context import UseCaseContext
 from torchlane.hooks import RunHooks
+from torchlane.notebook import configure_log, in_ipython
 from torchlane.stages import LineageHooks
+
+if in_ipython():  # the command line has done so already
+    configure_log(Path.cwd())
 
 HOOKS = (RunHooks(), LineageHooks())  # Kedro asks the last one first: what is saved is recorded, then counts as written
 CONTEXT_CLASS = UseCaseContext

@@ -33,7 +33,7 @@ def parents(tmp_path: Path):
     folder = tmp_path / "06_models" / "toy"
     folder.mkdir(parents=True)
     dataset = ParentDataset(
-        filepath=str(folder / "model.safetensors"), written=str(folder / "fine_tuned_model.safetensors")
+        filepath=str(folder / "model.safetensors"), written={"filepath": str(folder / "fine_tuned_model.safetensors")}
     )
     return dataset, folder
 
@@ -45,6 +45,13 @@ def test_parent_is_the_own_model_or_any_file_by_path(parents, tmp_path):
     store = dataset.load()
     assert store.model(None).encoder.columns[0].name == "place"
     assert store.model(str(tmp_path / "other.safetensors")).fingerprint == store.model(None).fingerprint != ""
+
+
+def test_parent_by_a_relative_path_is_in_the_project(parents, tmp_path):
+    write_model(tmp_path / "other.safetensors")
+    dataset = ParentDataset(filepath="", written={"filepath": ""}, project={"path": str(tmp_path)})
+    assert dataset.load().path_of("other.safetensors") == tmp_path / "other.safetensors"
+    assert dataset.load().model("other.safetensors").fingerprint
 
 
 def test_parent_that_is_missing_is_named_with_what_to_do(parents):

@@ -118,7 +118,7 @@ def test_what_a_search_found_is_read_back_to_the_same_bytes(tmp_path, caplog):
     dataset = StudiesDataset(
         use_case="toy",
         filepath=str(tmp_path / "search.sqlite"),
-        found={name: str(path) for name, path in paths.items()},
+        found={name: {"filepath": str(path)} for name, path in paths.items()},
     )
     assert dataset.load().found() is None
     paths["chosen_options"].write_text('{"trials": 0, "values": {}}')

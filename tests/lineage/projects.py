@@ -79,7 +79,13 @@ class Project:
     def catalog(self, **options: Any) -> DataCatalog:
         """Give the catalog of the environment `base` with the parameters of `OPTIONS` and `options`."""
         roots = {"output_root": str(self.folder / "out"), "raw_root": str(self.raw)}
-        loader = OmegaConfigLoader(str(PROJECT / "conf"), base_env="base", default_run_env="base", runtime_params=roots)
+        loader = OmegaConfigLoader(
+            str(PROJECT / "conf"),
+            base_env="base",
+            default_run_env="base",
+            runtime_params=roots,
+            custom_resolvers={"environment": lambda: ""},
+        )
         entries = {name: entry for name, entry in loader["catalog"].items() if not name.startswith("_")}
         catalog = DataCatalog.from_config(entries)
         for name, section in SECTIONS.items():

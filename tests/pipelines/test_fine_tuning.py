@@ -3,6 +3,7 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.runner import SequentialRunner
 
+from tests.figures.titles import title_of
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.pipelines import fine_tuning
@@ -68,7 +69,7 @@ def test_pipeline_fine_tunes_every_task_and_says_whether_it_paid(toy_rows, task,
     np.testing.assert_array_equal(again["prediction"], predictions["prediction"])
     assert catalog["toy.fine_tuned_history"].load()["epoch"].iloc[0] == 0  # the parent as it is
     for figure in ("fine_tuned_history", "comparison", "fine_tuned_predictions"):
-        assert "the table" in catalog[f"toy.{figure}_figure"].load().layout.title.text
+        assert "the table" in title_of(catalog[f"toy.{figure}_figure"].load())
 
 
 def test_parent_stays_as_it_is(toy_rows):

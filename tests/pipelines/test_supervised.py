@@ -6,11 +6,14 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 from sklearn import metrics as sklearn
 
+from tests.figures.titles import title_of
+from tests.reporting.made import PLACE
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import load
 from torchlane.core.options import SECTIONS
+from torchlane.figures.style import is_words
 from torchlane.pipelines.supervised import create_pipeline
 
 OPTIONS = {
@@ -39,6 +42,13 @@ class Kept(MemoryDataset):
         pass
 
 
+class Facts(Kept):
+    """Facts that know the place that they are read from, as those of the catalog do."""
+
+    def load(self) -> dict:
+        return {**super().load(), "place": PLACE}
+
+
 def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCatalog:
     """Run the whole pipeline on a catalog in memory."""
     columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
@@ -48,6 +58,7 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     pipeline = create_pipeline("toy")
     for name in pipeline.datasets():
         catalog[name] = Kept(copy_mode="assign")
+    catalog["toy.facts"] = Facts(copy_mode="assign")
     catalog["toy.raw_rows"].save(rows)
     catalog["toy.studies"].save(NoStudies())
     for name in ("toy.checkpoints", "toy.fold_checkpoints", "toy.search_checkpoints"):
@@ -76,7 +87,7 @@ def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, tar
     assert metrics["data"] == "the table"
     assert len(catalog["toy.history"].load()) == 60
     for figure in ("toy.history_figure", "toy.predictions_figure"):
-        assert "the table" in catalog[figure].load().layout.title.text
+        assert "the table" in title_of(catalog[figure].load())
 
 
 def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(toy_rows, monkeypatch):
@@ -140,11 +151,33 @@ def test_search_reaches_encoder_model_and_report(toy_rows):
     assert "1 trials" in catalog["toy.search_figure"].load().layout.title.text
 
 
+def test_every_run_fits_a_baseline_and_says_what_it_warns_of(toy_rows):
+    rows = toy_rows.assign(copy=toy_rows["price"])
+    columns = {"size": {"kind": "number"}, "copy": {"kind": "number"}}
+    data = {"task": "regression", "target": "price", "columns": columns}
+    catalog = run(rows, "regression", "price", data=data, split={"test_fraction": 0.05, "valid_fraction": 0.05})
+    assert catalog["toy.baselines"].load()["linear"]["name"] == "ridge regression"
+    found = catalog["toy.warnings"].load()
+    codes = [each["code"] for each in found["warnings"]]
+    assert codes[0] == "leak"
+    assert found["warnings"][0]["column"] == "copy"
+    assert "small-test" in codes
+    assert found["not_checked"]["search-at-edge"] == "no search"
+
+
+def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
+    space = {"training.learning_rate": {"low": 1e-6, "high": 0.02, "log": True}}
+    tuning = {"trials": 10, "space": space, "epochs": 3, "sampler": "grid", "grid_points": 9, "prune_epochs": None}
+    found = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})["toy.warnings"].load()
+    (warning,) = [each for each in found["warnings"] if each["code"] == "search-at-edge"]
+    assert warning["numbers"]["options"]["training.learning_rate"]["side"] == "high"
+
+
 def test_without_a_search_nothing_is_chosen(toy_rows):
     catalog = run(toy_rows, "regression", "price")
     assert catalog["toy.chosen_options"].load() == {"trials": 0, "values": {}}
     assert catalog["toy.leaderboard"].load().empty
-    assert "no search" in catalog["toy.search_figure"].load().layout.annotations[0].text
+    assert is_words(catalog["toy.search_figure"].load())
 
 
 def test_node_names_are_function_names_and_every_node_that_makes_something_has_one_stage():
@@ -207,7 +240,7 @@ def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
     assert tensors[2].tolist() == train["times"].astype(float).tolist()
     assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
 
-    title = catalog["toy.history_figure"].load().layout.title.text
+    title = title_of(catalog["toy.history_figure"].load())
     assert "the table, rows weighted by 'times'" in title
     assert len(model.predict(toy_rows)) == 60  # which have no weights
     assert metrics["cross_validation"]["r2_score"]["mean"] < 1
@@ -293,3 +326,13 @@ def test_model_with_weights_reads_back_to_the_same_intervals(toy_rows, tmp_path)
     assert again.calibration == model.calibration and again.calibration.reached
     assert (again.encoder, again.data) == (model.encoder, model.data)
     pd.testing.assert_frame_equal(again.predict(toy_rows, coverage=0.5), model.predict(toy_rows, coverage=0.5))
+
+
+FIGURES_OF_TEST = ("predictions", "residuals", "reliability", "roc", "precision_recall", "thresholds")
+
+
+@pytest.mark.parametrize(("task", "target"), [("regression", "price"), ("binary", "cheap"), ("multiclass", "place")])
+def test_without_test_rows_figures_of_them_are_words_and_the_others_are_drawn(toy_rows, task, target):
+    catalog = run(toy_rows, task, target, split={"test_fraction": 0}, training={"epochs": 1})
+    figures = {name: catalog[f"toy.{name}_figure"].load() for name in (*FIGURES_OF_TEST, "distributions")}
+    assert [name for name, figure in figures.items() if not is_words(figure)] == ["distributions"]

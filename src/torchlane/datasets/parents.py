@@ -11,6 +11,7 @@ from torchlane.core.model import trained as inference
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.rows.checking import ROW
 from torchlane.datasets.in_words import preview_model
+from torchlane.datasets.paths import shown
 
 
 class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
@@ -18,17 +19,26 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
 
     Args:
         filepath: the use case's own model.
-        written: the file that fine-tuning writes, which cannot be the parent.
+        written: the `filepath` that fine-tuning writes, which cannot be the parent.
+        project: the `path` that other model files are relative to.
         metadata: for other tools, such as Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, written: str, metadata: dict[str, Any] | None = None):
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        written: dict[str, str],
+        project: dict[str, str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ):
         self._path = Path(filepath)
-        self._written = Path(written)
+        self._written = Path(written["filepath"])
+        self._project = Path((project or {"path": ""})["path"])
         self.metadata = metadata
 
     def load(self) -> "ParentStore":
-        return ParentStore(self._path, self._written)
+        return ParentStore(self._path, self._written, self._project)
 
     def save(self, data: NoReturn) -> None:
         raise DatasetError(f"a parent is never written, so {self._path} is unchanged")
@@ -47,13 +57,14 @@ class ParentDataset(AbstractDataset[NoReturn, "ParentStore"]):
 class ParentStore:
     """Model files, and the rows that a pipeline leaves under the same output root."""
 
-    def __init__(self, own: Path, written: Path):
+    def __init__(self, own: Path, written: Path, project: Path = Path()):
         self._own = own
         self._written = written
+        self._project = project
 
     def path_of(self, path: str | None) -> Path:
         """Return the file that `path` names, or the use case's own model if it is None."""
-        return self._own if path is None else Path(path)
+        return self._own if path is None else self._project / path
 
     def model(self, path: str | None) -> TrainedModel:
         """Read the model at `path`, or the use case's own.
@@ -65,13 +76,13 @@ class ParentStore:
         file = self.path_of(path)
         if file.resolve() == self._written.resolve():
             raise DatasetError(
-                f"fine_tuning.parent {file} is the file that fine-tuning writes, and a parent is never overwritten; "
-                f"copy it elsewhere and name the copy"
+                f"fine_tuning.parent {shown(file)} is the file that fine-tuning writes, and a parent is never "
+                f"overwritten; copy it elsewhere and name the copy"
             )
         if not file.exists():
             first = "run the use case's pipeline first" if path is None else "train it first"
             raise DatasetError(
-                f"there is no parent {file} to fine-tune; {first}, or name a model file in fine_tuning.parent"
+                f"there is no parent {shown(file)} to fine-tune; {first}, or name a model file in fine_tuning.parent"
             )
         try:
             return inference.load(file)

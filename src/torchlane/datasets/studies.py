@@ -42,7 +42,8 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
     Args:
         use_case: the use case whose searches it keeps.
         filepath: an SQLite file, which is made when the first trial is asked for.
-        found: the files of the catalog with what a search found: `chosen_options`, `leaderboard`, `option_importances`.
+        found: the files of the catalog with what a search found, each as its `filepath`: `chosen_options`,
+            `leaderboard`, `option_importances`.
         credentials: their `url`, for SQLAlchemy, replaces the file, and does not appear in the catalog.
         metadata: for other tools, such as Kedro-Viz.
     """
@@ -52,13 +53,13 @@ class StudiesDataset(AbstractDataset[NoReturn, "SQLStudies"]):
         *,
         use_case: str,
         filepath: str,
-        found: dict[str, str] | None = None,
+        found: dict[str, dict[str, str]] | None = None,
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ):
         self._use_case = use_case
         self._path = Path(filepath)
-        self._found = {name: Path(each) for name, each in (found or {}).items()}
+        self._found = {name: Path(each["filepath"]) for name, each in (found or {}).items()}
         self._url = (credentials or {}).get("url")
         self.metadata = metadata
 

@@ -39,8 +39,8 @@ def _add_scores(figure: Figure, row: int, metric: str, scores: pd.DataFrame) -> 
     guide = {"mode": "lines", "line": {"color": COLOURS["guide"], "width": 1}, "opacity": 0.5, "hoverinfo": "skip"}
     if len(scores) > 1:
         places = [place for _ in range(len(scores)) for place in (*range(len(NAMES)), None)]
-        values = [value for of_repeat in scores.to_numpy().tolist() for value in (*of_repeat, None)]
-        figure.add_trace(Scatter(x=places, y=values, **guide, showlegend=False), row=row, col=1)
+        steps = [value for of_repeat in scores.to_numpy().tolist() for value in (*of_repeat, None)]
+        figure.add_trace(Scatter(x=places, y=steps, **guide, showlegend=False), row=row, col=1)
     for place, (model, label) in enumerate(NAMES.items()):
         values = scores[model].dropna()
         if values.empty:

@@ -69,8 +69,9 @@ def _add_line(figure: Figure, row: int, lines: pd.DataFrame, label: str, place: 
     few = len(values) <= FEW
     line = _trace(values, lines, label, place, n_labels, row).update(mode="lines+markers" if few else "lines")
     figure.add_trace(line, row=row, col=1)
-    if numbers and (values % 1 == 0).all():
-        few_wholes = {"dtick": 1} if values.max() - values.min() <= FEW else {}
+    if numbers and (pd.to_numeric(lines["value"]) % 1 == 0).all():
+        wholes = pd.to_numeric(lines["value"])
+        few_wholes = {"dtick": 1} if wholes.max() - wholes.min() <= FEW else {}
         figure.update_xaxes(tickformat="d", **few_wholes, row=row, col=1)
 
 

@@ -32,7 +32,7 @@ def group_by_strongest(
     order = strongest(feature_importances, data)
     for kind in GROUPING:
         for name in (each for each in order if columns[each].kind == kind):
-            values = clean_rows.set_index(ROW)[name].reindex(rows).reset_index(drop=True)
+            values = clean_rows[[ROW, name]].set_index(ROW)[name].reindex(rows).reset_index(drop=True)
             if kind == "category":
                 return Groups.of_levels(values, name, columns[name].level_order)
             return Groups.of_ranges(values, name)

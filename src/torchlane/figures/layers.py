@@ -48,7 +48,7 @@ def plot_layers(diagnosis: dict[str, Any], source: str) -> Figure:
             figure.update_yaxes(type="log", exponentformat="power", row=row, col=1)
         else:
             figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", row=row, col=1)
-    figure.update_xaxes(matches="x")
+    figure.update_xaxes(matches="x").update_layout(xaxis_matches=None)  # an axis that matched itself would warn
     figure.update_xaxes(title_text="epoch", row=len(drawn), col=1)
     figure.update_layout(height=figure.layout.height + LINE * min(len(layers), MOST_NAMED))
     return finish(figure, title, source, _note(diagnosis))

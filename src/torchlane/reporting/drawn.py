@@ -43,7 +43,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
 }
 _NOTE = re.compile(r"\s*<(?:span|sub)\b")
-_SOURCE = re.compile(r"(?:^|[;,]\s)data: .*$", re.DOTALL)
+_SOURCE = re.compile(r"(?:^|[;,]\s)data:\s.*$", re.DOTALL)
 _TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
 
 
@@ -158,7 +158,7 @@ def _every_second(trace: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sliced(value: Any, length: int) -> Any:
-    """Take every second value of every list of this length in a trace, so that points keep their own text and colour."""
+    """Take every second value of every list of this length, so that points keep their own text and colour."""
     if isinstance(value, dict):
         return {name: _sliced(each, length) for name, each in value.items()}
     return value[::2] if isinstance(value, list) and len(value) == length else value

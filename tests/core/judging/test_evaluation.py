@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 from tests.core.model.test_trained import train_on
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
-from torchlane.core.judging.evaluation import evaluate, score
+from torchlane.core.judging.evaluation import _judge_median, evaluate, score
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.options import ColumnOptions, SplitOptions
 from torchlane.core.rows.checking import check_rows
@@ -103,7 +103,9 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     metrics, predictions = evaluate(model, tensors, clean, splits)
     of_labels = [] if task == "regression" else ["positive", "classes", "absent_from_test"]
-    assert list(metrics) == ["train", "valid", "test", "baseline", "rows", "data", "calibration", *of_labels]
+    of_numbers = ["median"] if task == "regression" else []
+    kept = ["train", "valid", "test", "baseline", "rows", "data", "calibration"]
+    assert list(metrics) == [*kept, *of_numbers, *of_labels]
     assert metrics["rows"] == {part: (splits["part"] == part).sum() for part in tensors}
     assert set(metrics["test"]) == {*TASKS[task].metrics, "loss"}
     assert set(metrics["baseline"]) == set(TASKS[task].metrics)
@@ -121,6 +123,10 @@ def test_parts_are_scored_in_raw_units_beside_the_constant(toy_rows, toy_data, t
     if task == "regression":
         mean = rows_of("train", clean, splits)["price"].mean()
         assert metrics["baseline"]["mean_absolute_error"] == pytest.approx((predictions["truth"] - mean).abs().mean())
+        median = np.quantile(rows_of("train", clean, splits)["price"], 0.5, method="inverted_cdf")
+        assert metrics["median"]["value"] == median
+        off = (predictions["truth"] - median).abs().mean()
+        assert metrics["median"]["mean_absolute_error"] == pytest.approx(off)
         residuals = predictions["truth"] - predictions["prediction"]
         assert metrics["test"]["mean_absolute_error"] == pytest.approx(residuals.abs().mean())
     else:
@@ -157,7 +163,15 @@ def test_parts_without_rows_have_no_scores(toy_rows, toy_data):
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in ("train", "valid", "test")}
     metrics, predictions = evaluate(model, tensors, clean, splits)
     assert (metrics["valid"], metrics["test"], metrics["baseline"]) == ({}, {}, {})
+    assert "median" not in metrics
     assert predictions.empty
+
+
+def test_median_of_weighted_rows_is_that_of_repeated_rows():
+    truths = {"train": torch.tensor([5.0, 1.0, 9.0, 7.0]), "test": torch.tensor([1.0, 3.0])}
+    weights = {"train": torch.tensor([1.0, 5.0, 1.0, 2.0]), "test": torch.tensor([3.0, 1.0])}
+    assert _judge_median(TASKS["regression"], truths, weights) == {"value": 1.0, "mean_absolute_error": 0.5}
+    assert _judge_median(TASKS["regression"], truths, dict.fromkeys(weights))["value"] == 5.0
 
 
 def test_log_says_what_is_not_defined(toy_rows, toy_data, caplog):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.rows import formats
 from torchlane.core.rows.checking import apply_rules, check_rows
 from torchlane.core.rows.formats import read_formatted, rule_of
 
@@ -168,3 +169,20 @@ def test_a_number_declared_as_missing_is_missing_however_it_is_written(options, 
         found, failed = read_formatted(pd.Series([value, "7"], dtype=object), column(**options), (declared,))
         np.testing.assert_array_equal(found, [np.nan, 7])
         assert not failed.any()
+
+
+@given(
+    st.from_regex(r"[+-]?([0-9]{1,12}\.?[0-9]{0,12}|\.[0-9]{1,12})([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.sampled_from([{"unit": "kg"}, {"format": "money"}, {"format": "percent"}, {"unit": "kg", "decimal": "point"}]),
+)
+def test_plain_numbers_are_the_same_in_each_format_that_has_a_point(text, options):
+    assert read([text, "x", f" {text} ", "", 2.5], **options) == [float(text), "no", float(text), None, 2.5]
+
+
+def test_plain_numbers_of_a_column_with_a_unit_are_read_at_once(monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("each text is matched with patterns, which takes fifty times as long")
+
+    monkeypatch.setattr(formats, "_read_text", never)
+    assert read(["1.5", "-2", "1e3"], unit="kg") == [1.5, -2, 1000]
+    assert read([1.5, -2], unit="kg") == [1.5, -2]

@@ -10,6 +10,7 @@ import pandas as pd
 from torchlane.core.encoding.columns import NumberEncoder
 from torchlane.core.encoding.fitted import Fitted
 from torchlane.core.options import NumberEncoding
+from torchlane.core.rows.dates import instants_of, moments_of
 
 DAY = 86_400  # seconds
 MICROSECONDS_A_DAY = DAY * 1_000_000
@@ -43,7 +44,7 @@ class DateEncoder(Fitted):
     @classmethod
     def fit(cls, values: pd.Series, encoding: NumberEncoding) -> Self:
         """Learn the parts and their scales from `values` (datetime64[us] with a zone, NaT where missing)."""
-        known = np.sort(_instants(values.dropna()))
+        known = np.sort(instants_of(values.dropna()))
         origin, median = (int(known[0]), int(known[(len(known) - 1) // 2])) if len(known) else (0, 0)
         found = _parts(values.dropna(), origin)
         parts = tuple(part for part in PARTS if part == "elapsed" or _varies(found[part]))
@@ -108,8 +109,7 @@ class DateEncoder(Fitted):
     def after(self, days: np.ndarray) -> pd.Series:
         """Give the dates that lie so many days (float64) after the first date of train; NaT for NaN."""
         instants = self.origin + np.nan_to_num(days * MICROSECONDS_A_DAY)
-        moments = pd.Series(instants.astype("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(self.zone)
-        return moments.mask(np.isnan(days))
+        return moments_of(instants.astype(np.int64), self.zone).mask(np.isnan(days))
 
     @property
     def elapsed(self) -> NumberEncoder:
@@ -128,7 +128,7 @@ def _parts(moments: pd.Series, origin: int) -> dict[str, np.ndarray]:
     found = {
         "year": clock.year.to_numpy(np.float64),
         "day": clock.day.to_numpy(np.float64),
-        "elapsed": (_instants(moments) - origin) / MICROSECONDS_A_DAY,
+        "elapsed": (instants_of(moments) - origin) / MICROSECONDS_A_DAY,
     }
     for name, (step, length) in steps.items():
         found[f"{name}_sin"], found[f"{name}_cos"] = _circle(length)[:, step.to_numpy(np.int64)]
@@ -140,11 +140,6 @@ def _circle(length: int) -> np.ndarray:
     """Compute sine and cosine of each step of a cycle, alike on all rows: float64 (2, length)."""
     angles = [2 * math.pi * step / length for step in range(length)]
     return np.array([[math.sin(angle) for angle in angles], [math.cos(angle) for angle in angles]])
-
-
-def _instants(moments: pd.Series) -> np.ndarray:
-    """Give dates as microseconds since 1970 in UTC: int64 (n_rows,)."""
-    return moments.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
 
 
 def _varies(values: np.ndarray) -> bool:

@@ -53,8 +53,8 @@ def _positions(rows: pd.Series, all_rows: pd.Series) -> np.ndarray:
 def _broken_rules(rejected_rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Count the rows that break each rule of each column; one without a column is about the line."""
     filled = rejected_rows.fillna({"column": ""})  # as read back from a file
-    counts = filled.groupby(["rule", "column"])[ROW].nunique().sort_values(ascending=False, kind="stable")
+    counts = filled.groupby(["rule", "column"])[ROW].nunique().rename("rows")
+    commonest = counts.sort_values(ascending=False, kind="stable").head(MOST_RULES)
     return [
-        {"rule": rule, "column": column, "rows": int(count)}
-        for (rule, column), count in counts.head(MOST_RULES).items()
+        dict(zip(("rule", "column", "rows"), each, strict=True)) for each in commonest.reset_index().to_numpy().tolist()
     ]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from torchlane.core.options import ColumnOptions, DataOptions
+from torchlane.core.rows.dates import instants_of, moments_of
 from torchlane.core.rows.levels import declared_order
 
 MOST_COLUMNS = 50  # whose distributions are given: the target and the first features
@@ -85,7 +86,7 @@ def _levels(values: pd.Series, column: ColumnOptions) -> tuple[np.ndarray, dict[
 def _bins(values: pd.Series, kind: str) -> tuple[np.ndarray, dict[str, Any]]:
     """Find the bin of each number or date, int64 (n_rows,), -1 where it is missing."""
     missing = values.isna().to_numpy()
-    numbers = _as_numbers(values) if kind == "date" else values.to_numpy(np.float64)
+    numbers = instants_of(values).astype(np.float64) if kind == "date" else values.to_numpy(np.float64)
     known = numbers[~missing]
     low, high = np.quantile(known, TAILS) if len(known) else (0.0, 1.0)
     if not low < high:  # nearly all values are equal
@@ -93,14 +94,9 @@ def _bins(values: pd.Series, kind: str) -> tuple[np.ndarray, dict[str, Any]]:
     edges = np.unique(np.linspace(low, high, BINS + 1)) if low < high else np.array([low, low])
     bins = np.searchsorted(edges[1:-1], numbers, side="right")
     if kind == "date":
-        moments = pd.Series(edges.round().astype("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(values.dt.tz)
+        moments = moments_of(edges.round().astype(np.int64), values.dt.tz)
         return np.where(missing, -1, bins), {"edges": [moment.isoformat() for moment in moments]}
     return np.where(missing, -1, bins), {"edges": edges.tolist()}
-
-
-def _as_numbers(moments: pd.Series) -> np.ndarray:
-    """Give dates as microseconds since 1970 in UTC: float64 (n_rows,); a missing one is some number."""
-    return moments.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.float64)
 
 
 def _shares(bins: np.ndarray, n_bins: int) -> list[float]:

@@ -17,11 +17,12 @@ from torchlane.core.explaining.contradictions import Contradictions, find_contra
 from torchlane.core.explaining.findings import Estimate, Evidence, Importance
 from torchlane.core.explaining.linear import drawn_rows
 from torchlane.core.explaining.part_differences import tell_apart
-from torchlane.core.explaining.search_edges import Edges
 from torchlane.core.explaining.single_features import constant_columns, signals_of
 from torchlane.core.explaining.uncertainty import mean_and_error, standard_errors
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import SplitOptions
+from torchlane.core.search.chosen import Chosen
+from torchlane.core.search.edges import Edges
 
 JUDGED_ROWS = 20_000  # of a part at most, on which errors are measured
 COMPARED_VALUES = 100_000_000  # of features, at most, among which equal rows are looked for
@@ -61,10 +62,11 @@ def gather_evidence(
     metrics: Mapping[str, Any],
     baselines: Mapping[str, Any],
     importances: pd.DataFrame,
-    edges: Edges | str,
+    chosen: Chosen,
 ) -> Evidence:
     """Measure what the rules look at; `parts` are the encoded rows of train, valid and test.
 
+    `chosen` is what the search chose for this model, without trials if nothing was searched.
     Large parts are looked at through rows drawn with the seed of the training.
     """
     encoder, seed = model.encoder, model.training.seed
@@ -100,7 +102,7 @@ def gather_evidence(
         else tell_apart(train.tensors[0], test.tensors[0], encoder, seed),
         contradictions=_contradictions(parts, split, len(target.labels), seed),
         tail=None if target.labels else _tail(train.tensors[1].flatten().double().numpy()),
-        edges=edges,
+        edges=_edges(chosen),
         covered=(round(metrics["calibration"]["coverage"] * len(test)), len(test)) if has_intervals else None,
     )
 
@@ -183,6 +185,13 @@ def _tail(targets: np.ndarray) -> float | None:
     if len(squares) < TAIL_ROWS or squares[0] == 0:
         return None
     return float(squares[: round(TAIL_SHARE * len(squares))].sum() / squares.sum())
+
+
+def _edges(chosen: Chosen) -> Edges | str:
+    if not chosen.get("trials"):
+        return "no search"
+    edges: Edges | None = chosen.get("edges")
+    return "too few trials, or an earlier version searched" if edges is None else edges
 
 
 def _parted_by(split: SplitOptions) -> str:

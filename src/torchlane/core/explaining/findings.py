@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torchlane.core.explaining.contradictions import Contradictions
 from torchlane.core.explaining.part_differences import Apart
-from torchlane.core.explaining.search_edges import Edges
 from torchlane.core.explaining.single_features import Signals
+from torchlane.core.search.edges import Edges
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from torch import Tensor
 from torchlane.core.explaining.judged_rows import JudgedRows, generator_of
 from torchlane.core.explaining.varied_model import VariedModel, bytes_of_row, work_of_row
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.tasks.tasks import Task
 
 COLUMNS = ("feature", "importance", "over_repeats", "over_members", "part", "metric", "score")
+TEXTS = ("feature", "part", "metric")
 MOST_WORK = 500_000_000_000  # multiply-adds of all permutations together: half a minute on one core
 MOST_BYTES = 512 << 20  # of rows that pass at once
 FEWEST_ROWS = 200  # to which rows are reduced before features are left out
@@ -44,7 +44,7 @@ def bounded_effort(n_rows: int, repeats: int, n_features: int, model: TrainedMod
 def undefined_reason(rows: JudgedRows, model: TrainedModel) -> str | None:
     """Say why the primary metric has no value on rows, or None if it has one."""
     metric = model.task.primary_metric
-    if not math.isnan(_score(model.task, model, model.outputs(rows.features), rows)):
+    if not math.isnan(_score(model, model.outputs(rows.features), rows)):
         return None
     distinct = len(torch.unique(rows.truth))
     what = "label" if model.encoder.target.labels else "value"
@@ -65,23 +65,26 @@ def permutation_importances(model: TrainedModel, rows: JudgedRows, repeats: int,
     """
     copies = max(1, min(repeats, ROWS_AT_ONCE // len(rows)))  # permutations in one pass
     varied = VariedModel(model, rows.features.repeat(copies, 1))
-    first = torch.arange(len(rows))
-    of_members, score = _scores(varied, names[0], [first], model, rows)
-    found = []
-    for name in names:
+    as_they_are = _outputs(varied, names[0], [torch.arange(len(rows))])[:, 0]
+    score, of_members = _score(model, as_they_are, rows), _score_members(model, as_they_are, rows)
+    sign = 1 if model.task.primary_metric.endswith("_score") else -1
+
+    def measure(name: str) -> tuple[str, float, float, float]:
         random = generator_of(name, SEED)
         permuted = [torch.from_numpy(random.permutation(len(rows))) for _ in range(repeats)]
         scores: list[float] = []
         for start in range(0, repeats, copies):
-            members, some = _scores(varied, name, permuted[start : start + copies], model, rows)
-            drops = of_members - members if start == 0 else drops
-            scores += some
-        sign = 1 if model.task.primary_metric.endswith("_score") else -1
-        of_repeats = sign * (score[0] - np.array(scores))
-        found.append((name, of_repeats.mean(), of_repeats.std(), float(drops.std(correction=0))))
+            outputs = _outputs(varied, name, permuted[start : start + copies])
+            if start == 0:
+                own_drops = of_members - _score_members(model, outputs[:, 0], rows)
+            scores += [_score(model, each, rows) for each in outputs.unbind(1)]
+        drops = sign * (score - np.array(scores))
+        return name, drops.mean(), drops.std(), float(own_drops.std(correction=0))
+
+    found = varied.for_each(names, measure)
     table = pd.DataFrame(found, columns=list(COLUMNS[:4]))
     table = table.sort_values(["importance", "feature"], ascending=[False, True], ignore_index=True)
-    return table.assign(part=rows.part, metric=model.task.primary_metric, score=score[0])
+    return table.assign(part=rows.part, metric=model.task.primary_metric, score=score)
 
 
 def no_importances() -> pd.DataFrame:
@@ -89,26 +92,22 @@ def no_importances() -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="str" if name in TEXTS else "float64") for name in COLUMNS})
 
 
-TEXTS = ("feature", "part", "metric")
+def _outputs(varied: VariedModel, name: str, permuted: Sequence[Tensor]) -> Tensor:
+    """Give the outputs (members, n_permutations, n_rows, width) for permutations (n_rows,) of a feature."""
+    values, n_rows = varied.encoded(name), len(permuted[0])
+    spare = len(values) // n_rows - len(permuted)
+    outputs = varied.outputs(name, values[torch.cat([*permuted, *[torch.arange(n_rows)] * spare])])
+    return outputs.unflatten(1, (-1, n_rows))[:, : len(permuted)]
 
 
-def _scores(
-    varied: VariedModel, name: str, permuted: Sequence[Tensor], model: TrainedModel, rows: JudgedRows
-) -> tuple[Tensor, list[float]]:
-    """Score rows with a permuted feature: the members (members,) for the first permutation, the ensemble for each."""
-    values = varied.encoded(name)
-    n_rows = len(rows)
-    taken = [*permuted, *[torch.arange(n_rows)] * (len(values) // n_rows - len(permuted))]
-    outputs = varied.outputs(name, values[torch.cat(taken)])
-    task = model.task
-    each = outputs.unflatten(1, (-1, n_rows))[:, : len(permuted)]  # (members, permutations, n_rows, width)
-    targets = rows.targets[None].expand(len(each), *rows.targets.shape)
-    weights = None if rows.weights is None else rows.weights.expand(len(each), -1)
-    members = task.primary(each[:, 0], targets, weights)
-    return members, [_score(task, model, of_one, rows) for of_one in each.unbind(1)]
+def _score_members(model: TrainedModel, outputs: Tensor, rows: JudgedRows) -> Tensor:
+    """Compute the primary metric of each member from outputs (members, n_rows, width): float64 (members,)."""
+    targets = rows.targets.expand(len(outputs), *rows.targets.shape)
+    weights = None if rows.weights is None else rows.weights.expand(len(outputs), -1)
+    return model.task.primary(outputs, targets, weights)
 
 
-def _score(task: Task, model: TrainedModel, outputs: Tensor, rows: JudgedRows) -> float:
+def _score(model: TrainedModel, outputs: Tensor, rows: JudgedRows) -> float:
     """Compute the primary metric of the ensemble from outputs (members, n_rows, width)."""
-    prediction = model.join_members(task.predict(outputs, model.encoder.target))
-    return task.score(task.primary_metric, prediction, rows.truth, rows.weights)
+    prediction = model.join_members(model.task.predict(outputs, model.encoder.target))
+    return model.task.score(model.task.primary_metric, prediction, rows.truth, rows.weights)

@@ -145,6 +145,7 @@ def fitted_logistic(
         return lambda features: np.eye(n_labels)[np.full(features.shape[0], seen[0])]
     with _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps short is as good a baseline
+        warnings.simplefilter("ignore", UserWarning)  # of labels with a row or two each
         fitted = LogisticRegression(C=cost, max_iter=STEPS).fit(x, y, sample_weight=weights)
 
     def probabilities(features: Any) -> np.ndarray:

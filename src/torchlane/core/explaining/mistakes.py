@@ -30,7 +30,7 @@ def _errors(predictions: pd.DataFrame, data: DataOptions) -> np.ndarray:
     """Compute the error of each row, float64 (n_rows,); truth and prediction may be text, as read back from a file."""
     if data.task == "regression":
         return (predictions["prediction"].astype("float64") - predictions["truth"].astype("float64")).abs().to_numpy()
-    names = pd.Index([name for name in predictions if name.startswith("probability_")])
+    names = pd.Index([name for name in map(str, predictions) if name.startswith("probability_")])
     where = names.get_indexer(pd.Index([f"probability_{label}" for label in predictions["truth"]], dtype=object))
     probabilities = predictions[list(names)].to_numpy(np.float64)
     return 1 - probabilities[np.arange(len(probabilities)), where]

@@ -13,6 +13,7 @@ from torchlane.core.encoding.encoder import TableEncoder
 from torchlane.core.explaining.judged_rows import JudgedRows
 from torchlane.core.explaining.varied_model import VariedModel
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.rows.dates import instants_of, moments_of
 
 COLUMNS = ("feature", "kind", "label", "value", "prediction", "low", "high")
 TEXTS = ("feature", "kind", "label", "value")
@@ -24,7 +25,9 @@ SHARES = np.linspace(0.05, 0.95, MOST_VALUES)  # quantiles that stand for many n
 def partial_dependence(
     model: TrainedModel, rows: JudgedRows, train_rows: pd.DataFrame, names: Sequence[str]
 ) -> pd.DataFrame:
-    """Predict rows with one feature set to each of some values, and average (Friedman 2001, doi 10.1214/aos/1013203451).
+    """Average predictions of rows in which one feature is set to each of some values.
+
+    This is the partial dependence of Friedman (2001, doi 10.1214/aos/1013203451), as scikit-learn computes it.
 
     The result has the columns `COLUMNS`, with the features in the order of `names`. `value` is the text of a level, a
     number or a date: all values that `train_rows` have of a number or a date if they are at most `MOST_VALUES`, else
@@ -36,9 +39,9 @@ def partial_dependence(
     varied = VariedModel(model, rows.features)
     columns = {column.name: column for column in model.encoder.tabular}
     labels = _labels(model)
-    found: list[tuple[Any, ...]] = []
-    for name in names:
-        column = columns[name]
+
+    def average(name: str) -> list[tuple[Any, ...]]:
+        column, found = columns[name], []
         values, texts = _values(column, train_rows[name])
         encoded = torch.from_numpy(column.encode(values))
         averages = [_average(model, varied.outputs(name, each.expand(len(rows), -1)), rows) for each in encoded]
@@ -48,6 +51,9 @@ def partial_dependence(
                 found.append(
                     (name, column.kind, label, text, float(joint[index]), float(ends.min()), float(ends.max()))
                 )
+        return found
+
+    found = [line for lines in varied.for_each(names, average) for line in lines]
     return pd.DataFrame(found, columns=list(COLUMNS)) if found else no_dependence()
 
 
@@ -70,10 +76,8 @@ def _labels(model: TrainedModel) -> dict[str, int]:
 
 def _average(model: TrainedModel, outputs: Tensor, rows: JudgedRows) -> tuple[Tensor, Tensor]:
     """Average predictions over rows: those of the ensemble (n_labels or 1,), and of the members (members, …)."""
-    each = model.task.predict(outputs, model.encoder.target)  # (members, n_rows, …)
-    both = torch.cat([model.join_members(each)[None], each]).flatten(2) if each.ndim > 2 else None
-    if both is None:
-        both = torch.cat([model.join_members(each)[None], each])[..., None]
+    each = model.task.predict(outputs, model.encoder.target)  # (members, n_rows) or (members, n_rows, n_labels)
+    both = torch.cat([model.join_members(each)[None], each]).view(len(each) + 1, len(rows), -1)
     weights = torch.ones(len(rows), dtype=torch.float64) if rows.weights is None else rows.weights.double()
     averages = torch.einsum("mrl,r->ml", both, weights / weights.sum())
     return averages[0], averages[1:]
@@ -87,14 +91,12 @@ def _values(column: TableEncoder, of_train: pd.Series) -> tuple[pd.Series, list[
         levels = [column.levels[place] for place in commonest if counts[place]]
         return pd.Series(levels, dtype="str"), levels
     known = of_train.dropna()
-    instants = (
-        known.dt.tz_convert("UTC").dt.tz_localize(None).astype("datetime64[us]") if column.kind == "date" else known
-    )
-    numbers = np.sort(instants.to_numpy().view(np.int64) if column.kind == "date" else instants.to_numpy(np.float64))
+    is_date = column.kind == "date"
+    numbers = np.sort(instants_of(known) if is_date else known.to_numpy(np.float64))
     chosen = np.unique(numbers)
     if len(chosen) > MOST_VALUES:
         chosen = np.unique(np.quantile(numbers, SHARES, method="inverted_cdf"))
-    if column.kind == "number":
+    if not is_date:
         return pd.Series(chosen, dtype=np.float64), [f"{number:.15g}" for number in chosen]
-    moments = pd.Series(chosen.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(column.zone)
+    moments = moments_of(chosen, known.dt.tz)
     return moments, [moment.isoformat() for moment in moments]

@@ -18,11 +18,20 @@ def images_of(rows: pd.Series, predictions: pd.DataFrame, tensors: TensorDataset
     """Select the images uint8 (n_rows, channels, height, width) of `rows`; None if the features are a table.
 
     `predictions` has a line for each row of `tensors`, in the same order, with the number of the `row`.
+
+    Raises:
+        ValueError: the three do not belong together.
     """
     features = tensors.tensors[0]
     if features.ndim != 4:
         return None
-    return features[torch.from_numpy(pd.Index(predictions[ROW]).get_indexer(pd.Index(rows)))]
+    places = pd.Index(predictions[ROW]).get_indexer(pd.Index(rows))
+    if len(predictions) != len(features) or (places < 0).any():
+        raise ValueError(
+            f"the mistakes, the predictions ({len(predictions)} rows) and the images ({len(features)}) of test are of "
+            f"different runs; run the stages train and evaluate again"
+        )
+    return features[torch.from_numpy(places)]
 
 
 def augment_some(

@@ -7,13 +7,13 @@ from torchlane.core.explaining.findings import Evidence, Finding, NotChecked, Re
 LEAK = {"regression": 0.95, "binary": 0.9, "multiclass": 0.9}  # of the score of one feature
 FEWEST_OF_LEAK = 50  # rows of train, below which one feature may come so close by chance
 WITHIN = 2.0  # spreads of an importance that are no effect
-FEWEST_OF_USE = 100  # rows of test, below which importances show too little
+FEWEST_OF_USE = 50  # rows of test, below which importances show too little
 APART_ERRORS, APART_AUC = 4.0, 0.55  # cross-validated AUCs spread 1.3 times as much as the standard error
 FEW = 10  # rows, with which a recall of 0.5 is uncertain by 0.3
 NOT_RARE = 0.01  # share of train from which a level is worth a word
 TAIL = 0.3  # share of the squares; 0.08 is that of a normal, 0.22 of an exponential distribution
 CONTRADICTED = 0.01  # share of the rows
-FEWEST_GROUPS = 5
+FEWEST_CONTRADICTED = 10  # rows
 REACHED = 0.98  # ceilings above this are no limit worth a word
 DOMINANT = 0.9  # share of one label
 MOST_NAMED = 5
@@ -121,7 +121,7 @@ def contradictory_rows(evidence: Evidence) -> Result:
     found = evidence.contradictions
     if found is None:
         return NotChecked("all targets are equal")
-    if found.groups < FEWEST_GROUPS or found.rows < CONTRADICTED * found.of_rows or found.at_most >= REACHED:
+    if found.rows < max(FEWEST_CONTRADICTED, CONTRADICTED * found.of_rows) or found.at_most >= REACHED:
         return None
     metric = "r2_score" if evidence.task == "regression" else "accuracy_score"
     return Finding(

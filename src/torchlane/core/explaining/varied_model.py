@@ -1,16 +1,19 @@
 """Outputs of a model for encoded rows in which one feature takes other values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
+from torchlane.core.machine.threads import decide_threads, multiply_adds, threads_for, torch_threads
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.stacks.perceptrons import is_perceptron
 from torchlane.core.stacks.varied import VariedRows
 
+Result = TypeVar("Result")
 BESIDE = 1000  # multiply-adds that all else costs for a row and a member: activations, predictions, metrics
 
 
@@ -21,11 +24,23 @@ class VariedModel:
         self._model, self._features = model, features
         self._places = places_of(model.encoder)
         networks = [model.network(member) for member in range(model.n_members)]
-        self._threads = threads_for(lambda: len(features) * work_of_row(model))
+        self._workers = threads_for(lambda: len(features) * work_of_row(model))
         self._varied: VariedRows | None = None
         if is_perceptron(networks[0]):
-            with torch_threads(self._threads), torch.inference_mode():
+            with torch_threads(1), torch.inference_mode():
                 self._varied = VariedRows(networks, features)
+
+    def for_each(self, names: Sequence[str], work: Callable[[str], Result]) -> list[Result]:
+        """Do some work with each feature, in several threads if it is much.
+
+        Torch uses one thread in each: its own wait for each other after every layer, which takes ten times as long on
+        a busy machine.
+        """
+        if self._workers == 1:
+            with torch_threads(1):
+                return [work(name) for name in names]
+        with ThreadPoolExecutor(self._workers, "explain", decide_threads, (1,)) as pool:
+            return list(pool.map(work, names))
 
     def encoded(self, name: str) -> Tensor:
         """Give the encoded values of a feature: (n_rows, n)."""
@@ -38,7 +53,7 @@ class VariedModel:
             changed = self._features.clone()
             changed[:, columns] = values
             return self._model.outputs(changed)
-        with torch_threads(self._threads), torch.inference_mode():
+        with torch.inference_mode():
             return self._varied.outputs(columns, values)
 
 

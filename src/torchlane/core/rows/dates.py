@@ -1,5 +1,7 @@
 """Dates and times of every kind of file and data frame, as points in time."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -36,8 +38,17 @@ def read_dates(
         instant_of(text, column.zone_name, form) for text in missing_values for form in {None, column.format}
     ]
     instants[np.isin(instants, [each for each in missing_instants if each is not None])] = NO_TIME
-    moments = pd.Series(instants.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(column.zone_name)
-    return moments, failed
+    return moments_of(instants, column.zone_name), failed
+
+
+def instants_of(moments: pd.Series) -> np.ndarray:
+    """Give dates as microseconds since 1970 in UTC: int64 (n_rows,); a missing one is `NO_TIME`."""
+    return moments.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+
+
+def moments_of(instants: np.ndarray, zone: Any) -> pd.Series:
+    """Give the dates of the result of `instants_of`, in a time zone."""
+    return pd.Series(instants.view("datetime64[us]")).dt.tz_localize("UTC").dt.tz_convert(zone)
 
 
 def rule_of(column: ColumnOptions) -> str:

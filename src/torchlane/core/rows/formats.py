@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from torchlane.core.options import ColumnOptions
+from torchlane.core.rows.plain_numbers import is_plain, read_plain
 from torchlane.core.rows.raw_rows import Chunk
 from torchlane.core.rows.values import MISSING_NUMBERS, NUMBERS, as_numbers, as_texts, typed_as
 
@@ -59,15 +60,22 @@ def read_formatted(
     group digits only in amounts of money and where `decimal` is declared, since `1,234` may mean two numbers.
     """
     numbers = typed_as(values, *NUMBERS)
+    missing = [_missing_number(text, column) for text in missing_values]
+    if numbers.all():
+        read, failed = as_numbers(values, ())
+        return np.where(np.isin(read, missing), np.nan, read), failed
     read = np.full(len(values), np.nan)
     failed = np.zeros(len(values), dtype=bool)
     if numbers.any():
         read[numbers], failed[numbers] = as_numbers(values[numbers], ())
     texts = as_texts(values[~numbers]).str.strip()
-    codes, distinct = pd.factorize(texts, use_na_sentinel=False)
+    plain = is_plain(texts) if column.decimal != "comma" else np.zeros(len(texts), dtype=bool)
+    where = np.flatnonzero(~numbers)
+    read[where[plain]] = read_plain(texts[plain]) + 0.0  # they mean the same in each format, and are read sooner
+    codes, distinct = pd.factorize(texts[~plain], use_na_sentinel=False)
     each = np.array([_read_text(text, column, missing_values) for text in distinct], dtype=np.float64).reshape(-1, 2)
-    read[~numbers], failed[~numbers] = each[codes, 0], each[codes, 1] == 1
-    read[np.isin(read, [_missing_number(text, column) for text in missing_values])] = np.nan
+    read[where[~plain]], failed[where[~plain]] = each[codes, 0], each[codes, 1] == 1
+    read[np.isin(read, missing)] = np.nan
     return read, failed
 
 

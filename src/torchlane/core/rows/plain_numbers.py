@@ -16,6 +16,16 @@ def whole(values: Any) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
+def is_plain(texts: Any) -> np.ndarray:
+    """Mark the texts that are digits with at most a sign, a point and an exponent: bool (n,).
+
+    >>> is_plain(pa.array(["1.50", "-2e3", None, " 2", "1,5", "inf"])).tolist()
+    [True, True, False, False, False, False]
+    """
+    found = pc.match_substring_regex(whole(texts).cast(pa.string()), PLAIN).fill_null(False)
+    return found.to_numpy(zero_copy_only=False)
+
+
 def read_plain(texts: Any) -> np.ndarray:
     """Read texts (n,), an array of pandas, NumPy or Arrow, as `pandas.to_numeric` does: float64, NaN for what is none.
 
@@ -26,8 +36,8 @@ def read_plain(texts: Any) -> np.ndarray:
     try:
         return np.array(array.cast(pa.float64()))
     except pa.ArrowInvalid:  # one text is no number, or has spaces around it
-        plain = pc.match_substring_regex(array, PLAIN).fill_null(False)
-    read = np.array(pc.if_else(plain, array, None).cast(pa.float64()))
-    others = np.flatnonzero(~plain.to_numpy(zero_copy_only=False))
+        plain = is_plain(array)
+    read = np.array(pc.if_else(pa.array(plain), array, None).cast(pa.float64()))
+    others = np.flatnonzero(~plain)
     read[others] = pd.to_numeric(array.take(pa.array(others)).to_pandas(), errors="coerce")
     return read

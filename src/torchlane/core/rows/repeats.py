@@ -54,10 +54,7 @@ def number_copies(rows: pd.DataFrame, how: Literal["auto", "together", "apart"])
     The second result has how many rows repeat others: as `copies`, and `by_chance`.
     """
     combination = number_combinations(rows)
-    if how == "auto":
-        single = find_coincidences(rows, combination)
-    else:
-        single = np.full(len(rows), how == "apart")
+    single = find_coincidences(rows, combination) if how == "auto" else np.full(len(rows), how == "apart")
     copies = pd.factorize(np.where(single, -1 - np.arange(len(rows)), combination))[0]
     n_repeats, n_copies = (len(rows) - len(np.unique(numbers)) for numbers in (combination, copies))
     return copies, {"copies": n_copies, "by_chance": n_repeats - n_copies}

@@ -11,6 +11,7 @@ from torchlane.core.options import TuningOptions, shown_number
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.candidates import Candidate, CandidateBuilder
 from torchlane.core.search.chosen import AGAIN, Chosen, found_for, no_change, why_stale
+from torchlane.core.search.edges import edges_of
 from torchlane.core.search.fingerprints import fingerprint, identify_search, space_fingerprint
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.halving import Halving
@@ -126,6 +127,7 @@ class _Search:
             "trial": best.number,
             f"valid_{self._ground.metric}": value,
             "values": values,
+            "edges": edges_of(self._space, self._trials.trained_values()),
             "found_for": found_for(self._ground.recipe, self._space),
             "space_fingerprint": space_fingerprint(self._ground.options.space),
             "data_fingerprint": self._identity["data"],

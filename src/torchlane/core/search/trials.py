@@ -93,6 +93,11 @@ class Trials:
         drawn = read_values(trial.params, self._space)
         return dict(sorted(({**self._given, **drawn} if len(drawn) < len(self._space) else drawn).items()))
 
+    def trained_values(self) -> list[dict[str, Any]]:
+        """Return what trials tried that were trained to the end or until they were given up, the best first."""
+        trained = [trial for trial in self.ranked() if trial.state.name in ("COMPLETE", "PRUNED")]
+        return [self.values(trial) for trial in trained]
+
     def failures(self) -> str:
         """Say why trials failed. Trials with the same reason are named together."""
         numbers: dict[str, list[int]] = {}

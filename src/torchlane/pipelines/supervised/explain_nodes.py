@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torchlane.core.options import (
     DataOptions,
-    EncodingOptions,
     EvaluationOptions,
-    ModelOptions,
     Recipe,
     SplitOptions,
-    TrainingOptions,
-    TuningOptions,
 )
 
 if TYPE_CHECKING:
@@ -91,21 +87,15 @@ def find_warnings(
     baselines: dict[str, Any],
     feature_importances: DataFrame,
     chosen_options: dict[str, Any],
-    leaderboard: DataFrame,
-    data: DataOptions,
+    recipe: Recipe,
     split: SplitOptions,
-    encoding: EncodingOptions,
-    model_options: ModelOptions,
-    training: TrainingOptions,
-    tuning: TuningOptions,
 ) -> dict[str, Any]:
     """Warn of what a colleague would warn of; see `torchlane.core.explaining.warnings`."""
-    from torchlane.core.explaining.evidence import gather_evidence
-    from torchlane.core.explaining.search_edges import edges_of
-    from torchlane.core.explaining.warnings import find_warnings
+    from torchlane.core.explaining import evidence, warnings
     from torchlane.core.rows.splits import PARTS
+    from torchlane.core.search.chosen import no_change
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    given = Recipe(encoding=encoding, model=model_options, training=training)
-    edges = edges_of(chosen_options, leaderboard, given, tuning, data)
-    return find_warnings(gather_evidence(model, parts, split, metrics, baselines, feature_importances, edges))
+    chosen = chosen_options if recipe.trials else no_change()
+    facts = evidence.gather_evidence(model, parts, split, metrics, baselines, feature_importances, chosen)
+    return warnings.find_warnings(facts)

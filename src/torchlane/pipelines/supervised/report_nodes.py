@@ -169,9 +169,10 @@ def plot_augmentation(train_tensors: TensorDataset, recipe: Recipe, metrics: dic
     from torchlane.figures.style import source_unweighted
 
     options, seed = recipe.training.augmentation, recipe.training.seed
-    distorts = options is not None and any(options.model_dump().values())
-    drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES).numpy() if distorts else None
-    return pictures.plot_augmentation(drawn, source_unweighted(metrics))
+    if options is None or not any(options.model_dump().values()):
+        return pictures.plot_augmentation(None, source_unweighted(metrics))
+    drawn = core.augment_some(train_tensors, options, seed, AUGMENTED, COPIES)
+    return pictures.plot_augmentation(drawn.numpy(), source_unweighted(metrics))
 
 
 def plot_filters(model: TrainedModel, metrics: dict[str, Any]) -> Figure:

@@ -22,14 +22,16 @@ def amount(value: float | None, unit: str = "") -> str:
 def of_rows(share: float, n_rows: int, weighted: bool = False) -> str:
     """Write a share of rows: as a count if they are few, otherwise as so many of 100.
 
-    >>> of_rows(1.0, 15), of_rows(0.6721, 491), of_rows(0.9963, 269)
-    ('15 of 15', '67 of 100', '99.6 of 100')
+    >>> of_rows(1.0, 15), of_rows(0.4, 15), of_rows(0.6721, 491), of_rows(0.9963, 269)
+    ('all 15', '6 of 15', '67 of 100', '99.6 of 100')
     """
+    if share == 1:
+        return f"all {n_rows:,}"
     if n_rows < COUNTED and not weighted:
         return f"{round(share * n_rows)} of {n_rows}"
     percent = 100 * share
-    rounded = round(percent) if 1 <= percent <= 99 else round(percent, 1)
-    return f"{rounded:g} of 100"
+    rounded = round(percent) if 1 <= percent <= 99 else float(f"{percent:.3g}")
+    return f"{min(rounded, 99.9):g} of 100"
 
 
 def percent(share: float | None) -> str:

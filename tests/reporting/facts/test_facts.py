@@ -1,0 +1,256 @@
+import json
+from dataclasses import fields, replace
+
+import pandas as pd
+import pytest
+
+from tests.reporting.made import facts_of, of_labels, of_numbers
+from torchlane.core.options import DataOptions, ModelOptions, OptimizerOptions, Recipe, SplitOptions, TrainingOptions
+from torchlane.reporting.facts.artifacts import NEEDED, Artifacts
+from torchlane.reporting.facts.asked import find_asked, find_rows, find_split
+from torchlane.reporting.facts.findings import find_drivers, find_failures, find_search, find_training, find_warnings
+from torchlane.reporting.facts.gather import gather_facts
+from torchlane.reporting.facts.origin import find_limits, find_options, find_provenance
+from torchlane.reporting.facts.scores import find_certainty, find_scores
+
+
+@pytest.mark.parametrize("artifacts", [of_numbers(), of_labels(), of_labels(("a", "b", "c"))])
+def test_facts_are_json_and_the_same_for_the_same_artifacts(artifacts):
+    text = json.dumps(facts_of(artifacts), allow_nan=False)
+    assert json.dumps(facts_of(artifacts), allow_nan=False) == text
+
+
+def test_what_was_asked_names_task_target_unit_and_the_rules_of_features():
+    asked = find_asked(of_numbers())
+    assert dict(asked["about"]) == {
+        "task": "predict a number (regression)",
+        "target": "price",
+        "unit": "USD",
+        "source": "sales of 2025",
+    }
+    assert asked["features"]["rows"] == [
+        ["feature_0", "number", "0 or more", 40, 12],
+        ["feature_1", "number", "0 or more", 40, 0],
+    ]
+
+
+def test_table_of_a_thousand_features_is_cut_and_counts_the_others():
+    asked = find_asked(of_numbers(features=1000))
+    assert len(asked["features"]["rows"]) == 50
+    assert (asked["count"], asked["features"]["more"]) == (1000, 950)
+    assert find_drivers(of_numbers(features=1000))["table"]["more"] == 980
+
+
+def test_rows_say_what_was_kept_rejected_missing_and_repeated():
+    rows = find_rows(of_numbers())
+    assert rows["said"] == [
+        "610 rows read from sales of 2025: 607 kept, 3 rejected.",
+        "42 rows repeat another row, and count as copies of it: they share its part.",
+    ]
+    assert rows["rejected"]["rows"] == [["a number", "feature_0", 3]]
+    assert rows["missing"]["rows"] == [["feature_0", 12, 12 / 607]]
+
+
+def test_split_says_how_rows_were_dealt_and_which_parts_are_empty():
+    split = find_split(of_labels(metrics={"rows": {"train": 8, "valid": 0, "test": 2}}, split=SplitOptions(seed=3)))
+    assert split["said"][0] == "Rows were dealt at random with the seed 3, before anything was learned from them."
+    assert split["said"][1] == "The shares of the classes are kept alike in all parts."
+    assert split["empty"] == ["valid"]
+    assert split["parts"]["rows"][0][:3] == ["train", 8, 0.8]
+
+
+def test_scores_stand_beside_the_constant_and_the_linear_model_and_each_is_explained():
+    scores = find_scores(of_numbers())
+    assert scores["table"]["columns"] == ["metric", "train", "valid", "test", "always guessing", "ridge regression"]
+    assert scores["table"]["rows"][1] == ["mean absolute error", *[30156.6] * 3, 55000.0, 30156.6]
+    assert [name for name, _ in scores["glossary"]] == [row[0] for row in scores["table"]["rows"]]
+    assert all(meaning for _, meaning in scores["glossary"])
+
+
+def test_part_without_rows_and_missing_linear_model_leave_no_column():
+    metrics = {"rows": {"train": 8, "valid": 0, "test": 0}, "valid": {}, "test": {}, "baseline": {}, "calibration": {}}
+    scores = find_scores(
+        of_numbers(metrics, baselines={"linear": None, "reason": "evaluation.linear_baseline is false"})
+    )
+    assert scores["table"]["columns"] == ["metric", "train"]
+    assert scores["linear"] == "No linear model stands beside it: evaluation.linear_baseline is false."
+
+
+def test_metric_that_has_no_value_is_empty_and_says_why():
+    metrics = {"test": {"r2_score": None, "mean_absolute_error": 1.0}}
+    scores = find_scores(of_numbers(metrics))
+    assert scores["table"]["rows"][0][3] is None
+    assert any("a truth that is always the same" in note for note in scores["notes"])
+
+
+def test_hundred_classes_are_all_listed_and_one_never_predicted_is_named():
+    labels = tuple(f"class {number}" for number in range(100))
+    artifacts = of_labels(labels)
+    artifacts.metrics["classes"]["class 7"] |= {"precision": None, "recall": 0.0}
+    facts = facts_of(artifacts)
+    assert len(facts["scores"]["classes"]["table"]["rows"]) == 100
+    assert facts["scores"]["classes"]["never_predicted"] == ["class 7"]
+    assert facts["failures"]["confused"] == "Never predicted: class 7."
+
+
+def test_certainty_gives_intervals_of_numbers_temperature_of_labels_and_folds():
+    folds = {"folds": 5, "repeats": 2, "recipe": "as given"}
+    folds["r2_score"] = {"mean": 0.5, "standard_deviation": 0.1, "low": 0.4, "high": 0.6}
+    certainty = find_certainty(of_numbers({"cross_validation": folds}))
+    assert certainty["said"][0].startswith("Intervals were asked to contain the truth of 90 % of new rows. On test")
+    assert certainty["said"][1].startswith("Test has 91 rows, so its scores are uncertain")
+    assert certainty["folds"]["table"]["rows"] == [["R²", 0.5, 0.1, 0.4, 0.6]]
+    assert find_certainty(of_labels())["said"] == [
+        "Probabilities were calibrated on valid (temperature 0.84): they are sharper than the networks gave them."
+    ]
+
+
+def test_drivers_rank_features_and_say_why_there_are_none():
+    assert find_drivers(of_numbers())["said"][1] == "What counts most: feature_0 and feature_1."
+    of_images = {
+        "part": "test",
+        "metric": "accuracy_score",
+        "reason": "an image has no columns to permute",
+        "left_out": 0,
+    }
+    drivers = find_drivers(of_numbers(explanation=of_images))
+    assert drivers == {
+        "said": ["The features were not ranked, since an image has no columns to permute."],
+        "table": None,
+        "top": [],
+    }
+
+
+def test_feature_whose_importance_is_within_chance_does_not_count_most():
+    importances = pd.DataFrame(
+        {"feature": ["a", "b"], "importance": [0.2, 0.01], "over_repeats": ["0.05", "0.03"], "over_members": ["", ""]}
+    )
+    drivers = find_drivers(of_numbers(feature_importances=importances))
+    assert drivers["said"][1] == "What counts most: a."
+    assert drivers["table"]["rows"] == [["a", 0.2, 0.05, None], ["b", 0.01, 0.03, None]]
+
+
+def test_failures_list_groups_that_lie_well_above_the_average_alone():
+    found = pd.DataFrame(
+        {
+            "feature": ["size", "size"],
+            "group": ["large", "small"],
+            "rows": [40, 9],
+            "error": [50_000.0, 40_000.0],
+            "overall": 30_000.0,
+            "standard_errors": [3.1, 1.2],
+        }
+    )
+    failures = find_failures(of_numbers(failures=found))
+    assert failures["groups"]["rows"] == [["size", "large", 40, "50,000 USD", 3.1]]
+    assert failures["said"].startswith("Over all rows of test the average is 30,000 USD.")
+
+
+def test_warnings_and_findings_are_sentences_with_what_to_do():
+    warning = {"code": "leak", "title": "A leak", "warning": "'id' alone gives it", "remedy": "leave it out"}
+    finding = {"name": "dying_relus", "finding": "ReLUs have died", "remedies": ["GELU", "batch norm"]}
+    found = find_warnings(
+        of_numbers(
+            warnings={"warnings": [{**warning, "column": "id", "numbers": {}}], "checked": ["leak"], "not_checked": {}},
+            diagnosis={"enabled": True, "capacity": "", "findings": [finding]},
+        )
+    )
+    assert found["warnings"] == [
+        {"code": "leak", "title": "A leak", "text": "'id' alone gives it.", "remedy": "Leave it out."}
+    ]
+    assert found["findings"][0]["text"] == "ReLUs have died."
+    assert found["findings"][0]["remedy"] == "Try: GELU; batch norm."
+    assert find_warnings(of_numbers())["said"] == (
+        "1 check of the data and the model found nothing. The training was watched; nothing was found."
+    )
+
+
+def test_training_says_members_kept_epochs_time_and_device():
+    about = dict(find_training(of_numbers())["about"])
+    assert about["epochs"] == "3 of at most 200; the weights kept are of epochs 2 to 3"
+    assert about["members"] == "16; the mean of their predictions is used"
+    assert (about["time"], about["device"]) == ("1.5 s", "cpu, 1 thread")
+
+
+def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
+    training = TrainingOptions(batch_size=32, optimizer=OptimizerOptions(arguments={"weight_decay": 0.1}))
+    plain = of_numbers().recipe
+    recipe = Recipe(encoding=plain.encoding, model=ModelOptions(dropout=0.5), training=training, trials=8)
+    artifacts = of_numbers(recipe=recipe, chosen_options={"trials": 8, "values": {"model.dropout": 0.5}})
+    assert find_options(artifacts)["table"]["rows"] == [
+        ["model.dropout", "0.5", "0", "search"],
+        ["training.batch_size", "32", "64", "given"],
+        ["training.optimizer", "{arguments: {weight_decay: 0.1}}", "{}", "given"],
+    ]
+    assert find_options(of_numbers())["table"]["rows"] == []
+
+
+def test_search_lists_trials_and_what_was_chosen():
+    board = pd.DataFrame(
+        {
+            "trial": [1, 0],
+            "state": ["complete", "pruned"],
+            "valid_r2_score": [0.5, 0.4],
+            "error": "",
+            "model.dropout": "0.5",
+        }
+    )
+    recipe = of_numbers().recipe.model_copy(update={"trials": 2})
+    chosen = {"trials": 2, "values": {"model.dropout": 0.5}}
+    artifacts = of_numbers(
+        leaderboard=board, recipe=recipe, chosen_options=chosen, option_importances={"model.dropout": 1.0}
+    )
+    search = find_search(artifacts)
+    assert search["said"].startswith("2 trials, compared on valid: 1 given up early, 0 failed.")
+    assert search["chosen"]["rows"] == [["model.dropout", "0.5", 1.0]]
+    assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score", "model.dropout"]
+    assert find_search(of_numbers())["chosen"] is None
+
+
+def test_limits_follow_from_the_facts():
+    assert any(limit.startswith("It was trained on 425 rows of sales of 2025.") for limit in find_limits(of_numbers()))
+    classes = {
+        label: {"precision": 1.0, "recall": 1.0, "f1": 1.0, "rows": n} for label, n in [("a", 3), ("b", 90), ("c", 0)]
+    }
+    limits = find_limits(of_labels(("a", "b", "c"), {"classes": classes, "absent_from_test": ["c"]}))
+    assert "Test has fewer than 5 rows of a: how well these classes are found is not known." in limits
+    assert "Test has no row of c, so nothing is known about such rows." in limits
+    assert "The rows are drawn by a generator. Do not use its predictions for real decisions." in limits
+
+
+def test_provenance_names_time_fingerprints_commit_versions_and_machine():
+    about = dict(find_provenance(of_numbers())["about"])
+    assert about["trained"] == "2025-03-01T06:30:00+00:00"
+    assert (about["model file (SHA-256)"], about["commit"]) == ("a" * 64, "c" * 40)
+    assert about["versions"] == "torch 2.15.0, torchlane 0.1.0"
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+def test_artifact_of_an_older_format_is_refused_with_the_stage_to_run(name):
+    artifacts = of_numbers()
+    stage, needed = NEEDED[name]
+    old = getattr(artifacts, name)
+    old = (
+        old.drop(columns=needed[0])
+        if isinstance(old, pd.DataFrame)
+        else {k: v for k, v in old.items() if k != needed[0]}
+    )
+    with pytest.raises(ValueError, match=rf"^{name} has no {needed[0]}, .*--tags={stage},"):
+        gather_facts(replace(artifacts, **{name: old}))
+
+
+def test_every_artifact_that_is_a_table_or_a_mapping_has_a_format():
+    plain = {"chosen_options", "option_importances", "recipe", "data", "split", "tuning", "evaluation", "diagnosing"}
+    assert {field.name for field in fields(Artifacts)} - plain == set(NEEDED)
+
+
+def test_sections_of_images_do_without_a_table():
+    data = DataOptions(
+        task="multiclass",
+        target="answer",
+        columns={"image": {"kind": "image", "size": [1, 8, 8]}, "answer": {"kind": "category"}},
+    )
+    facts = facts_of(of_labels(("a", "b", "c"), data=data))
+    assert facts["images"] is True
+    assert facts["asked"]["features"]["rows"][0][:3] == ["image", "image", "8 x 8 pixels, 1 channel"]
+    assert facts["failures"]["said"] == "Images have no levels or ranges to compare; see the mistakes."
