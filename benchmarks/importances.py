@@ -1,6 +1,6 @@
 """How long it takes to measure what drives a model: permutation importances, partial dependence, the data summary.
 
-    python benchmarks/importances.py [--features 100] [--rows 10000] [--members 16] [--repeats 5] [--threads 2] [--tasks …]
+    python benchmarks/importances.py [--features 100] [--rows 10000] [--members 16] [--repeats 5] [--tasks regression …]
 
 The models are untrained, of the default widths, since weights do not matter for the time. Beside the importances stands
 what the same permutations take if each whole row passes through the networks.

@@ -1,12 +1,12 @@
-"""Write the drawing of the pipeline into the README, from the pipeline itself: `uv run python docs/pipeline.py`."""
+"""Write the drawing of the pipeline into docs/design.md, from the pipeline itself: `uv run python docs/pipeline.py`."""
 
 from pathlib import Path
 
 from torchlane.pipelines.supervised import create_pipeline
 from torchlane.stages import STAGES
 
-README = Path(__file__).parents[1] / "README.md"
 PLOT, FIGURE = "plot_", "_figure"  # what the names of nodes that draw begin with, and those of what they draw end with
+DESIGN = Path(__file__).with_name("design.md")
 START, END = "<!-- docs/pipeline.py -->\n\n```text\n", "```\n\n<!-- end -->"
 
 
@@ -44,4 +44,4 @@ def with_drawing(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_drawing(README.read_text(encoding="utf-8")), encoding="utf-8")
+    DESIGN.write_text(with_drawing(DESIGN.read_text(encoding="utf-8")), encoding="utf-8")

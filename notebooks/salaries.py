@@ -34,6 +34,7 @@ folder = temporary.name
 # %%
 import pandas as pd
 import torch
+from plotly.colors import qualitative
 from plotly.graph_objects import Figure, Scatter
 from torch import nn
 from torch.utils.data import DataLoader
@@ -209,7 +210,7 @@ for rate in (0.02, 0.3, 0.95, 1.05):
         path.append(w.item())
     figure.add_trace(Scatter(y=path, name=f"rate {rate}"))
     print(f"rate {rate}: after 15 steps {path[-1]:.2f} from the goal 3")
-figure.update_layout(template="plotly_white", xaxis_title="step", yaxis_title="w")
+figure.update_layout(template="plotly_white", colorway=qualitative.Safe, xaxis_title="step", yaxis_title="w")
 
 # %% [markdown]
 # A small rate is slow. A good one arrives. A large one jumps from side to side, and one that is too large ends up
@@ -298,7 +299,7 @@ figure = Figure()
 for name, curve in zip(("train", "valid"), zip(*history, strict=True), strict=True):
     figure.add_trace(Scatter(x=list(range(1, len(history) + 1)), y=curve, name=name))
 figure.add_vline(best, line_dash="dot")
-figure.update_layout(template="plotly_white", xaxis_title="epoch", yaxis_title="loss")
+figure.update_layout(template="plotly_white", colorway=qualitative.Safe, xaxis_title="epoch", yaxis_title="loss")
 
 # %% [markdown]
 # ## The same, by Torchlane
@@ -334,7 +335,8 @@ each = ensemble.member_predictions(test_features)  # dollars, (members, rows)
 single_errors = (each - truth).abs().mean(1)
 joint_error = (each.mean(0) - truth).abs().mean()
 print(f"one network alone is off by {single_errors.min():,.0f} to {single_errors.max():,.0f} dollars on test")
-print(f"their mean is off by {joint_error:,.0f}, less than {int((single_errors > joint_error).sum())} of {len(each)}")
+n_worse = int((single_errors > joint_error).sum())
+print(f"their mean is off by {joint_error:,.0f}, which is better than {n_worse} of the {len(each)}")
 
 # %% [markdown]
 # ## How sure is it?

@@ -109,6 +109,24 @@ catalog.load("salaries.predictions_figure")
 catalog.load("salaries.history_figure")
 
 # %% [markdown]
+# ## What drives it
+#
+# How much worse does the model get if the values of one column are shuffled among the rows? That is the importance of
+# the column: the drop of the metric, here on test.
+
+# %%
+catalog.load("salaries.feature_importances")[["feature", "metric", "importance"]].head(5)
+
+# %% [markdown]
+# ## What a good colleague would warn of
+#
+# Each warning has a code, what was seen, and what to do. `docs/warnings.md` explains the codes.
+
+# %%
+for each in catalog.load("salaries.warnings")["warnings"]:
+    print(f"{each['code']}: {each['warning']}\n  -> {each['remedy']}\n")
+
+# %% [markdown]
 # ## The model
 #
 # The model is one file. It holds the weights, and all that is needed to predict raw rows.
@@ -133,6 +151,17 @@ predictions = catalog.load("salaries.test_predictions")
 numbers = predictions[["truth", "prediction", "low", "high"]].astype(float)
 inside = numbers["truth"].between(numbers["low"], numbers["high"])
 print(f"{inside.sum()} of {len(inside)} test rows lie in their interval: {inside.mean():.0%}.")
+
+# %% [markdown]
+# ## The files
+#
+# All this stands in files that other programs can read. These are in the folder of the reports.
+# `report.html` is one page that tells the whole story. It opens in any browser, without a network.
+
+# %%
+from pathlib import Path
+
+sorted(path.name for path in Path(folder, "08_reporting", "salaries").iterdir())
 
 # %% [markdown]
 # ## Change an option, and run one stage
@@ -161,13 +190,26 @@ print(f"{model.n_members} networks were off by {model_error:,.0f} dollars, these
 # `%reload_kedro` also reads the source of Torchlane again.
 # Import what you need from `torchlane` after it, so that old and new classes do not meet.
 #
+# A session of your own does without that. Its `runtime_params` are what `--params` is on the command line.
+# Here it draws the figures of the new model. It is given the options of that model again, since a stage refuses what
+# was made with others. The catalog knows the same folder, so it loads them.
+
+# %%
+from kedro.framework.session import KedroSession
+
+given = {"output_root": folder, "salaries": {"training": {"members": 4, "epochs": 5}}}
+with KedroSession.create(context.project_path, runtime_params=given) as another:
+    another.run(pipeline_names=["salaries"], tags=["report"])
+catalog.load("salaries.history_figure")
+
+# %% [markdown]
 # ## Where to go on
 #
 # The other notebooks explain what happens inside, each with the rows of one use case:
 # `salaries` (tensors, layers, losses, optimizers, the training loop), `water_potability` (missing values,
 # activations, rare classes), `zoo` (several classes, few rows) and `digits` (images).
 #
-# `kedro viz run` shows the pipeline in a browser.
+# `kedro viz run` shows the pipeline in a browser, and `%run_viz` shows it in a notebook.
 
 # %%
 temporary.cleanup()

@@ -33,6 +33,7 @@ folder = temporary.name
 # %%
 import pandas as pd
 import torch
+from plotly.colors import qualitative
 from plotly.graph_objects import Figure, Scatter
 from plotly.subplots import make_subplots
 from torch import nn
@@ -70,11 +71,13 @@ print(encoder.feature_names)
 # %% [markdown]
 # ## Scales
 #
-# The measurements have different units. In the raw file one column has values thousands of times those of another, and
-# its weights would have to be as much smaller. So numbers are scaled. Here `quantile` maps them through their ranks to
-# a normal distribution. This also draws in outliers.
+# The measurements have different units. If the values of one column are far larger than those of another, its weights
+# have to be as much smaller. So numbers are scaled. Here `quantile` maps them through their ranks to a normal
+# distribution. This also draws in outliers.
 
 # %%
+medians = clean_rows[list(data.feature_columns)].median()
+print(f"the median of {medians.idxmax()} is {medians.max() / medians.min():,.0f} times that of {medians.idxmin()}")
 (solids,) = (column for column in encoder.columns if column.name == "Solids")
 raw = clean_rows["Solids"].dropna()
 scaled = torch.from_numpy(solids.encode(raw))[:, 0]
@@ -96,7 +99,7 @@ for activation in (nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.GELU()):
     (slope,) = torch.autograd.grad(outputs.sum(), inputs)
     name = type(activation).__name__
     slopes[name] = slope
-    shared = {"x": inputs.detach(), "name": name, "legendgroup": name, "line_color": f"hsl({90 * len(slopes)},70%,45%)"}
+    shared = {"x": inputs.detach(), "name": name, "legendgroup": name, "line_color": qualitative.Safe[len(slopes)]}
     figure.add_trace(Scatter(y=outputs.detach(), **shared), row=1, col=1)
     figure.add_trace(Scatter(y=slope, showlegend=False, **shared), row=1, col=2)
 figure.update_layout(template="plotly_white")
@@ -254,7 +257,7 @@ for dropout in (0.0, 0.5):
     last = history.iloc[-1]
     losses = ", ".join(f"{last[f'{part}_loss']:.3f} on {part}" for part in ("train", "valid"))
     print(f"dropout {dropout}: after {len(history)} epochs the loss is {losses}")
-figure.update_layout(template="plotly_white", xaxis_title="epoch", yaxis_title="loss")
+figure.update_layout(template="plotly_white", colorway=qualitative.Safe, xaxis_title="epoch", yaxis_title="loss")
 
 # %% [markdown]
 # The loss on train keeps falling, while that on valid rises again: what is learned then holds for train alone. Early

@@ -1,4 +1,4 @@
-"""Lines of the log that say whose they are, and the command that shows the results of a run."""
+"""Lines of the log that say whose they are."""
 
 import io
 import logging
@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from torchlane.core.machine.naming import naming
-from torchlane.hooks import _viz_command
 from torchlane.log_lines import begin_node, begin_run
 
 logger = logging.getLogger("torchlane.test_log_lines")
@@ -61,18 +60,3 @@ def test_line_says_which_part_of_the_work_it_is_about(lines):
         logger.info("%s: epoch %d", "2 members", 3)
     logger.info("evaluation")
     assert lines()[::2] == ["zoo: folds 1 to 5 of 10: 50%: 2 members: epoch 3", "zoo: evaluation"]
-
-
-@pytest.mark.parametrize(
-    ("run_params", "command"),
-    [
-        ({"env": None, "runtime_params": {}}, "kedro viz run"),
-        ({"env": "public", "runtime_params": {"zoo": {"training": {"epochs": 3}}}}, "kedro viz run --env=public"),
-        (
-            {"env": "test", "runtime_params": {"output_root": "/my data", "raw_root": "raw"}},
-            "kedro viz run --env=test '--params=output_root=/my data,raw_root=raw'",
-        ),
-    ],
-)
-def test_command_shows_the_results_of_the_run(run_params, command):
-    assert _viz_command(run_params) == command

@@ -38,8 +38,8 @@ def plain(tmp_path_factory) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What was written, without records, which have the times of files, and the history, which has seconds."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "history.csv")
+    """What was written, without records, which have the times of files, and the histories, which have seconds."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("history.csv", "runs.jsonl"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.parent.name != ".lineage"}
 
 
@@ -89,7 +89,7 @@ def test_worker_that_starts_afresh_has_the_hooks_and_the_configuration_of_the_ru
         "from kedro.framework import project\n"
         "from torchlane.workers import start_worker\n"
         "start_worker('torchlane', ('conf', 'public', {'zoo': {'training': {'epochs': 7}}}))\n"
-        "assert [type(each).__name__ for each in project.settings.HOOKS] == ['RunHooks', 'LineageHooks']\n"
+        "assert [type(each).__name__ for each in project.settings.HOOKS] == ['RunHooks', 'LineageHooks', 'RecordHooks']\n"
         "from torchlane.config import UseCaseConfigLoader\n"
         "assert UseCaseConfigLoader.latest['parameters']['zoo']['training']['epochs'] == 7\n"
         "assert 'salaries_2025' in list(project.pipelines)\n"

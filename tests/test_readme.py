@@ -33,6 +33,8 @@ NOT_RUN = {
     "uv run lint-imports": "run by tests/test_conventions.py",
     "uv run python benchmarks/salaries.py": "a measurement of minutes",
     "uv run python docs/pictures.py": "tests/browser/test_pictures.py runs it, into another folder",
+    "uv sync --group mlflow": "needs a package index",
+    "uv run kedro run --env=mlflow --pipeline=salaries": "run by tests/tracking/test_mlflow.py",
     "uv run kedro viz run": "a server; test_viz_of_the_readme_serves_the_pipeline starts it",
     "uv run kedro run --pipeline=houses": "needs rows; test_own_use_case_of_the_pages_runs makes them and runs it",
 }

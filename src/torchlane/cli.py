@@ -165,17 +165,8 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
     """Show the state of the files in the inbox of USE_CASE: waiting, done, failed and why, rows, drift."""
     from torchlane.core.scoring.status import describe
 
-    project = _project()
-    bootstrap_project(project)
-    with KedroSession.create(project, env=env, runtime_params=params) as session:
-        assert isinstance(session, KedroSession)
-        catalog = session.load_context().catalog
-        if (
-            f"{use_case}.predict" not in project_pipelines
-        ):  # this lookup raises an error if the pipelines cannot be built
-            use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
-            raise ValueError(f"'{use_case}' is not a use case; there are {', '.join(sorted(use_cases))}")
-        ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
+    catalog = _catalog_of(use_case, env, params)
+    ledger, inbox = catalog[f"{use_case}.ledger"].load(), catalog[f"{use_case}.inbox"].load()
     if retry:
         click.echo(f"{ledger.retry()} files will be tried again by the next run")
         return
@@ -184,6 +175,42 @@ def status(use_case: str, env: str | None, params: dict[str, Any], as_json: bool
         click.echo(json.dumps(entries, default=str, indent=2))
         return
     click.echo(describe(use_case, entries, {file.name for file in inbox.files()}, _now()))
+
+
+@cli.command(cls=Command)
+@click.argument("use_case")
+@click.option("--env", "-e", default=None, help="The environment of the runs; default: as for kedro run.")
+@click.option("--params", default="", help="As for kedro run, for example output_root=….", callback=_read_params)
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many runs, the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print what is kept of each run, for programs.")
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw them into this HTML file.")
+def runs(use_case: str, env: str | None, params: dict[str, Any], last: int, as_json: bool, figure: Path | None) -> None:
+    """Compare the finished runs of USE_CASE: what differs between them, how well they did, how long they took."""
+    from torchlane.tracking import comparing
+
+    history = _catalog_of(use_case, env, params)[f"{use_case}.runs"]
+    found = history.load()[-last:]
+    if figure is not None:
+        comparing.draw(found, use_case, figure)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif found:
+        click.echo(comparing.table_of(found))
+    else:
+        click.echo(f"no finished run in {history.path}; kedro run --pipeline={use_case} makes one")
+
+
+def _catalog_of(use_case: str, env: str | None, params: dict[str, Any]) -> Any:
+    """Return the catalog of a use case, as a run with these options has it."""
+    project = _project()
+    bootstrap_project(project)
+    with KedroSession.create(project, env=env, runtime_params=params) as session:
+        assert isinstance(session, KedroSession)
+        catalog = session.load_context().catalog
+        if f"{use_case}.predict" not in project_pipelines:  # an error of its own if pipelines cannot be built
+            use_cases = [name.removesuffix(".predict") for name in project_pipelines if name.endswith(".predict")]
+            raise ValueError(f"'{use_case}' is not a use case; there are {', '.join(sorted(use_cases))}")
+        return catalog
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)

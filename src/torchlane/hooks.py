@@ -3,7 +3,6 @@
 import functools
 import json
 import logging
-import shlex
 import threading
 import weakref
 from collections.abc import Callable, Collection, Generator
@@ -20,6 +19,7 @@ from torchlane.core.scoring import failures
 from torchlane.datasets.paths import shown
 from torchlane.log_lines import begin_node, begin_run
 from torchlane.stages import check_run, use_case_of
+from torchlane.tracking.ending import log_ending
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +86,24 @@ class RunHooks:
         if self._thread.note is not None:
             self._strike_off(self._thread.note, {dataset_name})
 
-    @hook_impl(wrapper=True)  # release the lock before other hooks may fail, and raise the exit status after them
+    @hook_impl(wrapper=True)  # other hooks record the run while it is locked; the exit status comes after them
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> Generator[None, None, None]:
         try:
             for use_case in _use_cases(pipeline):  # a parallel runner saves in other processes
                 self._strike_off(_note(use_case, catalog), pipeline.all_outputs())
+            for use_case in _use_cases(pipeline):
+                rejected = f"{use_case}.rejected_rows"
+                if rejected in pipeline.all_outputs() and len(catalog[rejected].load()):
+                    file = shown(Path(catalog[rejected]._filepath))
+                    logger.info("%s: the rejected rows, with the rules that they break, are in %s", use_case, file)
+            yield
         finally:
             self.end(catalog)
-        for use_case in _use_cases(pipeline):
-            rejected = f"{use_case}.rejected_rows"
-            if rejected in pipeline.all_outputs() and len(catalog[rejected].load()):
-                file = shown(Path(catalog[rejected]._filepath))
-                logger.info("%s: the rejected rows, with the rules that they break, are in %s", use_case, file)
-            if f"{use_case}.metrics" in pipeline.all_outputs():
-                folder = shown(Path(catalog[f"{use_case}.metrics"]._filepath).parent)
-                command = _viz_command(run_params)
-                logger.info("%s: metrics and figures are in %s; %s shows them", use_case, folder, command)
-        yield
         scored = sorted(name for name in pipeline.all_outputs() if name.endswith(".scored") and name in catalog)
         failures.raise_worst(*(catalog[name].load() for name in scored if catalog[name].exists()))
+        log_ending(pipeline, catalog, run_params)
 
     @hook_impl
     def on_pipeline_error(self, catalog: Any) -> None:
@@ -123,14 +120,6 @@ class RunHooks:
             left = _read(note)
             if not left.isdisjoint(written):
                 _write(note, left.difference(written))
-
-
-def _viz_command(run_params: dict[str, Any]) -> str:
-    """Write the command that shows the results of a run: with its environment, and the folders that it was given."""
-    env, given = run_params.get("env"), run_params.get("runtime_params") or {}
-    folders = ",".join(f"{name}={given[name]}" for name in ("output_root", "raw_root") if name in given)
-    options = [*([f"--env={env}"] if env else []), *([f"--params={folders}"] if folders else [])]
-    return shlex.join(["kedro", "viz", "run", *options])
 
 
 def _ending(run: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,18 +1,14 @@
 """Whose line it is in the log: a run of several use cases, and several trainings of one node."""
 
 import logging
-import threading
 
-from torchlane.core.machine.naming import prefix
+from torchlane.core.machine.naming import own, prefix
 
 
 class _Run:
     """The run of the process; in a worker that starts afresh, nothing is known of it."""
 
     several = True
-
-
-_node = threading.local()  # a runner's thread works on one node at a time
 
 
 def begin_run(n_use_cases: int) -> None:
@@ -22,7 +18,7 @@ def begin_run(n_use_cases: int) -> None:
 
 def begin_node(use_case: str | None) -> None:
     """Tell which use case this thread works on now; None if on none."""
-    _node.use_case = use_case
+    own(use_case if _Run.several else None)
     for handler in logging.getLogger().handlers:  # Kedro allows no filter in the configuration of the log
         handler.addFilter(_say_whose)
 
@@ -30,9 +26,7 @@ def begin_node(use_case: str | None) -> None:
 def _say_whose(record: logging.LogRecord) -> bool:
     """Put before a line the use case and the part of its work, as "zoo: repeat 2 of 3: "; once for all handlers."""
     if record.name.startswith("torchlane") and not hasattr(record, "whose"):
-        use_case = getattr(_node, "use_case", None)
-        names = [use_case] if use_case and _Run.several else []
-        whose = "".join(f"{each}: " for each in (*names, *prefix()))
+        whose = "".join(f"{each}: " for each in prefix())
         record.__dict__["whose"] = whose
         record.msg = (whose.replace("%", "%%") if record.args else whose) + str(record.msg)
     return True

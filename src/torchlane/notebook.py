@@ -28,7 +28,7 @@ def configure_log(folder: Path) -> None:
     file = project / "conf/logging.yml" if project else None
     if file is not None and file.is_file():
         content = yaml.safe_load(file.read_text())
-        for handler in content["handlers"].values():
+        for handler in content.get("handlers", {}).values():
             if handler.get("stream") == "ext://sys.stderr":  # Jupyter shows it as if something were wrong
                 handler["stream"] = "ext://sys.stdout"
         LOGGING.configure(content)

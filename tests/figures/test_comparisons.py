@@ -21,7 +21,8 @@ def test_model_without_a_score_keeps_its_place():
     figure = plot_comparison(scores(scratch=[0.5, 0.7], fine_tuned=[0.6, 0.8]), METRICS)
     assert list(figure.layout.xaxis.ticktext) == ["parent as it is", "from scratch", "fine-tuned"]
     assert list(figure.layout.xaxis.range) == [-0.5, 2.5]
-    _, points, mean, *_ = figure.data
+    links, points, mean, *_ = figure.data
+    assert list(links.x) == [0, 1, 2, None] * 2  # a line per repeat
     assert (list(points.x), list(points.y)) == ([1, 1], [0.5, 0.7])
     assert (list(mean.x), list(mean.y)) == ([1], [0.6])
 

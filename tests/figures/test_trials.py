@@ -8,7 +8,7 @@ from torchlane.figures.trials import plot_search
 
 LEADERBOARD = pd.DataFrame(
     {
-        "trial": [3, 1, 0, 2],
+        "trial": [1, 3, 0, 2],
         "state": ["complete", "complete", "pruned", "fail"],
         "valid_r2_score": [0.6, 0.5, 0.4, None],
         "epochs": [9, 9, 4, 1],
@@ -23,9 +23,9 @@ def test_trials_the_best_so_far_and_importances_are_drawn():
     name = "training.optimizer.arguments.weight_decay"
     figure = plot_search(LEADERBOARD, {name: 0.75, "model.dropout": 0.25}, "the table")
     complete, pruned, best, bars, names = figure.data
-    assert (list(complete.x), list(complete.y), complete.text[0]) == ([3, 1], [0.6, 0.5], "model.dropout: 0.1")
+    assert (list(complete.x), list(complete.y), complete.text[0]) == ([1, 3], [0.6, 0.5], "model.dropout: 0.1")
     assert (list(pruned.x), pruned.name) == ([0], "given up")
-    assert (list(best.x), list(best.y)) == ([1, 3], [0.5, 0.6])
+    assert (list(best.x), list(best.y)) == ([1, 3], [0.6, 0.6])  # trial 3 is no better
     assert (list(bars.x), list(bars.y)) == ([0.75, 0.25], [0, 1])
     assert names.text[1] == "model.dropout"
     assert names.text[0].startswith("training.optimizer.arguments")

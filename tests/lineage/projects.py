@@ -65,7 +65,7 @@ class Project:
         if nodes:
             pipeline = pipeline.only_nodes(*(node.name for node in pipeline.nodes if node.func.__name__ in set(nodes)))
         catalog, manager = self.catalog(**options), _create_hook_manager()
-        _register_hooks(manager, (RunHooks(), LineageHooks()))
+        _register_hooks(manager, self.hooks())
         about = {"run_params": {"only_missing_outputs": missing}, "pipeline": pipeline, "catalog": catalog}
         manager.hook.before_pipeline_run(**about)
         runner = ThreadRunner() if threads else SequentialRunner()
@@ -75,6 +75,9 @@ class Project:
             manager.hook.on_pipeline_error(error=error, **about)
             raise
         manager.hook.after_pipeline_run(run_result={}, **about)
+
+    def hooks(self) -> tuple[Any, ...]:
+        return RunHooks(), LineageHooks()
 
     def catalog(self, **options: Any) -> DataCatalog:
         """Give the catalog of the environment `base` with the parameters of `OPTIONS` and `options`."""

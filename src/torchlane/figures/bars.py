@@ -37,6 +37,6 @@ def add_bars(figure: Figure, row: int, names: Sequence[str], values: Sequence[fl
     )
     figure.add_trace(bars, row=row, col=1)
     figure.add_trace(labels, row=row, col=1)
-    settings = {"range": [len(names) - 0.5, -0.75], "showticklabels": False, "showgrid": False, "zeroline": False}
+    settings = {"range": [len(names) - 0.5, -0.95], "showticklabels": False, "showgrid": False, "zeroline": False}
     figure.update_yaxes(settings, row=row, col=1)
     figure.update_xaxes(zeroline=True, row=row, col=1)

@@ -39,7 +39,9 @@ def plot_drift(drift: dict[str, Any]) -> Figure:
     figure.update_xaxes(_file_axis([file["file"] for file in files]))
     figure.update_xaxes(showticklabels=False, row=1, col=1)
     most = f"; the {len(strongest)} of {len(names)} columns that drift most" if len(strongest) < len(names) else ""
-    return finish(figure, title, "", f"the latest {len(files)} files against the rows of train, oldest first{most}")
+    latest = f"the latest {len(files)} files, oldest first," if len(files) > 1 else "one file"
+    finish(figure, title, "", f"{latest} against the rows of train{most}")
+    return figure.update_layout(title={"xref": "container", "pad_l": 16})  # long names leave a panel little room
 
 
 def _add_lines(

@@ -62,7 +62,8 @@ def plot_pairs(
         for across in range(down + 1, size):
             figure.update_xaxes(visible=False, row=down + 1, col=across + 1)
             figure.update_yaxes(visible=False, row=down + 1, col=across + 1)
-    figure.update_xaxes(zeroline=False, nticks=4).update_yaxes(zeroline=False, nticks=4)
+    small = {"zeroline": False, "nticks": 4, "title_font_size": 11}
+    figure.update_xaxes(small).update_yaxes(small)
     drawn = f"{len(rows):,} of " if len(rows) < len(clean_rows) else ""
     note = f"{drawn}{len(clean_rows):,} rows; colour: {shortened(target, 40)}"
     return finish(figure.update_layout(height=320 + 150 * size), TITLE, source, note)

@@ -152,7 +152,7 @@ def finish(figure: Figure, title: str, source: str, note: str = "") -> Figure:
     figure.update_layout(
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
-        title={"text": "<br>".join([*lines, *small]), "x": 0, "xref": "paper", "font": {"size": 16}},
+        title={"text": "<br>".join([*lines, *small]), "x": 0, "pad": {"l": 16}, "font": {"size": 16}},
         legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "bgcolor": CLEAR},
         margin={"t": max(16, 2 * LINE * (len(lines) + len(small)) - 10), "r": 16, "l": 16, "b": 24},
         hovermode="closest",

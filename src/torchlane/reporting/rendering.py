@@ -111,7 +111,6 @@ def _template_text(name: str) -> str:
 def _environment(markdown: bool = False) -> "Environment":
     """Prepare Jinja: everything that is not marked as safe is escaped, for Markdown in its own way too."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("torchlane.reporting"),

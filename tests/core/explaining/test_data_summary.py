@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.explaining.models import data_of, raw_rows
@@ -93,6 +93,7 @@ def test_distribution_has_the_shares_of_the_values_known_in_each_part():
     assert found["size"]["parts"]["train"] == [1 / 3, 2 / 3, 0]
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=60), repeated=st.booleans())
 def test_every_known_number_is_in_one_bin(values, repeated):
     numbers = np.array([*values, *values] if repeated else values)

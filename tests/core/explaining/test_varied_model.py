@@ -12,6 +12,7 @@ CASES = {
     "linear": {"network": {"widths": ()}},
     "padded, normalised and filled": {"network": {"widths": (9,), "activation": "Sigmoid", "batch_norm": True}},
     "dropout": {"network": {"dropout": 0.5}, "members": 1},
+    "several categories": {"columns": {**COLUMNS, "class": COLUMNS["place"], "kind": COLUMNS["place"]}},
     "ordinal": {"encoding": {"categories": "ordinal"}},
     "numbers alone": {"columns": {"size": COLUMNS["size"], "built": COLUMNS["built"]}},
     "transformer": {"network": {"kind": "transformer", "widths": (64, 64), "token_width": 8, "heads": 2}},

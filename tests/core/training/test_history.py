@@ -64,7 +64,7 @@ def test_progress_shows_the_means_of_the_history(toy_tensors, monkeypatch):
         lambda: build_model(model, 3, 1), *toy_tensors, Objective.of(TARGET, options.loss), options, CPU
     )
     shown: list[dict[str, float]] = []
-    monkeypatch.setattr(progress, "_numbers_of", lambda line: shown.append(line) or "")
+    monkeypatch.setattr(progress, "_short_numbers_of", lambda line: shown.append(line) or [])
     history = mean_history(fit(members, NoCheckpoints(), quiet=True))
     lines = pd.DataFrame(shown[: len(history)])
     assert 1 <= history["members"].iloc[-1] < 3  # or else the test would prove nothing

@@ -87,7 +87,11 @@ def small_test(evidence: Evidence) -> Result:
     half = math.nan if score is None else 1.96 * score.error
     if rows >= FEWEST and not half > UNCERTAIN:
         return None if score is not None else NotChecked(f"{evidence.primary} is not defined")
-    by = f"{evidence.primary} may be {half:.2f} higher or lower by chance alone" if half > 0 else "too few for a score"
+    by = (
+        f"{evidence.primary} may be {half:.2f} higher or lower by chance alone"
+        if half > UNCERTAIN
+        else "too few for a score"
+    )
     return Finding(
         "Test is small",
         f"test has {rows} row{'' if rows == 1 else 's'}: {by}",

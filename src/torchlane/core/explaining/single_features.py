@@ -13,7 +13,7 @@ from torchlane.core.explaining.linear import drawn_rows
 FOLDS = 5
 BINS = (8, 64)  # of numbers, with about as many rows each; the better one counts
 MOST_VALUES, FEWEST_ROWS = 4_000_000, 1_000  # of train that are looked at
-PRIOR = 1.0  # rows of the overall mean that a bin has beside its own
+PRIOR = 0.25  # rows of the overall mean that a bin has beside its own; more would hide leaks in few rows
 
 Signals = dict[str, float]
 

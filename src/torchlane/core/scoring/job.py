@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from torchlane.core.encoding.spelling import Respelling
+from torchlane.core.machine.bars import counted
 from torchlane.core.options import PredictionOptions
 from torchlane.core.scoring import drift
 from torchlane.core.scoring.archiving import archive
@@ -115,12 +116,17 @@ class ScoringJob:
         reason = ""
         read = rejected = 0
         writer = outputs.enter_context(self._predictions.writer(claim.first_name, claim.checksum))
-        with self._inbox.open(file) as table, steps_for(file.size, writer) as steps:
+        with (
+            counted(file.name, None, "row") as advance,
+            self._inbox.open(file) as table,
+            steps_for(file.size, writer) as steps,
+        ):
             undeclared = scorer.check_columns(table.names, table.remark)
             is_empty = True
             for scored in steps.score(scorer, table.chunks(scorer.features, self._options.keys)):
                 require_claim(claim)
                 read += scored.rows_read
+                advance(scored.rows_read)
                 rejected += scored.rows_rejected
                 profile.add(scored.counts)
                 reason = reason or _first_reason(scored.rejected)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from torchlane.core.machine.bars import Bar
 from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.machine.naming import naming
 from torchlane.core.model.trained import FORMAT
 from torchlane.core.options import TuningOptions, shown_number
 from torchlane.core.rows.splits import rows_of
@@ -89,15 +91,17 @@ class _Search:
     def run(self, n_trials: int) -> None:
         """Train round after round until there are `n_trials`."""
         self._log_start(n_trials)
-        while numbers := self._trials.open_round() or self._trials.ask(n_trials):
-            asked = [trial for trial in self._trials.all() if trial.number in numbers]
-            candidates = [self._builder.build(trial, self._trials.values(trial)) for trial in asked]
-            for each in candidates:
-                if each.error:
-                    self._trials.tell(each.trial, failed(each.error))
-            sound = [each for each in candidates if not each.error]
-            for positions in group_alike([each.members[0] for each in sound]):
-                self._train([sound[position] for position in positions])
+        with Bar("search", n_trials, "trial", initial=self._n_done()) as bar:
+            while numbers := self._trials.open_round() or self._trials.ask(n_trials):
+                asked = [trial for trial in self._trials.all() if trial.number in numbers]
+                candidates = [self._builder.build(trial, self._trials.values(trial)) for trial in asked]
+                for each in candidates:
+                    if each.error:
+                        self._trials.tell(each.trial, failed(each.error))
+                sound = [each for each in candidates if not each.error]
+                for positions in group_alike([each.members[0] for each in sound]):
+                    self._train([sound[position] for position in positions])
+                    bar.update(self._n_done() - bar.n)
         elsewhere = sum(not trial.state.is_finished() for trial in self._trials.all())
         if elsewhere:
             logger.info("search: %d trials are still running on other machines; the choice may change", elsewhere)
@@ -156,7 +160,8 @@ class _Search:
         owners = [each.number for each in stack for _ in each.members]
         others = [record_of(trial) for number, trial in finished.items() if number not in numbers]
         run = self._checkpoints.of_run(fingerprint([FORMAT, STATE, self._identity, self._worker, numbers]))
-        outcomes = fit(members, run, stop=self._make_stop(owners, others), keep_going=True, quiet=True)
+        with naming(name_trials(numbers)):
+            outcomes = fit(members, run, stop=self._make_stop(owners, others), keep_going=True, quiet=True)
         records = []
         for each in stack:
             own = [outcome for outcome, owner in zip(outcomes, owners, strict=True) if owner == each.number]
@@ -170,8 +175,11 @@ class _Search:
         given = self._trials.as_given()
         return Halving(self._ground, owners, others, kept=None if given is None else given.number)
 
+    def _n_done(self) -> int:
+        return sum(trial.state.is_finished() for trial in self._trials.all())
+
     def _log_start(self, n_trials: int) -> None:
-        done = sum(trial.state.is_finished() for trial in self._trials.all())
+        done = self._n_done()
         logger.info(
             "search: %d trials (%s) over %s, by %s on valid%s",
             n_trials,
@@ -188,7 +196,7 @@ class _Search:
             name_trials(numbers),
             " in one stack" if len(numbers) > 1 else "",
             self._ground.metric,
-            show_value(max(values) if values else None),
+            shown_number(max(values) if values else None),
             sum(record["pruned"] for record in records),
             sum(bool(record["error"]) for record in records),
             sum(record["seconds"] for record in records),

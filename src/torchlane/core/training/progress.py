@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from torch import nn
-from tqdm import tqdm
 
+from torchlane.core.machine.bars import Bar
 from torchlane.core.machine.checkpoints import State
 from torchlane.core.options import TrainingOptions, shown_number
 from torchlane.core.training.history import mean_metrics
@@ -43,12 +43,11 @@ def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) ->
 
     A terminal shows a bar. Elsewhere up to about 20 epochs are logged, unless `quiet`. One line is logged at the end.
     """
-    bar = tqdm(total=options.epochs, initial=run.epoch, desc=name, unit="epoch", disable=None, leave=False)
     started = time.perf_counter()
-    with bar:
+    with Bar(name, options.epochs, "epoch", initial=run.epoch) as bar:
         for line in run.epochs():
+            bar.numbers = _short_numbers_of(line)
             bar.update()
-            bar.set_postfix_str(_numbers_of(line), refresh=False)
             if bar.disable and not quiet and line["epoch"] % max(1, options.epochs // LOG_LINES) == 0:
                 logger.info("%s: epoch %d: %s", name, line["epoch"], _numbers_of(line))
             yield
@@ -69,3 +68,13 @@ def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) ->
 def _numbers_of(line: Line) -> str:
     shown = {name: value for name, value in line.items() if name.startswith(("train_", "valid_"))}
     return ", ".join(f"{name} {shown_number(value)}" for name, value in shown.items() if not math.isnan(value))
+
+
+def _short_numbers_of(line: Line) -> list[str]:
+    """Write what a bar shows of an epoch, the most important first: the losses, then the primary metric."""
+    shown = {
+        name.replace("train_", "", 1).replace("valid_loss", "valid").replace("valid_", "valid "): value
+        for name, value in line.items()
+        if name == "train_loss" or (name.startswith("valid_") and not math.isnan(value))
+    }
+    return [f"{name} {shown_number(value, 3)}" for name, value in shown.items()]

@@ -212,8 +212,9 @@ def _log_comparison(
         )
     for name, ahead in summary["ahead"].items():
         logger.info(
-            "fine-tuned ahead of %s: %s by %+.4g ± %.2g, in %d of %d",
-            name, primary, ahead["mean"], ahead["spread"], ahead["won"], summary["repeats"],
+            "fine-tuned ahead of %s: %s by %s%s ± %s, in %d of %d",
+            name, primary, "+" * (ahead["mean"] >= 0), shown_number(ahead["mean"]), shown_number(ahead["spread"], 2),
+            ahead["won"], summary["repeats"],
         )  # fmt: skip
     if "reason" in forgetting:
         logger.info("forgetting was not measured: %s", forgetting["reason"])
