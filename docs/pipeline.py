@@ -1,4 +1,4 @@
-"""Write the drawing of the pipeline into the README, from the pipeline itself: `uv run python docs/pipeline.py`."""
+"""Write the drawing of the pipeline into docs/design.md, from the pipeline itself: `uv run python docs/pipeline.py`."""
 
 from pathlib import Path
 
@@ -44,4 +44,4 @@ def with_drawing(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_drawing(README.read_text(encoding="utf-8")), encoding="utf-8")
+    DESIGN.write_text(with_drawing(DESIGN.read_text(encoding="utf-8")), encoding="utf-8")

@@ -61,8 +61,8 @@ def test_reference_of_options_is_what_the_options_say():
     }
 
 
-def test_drawing_in_the_readme_is_that_of_the_pipeline():
-    text = (PROJECT / "README.md").read_text()
+def test_drawing_in_the_design_is_that_of_the_pipeline():
+    text = (PROJECT / "docs/design.md").read_text()
     generator = runpy.run_path(str(PROJECT / "docs/pipeline.py"))
     assert generator["with_drawing"](text) == text, "run uv run python docs/pipeline.py"
     assert len(generator["drawing"]().splitlines()) == len(create_pipeline("any").nodes)
