@@ -58,7 +58,8 @@ def test_copied_folder_is_read_for_its_digests_once(finished, monkeypatch):
     monkeypatch.setattr("hashlib.file_digest", lambda file, name: read.append(file.name) or digest(file, name))
     digests._digest.cache_clear()
     finished.run("report")
-    assert not [name for name in read if "08_reporting" not in name and "raw" not in name]
+    skipped = ("08_reporting", "raw", "model.safetensors")  # a model that is loaded is read as a whole anyway
+    assert not [name for name in read if not any(each in name for each in skipped)]
 
 
 def test_fingerprint_of_the_model_is_that_of_its_record(finished):

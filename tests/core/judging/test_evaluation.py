@@ -242,5 +242,5 @@ def test_classes_are_named_as_their_labels_stand_in_the_file(toy_rows, toy_data,
     metrics, predictions = judged(named(toy_rows, {"yes": "1.0", "no": "2.0"}), data)
     assert set(metrics["classes"]) == {"1.0", "2.0"}
     assert metrics["positive"] == ("1.0" if task == "binary" else None)
-    (matrix,) = plot_predictions(predictions.astype({"truth": "str", "prediction": "str"}), "x").data
-    assert matrix.x == matrix.y == ("1.0", "2.0")
+    figure = plot_predictions(predictions.astype({"truth": "str", "prediction": "str"}), "x")
+    assert figure.layout.xaxis.ticktext == figure.layout.yaxis.ticktext == ("1.0", "2.0")
