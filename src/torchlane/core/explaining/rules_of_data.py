@@ -33,10 +33,10 @@ def leak(evidence: Evidence) -> Result:
         return None
     found = dict(sorted(found.items(), key=lambda item: -item[1]))
     best = next(iter(found))
+    saved = f"{'saves' if len(found) == 1 else 'save up to'} {found[best]:.1%}"
     return Finding(
         "A feature nearly gives the target",
-        f"{named(found)} alone {'saves' if len(found) == 1 else 'save'} {found[best]:.1%} of the error in predicting "
-        f"'{evidence.target}' by a constant",
+        f"{named(found)} alone {saved} of the error in predicting '{evidence.target}' by a constant",
         "leave it out of data.features unless it is known before the target is, when predictions are made",
         {"scores": found, "limit": least},
         best if len(found) == 1 else None,

@@ -5,6 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node
 
+from torchlane.pipelines.steps import step
 from torchlane.pipelines.supervised import report_nodes as nodes
 
 
@@ -35,4 +36,4 @@ def report() -> list[Node]:
 def _figure(draw: Callable[..., Any], *inputs: str) -> Node:
     """Draw a figure, which has the name of what it shows: `plot_history` makes `history_figure`."""
     figure = f"{draw.__name__.removeprefix('plot_')}_figure"
-    return Node(draw, inputs=list(inputs), outputs=figure, name=draw.__name__, tags="report", namespace="report")
+    return step("report", draw, list(inputs), figure)
