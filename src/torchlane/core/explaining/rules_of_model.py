@@ -163,9 +163,9 @@ def linear_as_good(evidence: Evidence) -> Result:
         return None
     of_model = evidence.metrics["test"][evidence.primary]
     return Finding(
-        "A linear model is as good",
-        f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {of_model:.3f} (standard "
-        f"error of the difference: {error:.3f})",
+        "Test does not show that the model is better than a linear one",
+        f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {of_model:.3f}, with a standard "
+        f"error of {error:.3f} of the difference",
         "prefer the linear model, or compare both on more rows",
         {"linear": reached, "model": of_model, "standard_error": error, "metric": evidence.primary},
     )
