@@ -112,6 +112,26 @@ def test_no_layer_leads_back_to_an_earlier_one():
         assert all(LAYERS.index(before) <= LAYERS.index(after) for before in taken for after in made), node.name
 
 
+def test_kedro_viz_that_is_made_otherwise_draws_in_its_own_way_and_the_log_says_so(monkeypatch, caplog):
+    class Repository:
+        def populate_tree(self, pipeline):
+            return "its own"
+
+    monkeypatch.setitem(sys.modules, "kedro_viz.data_access.managers", SimpleNamespace())
+    arrange_boxes()
+    assert [name for name in ("populate_tree", "add_pipeline", "sort_layers") if name in caplog.text] == [
+        "populate_tree",
+        "add_pipeline",
+        "sort_layers",
+    ]
+    caplog.clear()
+    others = SimpleNamespace(ModularPipelinesRepository=Repository)
+    monkeypatch.setitem(sys.modules, "kedro_viz.data_access.managers", others)
+    arrange_boxes()
+    assert Repository().populate_tree(compose("zoo", "")) == "its own"
+    assert "no attribute 'tree'" in caplog.text
+
+
 def test_layers_that_nothing_joins_stand_in_the_order_of_their_folders():
     arrange_boxes()
     nodes = {layer: SimpleNamespace(layer=layer) for layer in reversed(LAYERS)}

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 import yaml
@@ -24,6 +25,7 @@ def configure_log(folder: Path) -> None:
     its own configuration stays.
     """
     ignore_warnings()
+    warnings.filterwarnings("ignore", message="IProgress not found")  # Optuna loads bars of notebooks, but shows none
     project = find_kedro_project(folder)
     file = project / "conf/logging.yml" if project else None
     if file is not None and file.is_file():

@@ -7,11 +7,14 @@ the few in `BETWEEN` stand outside. A box that is the only one is drawn open.
 """
 
 import functools
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from kedro.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
 
 ENDS = {"raw_rows", "report"}  # datasets outside of the boxes of use cases
 BETWEEN = ENDS | {  # datasets outside of the boxes of stages
@@ -23,13 +26,20 @@ PACKAGE = "kedro_viz.data_access.managers"
 
 
 def arrange_boxes() -> None:
-    """Let Kedro-Viz, if this is its process, draw boxes in this way, and the layers in the order of their folders."""
+    """Let Kedro-Viz, if this is its process, draw boxes in this way, and the layers in the order of their folders.
+
+    It has no setting for that, so functions of its own are replaced. One that a version has not, or whose results it
+    keeps otherwise, leaves the boxes as Kedro-Viz draws them, and the log says so.
+    """
     managers: Any = sys.modules.get(PACKAGE)
     if managers is None:
         return
-    _wrap(managers.ModularPipelinesRepository, "populate_tree", _populate_tree)
-    _wrap(managers.DataAccessManager, "add_pipeline", _add_pipeline)
-    _wrap(managers.layers_services, "sort_layers", _sort_layers)
+    for owner, function, then in (
+        ("ModularPipelinesRepository", "populate_tree", _move_datasets),
+        ("DataAccessManager", "add_pipeline", _join_boxes),
+        ("layers_services", "sort_layers", _sort_layers),
+    ):
+        _extend(getattr(managers, owner, None), function, then)
 
 
 def home_of(dataset: str, pipeline: Pipeline) -> str:
@@ -87,15 +97,29 @@ def _common(boxes: Iterable[str]) -> str:
     return ".".join(shared)
 
 
-def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
-    """Replace a function by `around`, which is given the function and what it was called with; once."""
-    wrapped = getattr(owner, name)
-    if not hasattr(wrapped, "__wrapped__"):
-        setattr(owner, name, functools.wraps(wrapped)(lambda *given: around(wrapped, *given)))
+def _extend(owner: Any, name: str, then: Callable[..., Any]) -> None:
+    """Let a function be followed by `then`, which takes its result and arguments and gives the new result; once."""
+    function = getattr(owner, name, None)
+    if function is None:
+        logger.warning("Kedro-Viz has no %s, so it draws boxes in its own way", name)
+        return
+    if hasattr(function, "__wrapped__"):
+        return
+
+    @functools.wraps(function)
+    def extended(*given: Any, **named: Any) -> Any:
+        result = function(*given, **named)
+        try:
+            return then(result, *given, **named)
+        except Exception as error:  # of a version that is made otherwise; a drawing is no reason to fail
+            logger.warning("Kedro-Viz draws boxes in its own way, since %s failed: %r", then.__name__, error)
+            return result
+
+    setattr(owner, name, extended)
 
 
-def _populate_tree(populate_tree: Callable[..., None], repository: Any, pipeline: Pipeline) -> None:
-    populate_tree(repository, pipeline)
+def _move_datasets(_: None, repository: Any, pipeline: Pipeline) -> None:
+    """Draw each dataset in its home, and name boxes by what they are within the use case."""
     for name in sorted(pipeline.datasets()):
         _move(repository, name, home_of(name, pipeline))
     for name, box in repository.tree.items():
@@ -134,14 +158,14 @@ def _open_single_boxes(repository: Any) -> None:
                 homes.add(ROOT)
 
 
-def _add_pipeline(add_pipeline: Callable[..., None], manager: Any, name: str, pipeline: Pipeline) -> None:
+def _join_boxes(_: None, manager: Any, name: str, pipeline: Pipeline) -> None:
+    """Join boxes to what is read outside of them."""
     from kedro_viz.models.flowchart.edge import GraphEdge
 
-    add_pipeline(manager, name, pipeline)
     for source, target in added_edges(pipeline):
         manager.edges[name].add_edge(GraphEdge(source=source, target=target))
 
 
-def _sort_layers(sort_layers: Callable[..., list[str]], *given: Any) -> list[str]:
+def _sort_layers(layers: list[str], *_: Any) -> list[str]:
     """Sort the layers as their folders are numbered; Kedro-Viz sorts those that nothing joins by their names."""
-    return sorted(sort_layers(*given), key=lambda layer: LAYERS.index(layer) if layer in LAYERS else len(LAYERS))
+    return sorted(layers, key=lambda layer: LAYERS.index(layer) if layer in LAYERS else len(LAYERS))

@@ -21,7 +21,7 @@ def tools() -> SimpleNamespace:
     return TOOLS
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is open, no other test of the process can start an event loop
 def window(tools: SimpleNamespace) -> Iterator[Any]:
     """The browser."""
     with tools.browser() as started:

@@ -40,8 +40,10 @@ def test_labels_have_one_colour_each_and_are_once_in_the_legend():
     assert figure.layout.yaxis.tickformat == ".0%"
 
 
-def test_nothing_measured_is_told_in_words():
-    assert is_words(plot_partial_dependence(table(), "x", "price", {}))
+def test_without_dependence_the_reason_stands_there():
+    figure = plot_partial_dependence(table(), "x", "price", {}, reason="evaluation.importance_repeats is 0")
+    assert is_words(figure)
+    assert figure.layout.meta["words"] == "No dependence was measured, since evaluation.importance_repeats is 0."
 
 
 def test_levels_stand_in_the_order_that_the_user_gave():

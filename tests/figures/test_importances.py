@@ -35,5 +35,7 @@ def test_the_twenty_strongest_of_many_features_are_drawn():
     assert "20 of 1200 columns" in title_of(figure)
 
 
-def test_images_have_words_instead_of_bars():
-    assert is_words(plot_feature_importances(TABLE.head(0), "x"))
+def test_without_importances_the_reason_stands_there():
+    figure = plot_feature_importances(TABLE.head(0), "x", "an image has no columns to permute")
+    assert is_words(figure)
+    assert figure.layout.meta["words"] == "No importance was measured, since an image has no columns to permute."

@@ -19,6 +19,14 @@ def project(tmp_path) -> Tracked:
     return Tracked(tmp_path, make_rows())
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Tracked:
+    """A project after a whole run; tests go on from there with the same options."""
+    project = Tracked(tmp_path_factory.mktemp("finished"), make_rows())
+    project.run()
+    return project
+
+
 @pytest.fixture
 def said(caplog):
     """The lines of the block at the end of the runs so far."""
@@ -27,15 +35,16 @@ def said(caplog):
 
 
 def test_each_finished_run_leaves_a_line_with_what_it_was_and_how_well_it_did(project, tmp_path):
-    project.run()
+    judged = ("prepare", "tune", "train", "evaluate")
+    project.run(*judged)
     first = project.history.read_bytes()
-    project.run(training={"epochs": 3, "seed": 7})
+    project.run(*judged, training={"epochs": 3, "seed": 7})
     assert project.history.read_bytes().startswith(first)
     before, after = project.lines()
     changed = {name: value for name, value in after["options"].items() if before["options"].get(name) != value}
     assert changed == {"training.epochs": 3, "training.seed": 7}
     assert after["metrics"]["test"] == project.metrics()["test"]
-    assert after["metrics"]["baseline"] == {k: v for k, v in project.metrics()["baseline"].items()}
+    assert after["metrics"]["baseline"] == project.metrics()["baseline"]
     assert after["primary_metric"] == next(iter(project.metrics()["test"]))
     assert before["fingerprints"]["splits"] == after["fingerprints"]["splits"]
     model = tmp_path / "out/06_models/toy/model.safetensors"
@@ -46,20 +55,14 @@ def test_each_finished_run_leaves_a_line_with_what_it_was_and_how_well_it_did(pr
     assert set(after["versions"]) > {"python", "torch", "kedro"}
 
 
-def test_block_at_the_end_says_what_the_model_can_do_and_where_the_results_are(project, said, tmp_path):
-    project.run()
+def test_block_says_what_the_model_can_do_and_where_the_results_are_and_the_report_alone_leaves_no_line(finished, said):
+    lines = finished.lines()
+    finished.run("report")
     answer, *_, last = said()
-    error = project.metrics()["test"]["mean_absolute_error"]
+    error = finished.metrics()["test"]["mean_absolute_error"]
     assert answer.startswith(f"toy: predicts price to within {error:,.0f} on average")
-    assert last == f"toy: metrics and figures are in {tmp_path}/out/08_reporting/toy; kedro viz run shows them"
-
-
-def test_report_alone_ends_with_the_block_and_leaves_no_line(project, said):
-    project.run()
-    block = said()
-    project.run("report")
-    assert said() == [*block, *block]
-    assert len(project.lines()) == 1
+    assert last == f"toy: metrics and figures are in {finished.history.parent}; kedro viz run shows them"
+    assert finished.lines() == lines
 
 
 @pytest.mark.parametrize("stages", [("prepare",), ("prepare", "tune", "train")])
@@ -76,25 +79,25 @@ def test_run_that_fails_leaves_neither_line_nor_block(project, said):
     assert said() == []
 
 
-def test_run_that_had_nothing_to_do_leaves_no_line(project):
-    project.run()
-    project.run(missing=True)
-    assert len(project.lines()) == 1
+def test_run_that_had_nothing_to_do_leaves_no_line(finished):
+    lines = finished.lines()
+    finished.run(missing=True)
+    assert finished.lines() == lines
 
 
 def test_history_that_cannot_be_written_does_not_fail_the_run(project, said, caplog):
     project.history.mkdir(parents=True)
-    project.run()
-    assert said()
+    project.run("prepare", "tune", "train", "evaluate")
+    assert said()[0].startswith("toy: predicts price to within ")
     assert "toy: the history of runs was not written: " in caplog.text
 
 
-def test_fine_tuning_leaves_a_line_and_a_block_of_its_own(project, said):
-    project.run()
-    project.run(kind=".fine_tune")
-    line = project.lines()[-1]
-    assert line["pipeline"] == "toy.fine_tune"
-    assert line["metrics"]["test"] == project.metrics("fine_tuned_metrics")["test"]
+def test_fine_tuning_leaves_a_line_and_a_block_of_its_own(finished, said):
+    first = finished.lines()[0]
+    finished.run(kind=".fine_tune")
+    line = finished.lines()[-1]
+    assert (first["pipeline"], line["pipeline"]) == ("toy", "toy.fine_tune")
+    assert line["metrics"]["test"] == finished.metrics("fine_tuned_metrics")["test"]
     assert said()[-1].startswith("toy.fine_tune: metrics and figures are in ")
 
 

@@ -21,17 +21,19 @@ def plot_partial_dependence(
     target: str,
     units: Mapping[str, str | None],
     levels: Mapping[str, Sequence[object]] = MappingProxyType({}),
+    reason: str | None = None,
 ) -> Figure:
     """Draw the mean prediction if all rows had a value of a feature; a panel per feature, all on one scale.
 
     `partial_dependence` has lines with `feature`, `kind`, `label` (empty for a target of numbers), `value`,
     `prediction` and the ends `low` and `high` over members. Numbers are lines with a band; levels are points. `units`
     are those of columns, and `levels` the orders of levels that the user gave; others stand in the order of the table.
+    The table is empty for a `reason`, a clause that the figure then says.
     """
     asked = axis_title(target, units.get(target))
     title = f"How {asked} changes with each column"
     if partial_dependence.empty:
-        return words("No dependence was measured: it is for the columns of a table, not for images.", title, source)
+        return words(f"No dependence was measured{f', since {reason}' if reason else ''}.", title, source)
     lines = partial_dependence.assign(label=partial_dependence["label"].fillna("").map(str))
     labels = list(dict.fromkeys(lines["label"]))
     features = list(dict.fromkeys(lines["feature"]))

@@ -95,8 +95,7 @@ def _add_cells(
         ygap=1,
     )
     figure.add_trace(heat, row=2, col=1)
-    axis = label_axis([name for name, _ in cells], LONGEST)
-    figure.update_yaxes({**axis, "range": axis["range"][::-1]}, row=2, col=1)
+    figure.update_yaxes(label_axis([name for name, _ in cells], LONGEST, downwards=True), row=2, col=1)
 
 
 def _file_axis(names: Sequence[str]) -> dict[str, Any]:

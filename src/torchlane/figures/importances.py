@@ -10,15 +10,16 @@ MOST = 20  # features
 SPREADS = {"over_members": (-0.09, SEQUENCE[1]), "over_repeats": (0.09, SEQUENCE[4])}  # place beside the middle
 
 
-def plot_feature_importances(feature_importances: pd.DataFrame, source: str) -> Figure:
+def plot_feature_importances(feature_importances: pd.DataFrame, source: str, reason: str | None = None) -> Figure:
     """Draw by how much the score drops without each feature, for the 20 strongest, with spreads as lines on the bars.
 
     `feature_importances` has a line per feature, the most important one first: `feature`, `importance`, its standard
-    deviations `over_repeats` and `over_members`, and the `part`, `metric` and `score` of the whole model.
+    deviations `over_repeats` and `over_members`, and the `part`, `metric` and `score` of the whole model. It is empty
+    for a `reason`, a clause that the figure then says.
     """
     title = "What drives the predictions"
     if feature_importances.empty:
-        return words("No importance was measured: it is for the columns of a table, not for images.", title, source)
+        return words(f"No importance was measured{f', since {reason}' if reason else ''}.", title, source)
     drawn = feature_importances.head(MOST)
     part, metric, score = drawn[["part", "metric", "score"]].iloc[0]
     figure = panels([f"drop of {metric} if the column is shuffled"], height=HEIGHT * len(drawn) + 20)

@@ -78,6 +78,5 @@ def _distances(mistakes: pd.DataFrame) -> Figure:
             hovertemplate=f"row %{{text}}: {name} %{{x:,.5~g}}<extra></extra>",
         )
         figure.add_trace(points)
-    axis = label_axis([f"row {row}" for row in mistakes["row"]])
-    figure.update_yaxes(**{**axis, "range": axis["range"][::-1]})
+    figure.update_yaxes(label_axis([f"row {row}" for row in mistakes["row"]], downwards=True))
     return figure.update_xaxes(tickformat="~s")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from plotly.graph_objects import Figure, Scatter
 
-from torchlane.core.judging.ranking import trade_off
+from torchlane.core.judging.ranking import Trade, trade_off
 from torchlane.figures.style import COLOURS, colour_of, escaped, finish, panels, words
 from torchlane.figures.told import NO_ROWS, NOT_CLASSES, known_labels, probabilities, texts
 
@@ -31,13 +31,22 @@ def plot_thresholds(
     trade = trade_off(truths == positive, scores, costs)
     best = float(trade.thresholds[trade.cheapest])
     figure = panels(["Precision, recall and F1", f"Cost: false positive {costs[0]:g}, false negative {costs[1]:g}"])
-    for place, (name, values) in enumerate(
-        {"precision": trade.precision, "recall": trade.recall, "F1": trade.f1}.items()
-    ):
+    _add_curves(figure, trade)
+    costs_of_both = _add_marks(figure, trade, best)
+    figure.update_xaxes(range=[0, 1], zeroline=False)
+    figure.update_xaxes(title_text=f"threshold on the probability of {escaped(positive)}", row=2)
+    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", row=1)
+    figure.update_yaxes(title_text="mean cost of a row", rangemode="tozero", row=2)
+    return finish(figure, TITLE, source, _note(best, costs_of_both))
+
+
+def _add_curves(figure: Figure, trade: Trade) -> None:
+    curves = {"precision": trade.precision, "recall": trade.recall, "F1": trade.f1}
+    for place, (name, values) in enumerate(curves.items()):
         line = {"color": colour_of(place)}
         hover = f"threshold %{{x:.3f}}<br>{name} %{{y:.1%}}<extra></extra>"
         trace = Scatter(x=trade.thresholds, y=values, mode="lines", line=line, name=name, hovertemplate=hover)
-        figure.add_trace(trace, row=1, col=1)  # fmt: skip
+        figure.add_trace(trace, row=1, col=1)
     hover = "threshold %{x:.3f}<br>%{y:.4~g} a row<extra></extra>"
     cost = Scatter(
         x=trade.thresholds,
@@ -48,9 +57,14 @@ def plot_thresholds(
         hovertemplate=hover,
     )
     figure.add_trace(cost, row=2, col=1)
+
+
+def _add_marks(figure: Figure, trade: Trade, best: float) -> np.ndarray:
+    """Mark the default threshold and the cheapest one; give the cost of both."""
     for threshold, dash in {DEFAULT: "dot", best: "dash"}.items():
         figure.add_vline(x=threshold, line={"color": COLOURS["guide"], "dash": dash, "width": 1.5})
     places = [int(np.abs(trade.thresholds - each).argmin()) for each in (DEFAULT, best)]
+    of_both = trade.cost[places]
     marks = {"symbol": ["circle", "diamond"], "size": 10, "color": COLOURS["guide"]}
     shown = {
         "text": [f"{DEFAULT}", f"{best:g}"],
@@ -58,14 +72,8 @@ def plot_thresholds(
         "showlegend": False,
         "hoverinfo": "skip",
     }
-    figure.add_trace(
-        Scatter(x=[DEFAULT, best], y=trade.cost[places], mode="markers+text", marker=marks, **shown), row=2, col=1
-    )
-    figure.update_xaxes(range=[0, 1], zeroline=False)
-    figure.update_xaxes(title_text=f"threshold on the probability of {escaped(positive)}", row=2)
-    figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", row=1)
-    figure.update_yaxes(title_text="mean cost of a row", rangemode="tozero", row=2)
-    return finish(figure, TITLE, source, _note(best, trade.cost[places]))
+    figure.add_trace(Scatter(x=[DEFAULT, best], y=of_both, mode="markers+text", marker=marks, **shown), row=2, col=1)
+    return of_both
 
 
 def _note(best: float, of_both: np.ndarray) -> str:

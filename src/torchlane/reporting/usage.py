@@ -14,8 +14,12 @@ def describe_use(facts: Mapping[str, Any]) -> dict[str, str]:
     place = facts["place"]
     use_case, model = place["use_case"], str(place["model"])
     exported = model.removesuffix(".safetensors") + ".onnx"
-    run = shlex.join(["uv", "run", "kedro", "run", f"--pipeline={use_case}", *_where(place)])
-    predict = shlex.join(["uv", "run", "kedro", "run", f"--pipeline={use_case}.predict", *_where(place)])
+    run = shlex.join(
+        ["uv", "run", "kedro", "run", f"--pipeline={use_case}", *where(place["environment"], place["given"])]
+    )
+    predict = shlex.join(
+        ["uv", "run", "kedro", "run", f"--pipeline={use_case}.predict", *where(place["environment"], place["given"])]
+    )
     inbox = f"# put files into {place['inbox']}, then, as often as you like:\n"
     return {
         "python": _program_for_images(model) if facts["images"] else _program_for_tables(model, facts),
@@ -25,11 +29,14 @@ def describe_use(facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _where(place: Mapping[str, Any]) -> list[str]:
-    given = {name: folder for name, folder in place["given"].items() if folder}
-    folders = ",".join(f"{name}={folder}" for name, folder in given.items())
-    env = [f"--env={place['environment']}"] if place["environment"] else []
-    return [*env, *([f"--params={folders}"] if folders else [])]
+def where(environment: str | None, given: Mapping[str, str | None]) -> list[str]:
+    """Write the options of a command that name a run's environment, and the folders that it was given.
+
+    >>> where("public", {"output_root": "/data/out", "raw_root": None})
+    ['--env=public', '--params=output_root=/data/out']
+    """
+    folders = ",".join(f"{name}={folder}" for name, folder in given.items() if folder)
+    return [*([f"--env={environment}"] if environment else []), *([f"--params={folders}"] if folders else [])]
 
 
 def _program_for_tables(model: str, facts: Mapping[str, Any]) -> str:

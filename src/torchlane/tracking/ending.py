@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 from torchlane.datasets.paths import shown
 from torchlane.reporting.facts.answer import find_answer
 from torchlane.reporting.facts.artifacts import Artifacts
+from torchlane.reporting.usage import where
 from torchlane.tracking.judgements import Judgement, judgements_of
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,6 @@ def warnings_of(judgement: Judgement) -> str:
 
 def viz_command(run_params: Mapping[str, Any]) -> str:
     """Write the command that shows the results of a run: with its environment, and the folders that it was given."""
-    env, given = run_params.get("env"), run_params.get("runtime_params") or {}
-    folders = ",".join(f"{name}={given[name]}" for name in ("output_root", "raw_root") if name in given)
-    options = [*([f"--env={env}"] if env else []), *([f"--params={folders}"] if folders else [])]
-    return shlex.join(["kedro", "viz", "run", *options])
+    given = run_params.get("runtime_params") or {}
+    folders = {name: given.get(name) for name in ("output_root", "raw_root")}
+    return shlex.join(["kedro", "viz", "run", *where(run_params.get("env"), folders)])

@@ -63,6 +63,13 @@ def test_parts_without_rows_have_no_metrics():
     assert single["ahead"]["by"] is None
 
 
+def test_many_rows_are_compared_by_a_random_sample_and_not_by_the_first_of_the_file(monkeypatch):
+    monkeypatch.setattr("torchlane.core.explaining.baselines.JUDGED_ROWS", 20)
+    y = np.where(np.arange(200) < 185, 1.0, NUMBERS[1])  # test is constant in its first 25 rows
+    found = baselines({"x": NUMBERS[0], "y": np.where(np.arange(200) < 160, NUMBERS[0], y)})["linear"]
+    assert found["ahead"]["by"] is not None
+
+
 def test_weights_of_rows_count():
     x = NUMBERS[0]
     heavy = np.where(x > 0, 1.0, 1e-6)

@@ -61,6 +61,10 @@ def linear(by: float | None, error: float | None) -> dict[str, Any]:
     return {"linear": {**LINEAR, "ahead": {"by": by, "standard_error": error}}}
 
 
+def scored(r2_score: float) -> dict[str, Any]:
+    return {**NUMBERS.metrics, "test": {"r2_score": r2_score}}
+
+
 def classes(recall: float, rows: int, balanced: float = 0.6) -> dict[str, Any]:
     missed = {"precision": 0.5, "recall": recall, "f1": 0.5, "rows": rows}
     return {"test": {"balanced_accuracy_score": balanced}, "classes": {**CLASSES, "yes": missed}}
@@ -73,7 +77,7 @@ def rows(test: int, valid: int = 300) -> dict[str, int]:
 EDGE = {"model.dropout": {"value": 0.59, "low": 0.0, "high": 0.6, "side": "high"}}
 FOUND = [  # what is changed, the code that follows, and what the warning says
     (NUMBERS, {"signals": {"x": 0.97, "place": 0.2}}, "leak", "'x' alone saves 97.0%"),
-    (NUMBERS, {"signals": {"x": 0.97, "place": 0.99}}, "leak", "'place', 'x' alone save 99.0%"),
+    (NUMBERS, {"signals": {"x": 0.97, "place": 0.99}}, "leak", "'place', 'x' alone save up to 99.0%"),
     (LABELS, {"signals": {"x": 0.91}}, "leak", "'x' alone"),
     (NUMBERS, {"constant": ("z",)}, "useless-feature", "'z' has one value in train"),
     (
@@ -91,9 +95,9 @@ FOUND = [  # what is changed, the code that follows, and what the warning says
     (LABELS, {"contradictions": Contradictions(40, 200, 2000, 0.8)}, "contradictory-rows", "accuracy_score above 0.80"),
     (NUMBERS, {"tail": 0.5}, "heavy-tail", "50% of the squared"),
     (LABELS, {"shares": {"yes": 0.04, "no": 0.96}}, "imbalanced", "96.0% of train is 'no'"),
-    (NUMBERS, {"baselines": linear(0.0, 0.03)}, "linear-as-good", "ridge regression has r2_score 0.500 and the model 0.500"),
-    (NUMBERS, {"baselines": linear(-0.3, 0.01)}, "linear-as-good", "and the model 0.200"),
-    (NUMBERS, {"baselines": linear(0.02, 0.015)}, "linear-as-good", "0.520"),
+    (NUMBERS, {"baselines": linear(0.0, 0.03), "metrics": scored(0.5)}, "linear-as-good", "ridge regression has r2_score 0.500 and the model 0.500"),
+    (NUMBERS, {"baselines": linear(-0.3, 0.01), "metrics": scored(0.2)}, "linear-as-good", "and the model 0.200"),
+    (NUMBERS, {"baselines": linear(0.02, 0.015), "metrics": scored(0.52)}, "linear-as-good", "0.520"),
     (NUMBERS, {"edges": EDGE}, "search-at-edge", "model.dropout 0.59 near the high end of 0 to 0.6"),
     (NUMBERS, {"covered": (240, 300)}, "interval-undercovers", "should cover 90% of new rows cover 80%"),
     (LABELS, {"metrics": classes(0.28, 186)}, "class-missed", "'yes' (recall 28% of 186 rows)"),
@@ -111,6 +115,7 @@ NOT_FOUND = [
     (NUMBERS, {"losses": {**NUMBERS.losses, "test": Estimate(1.4, 0.2, 300)}}),  # by chance
     (NUMBERS, {"losses": {"valid": Estimate(1.0, 0.001, 300), "test": Estimate(1.05, 0.001, 300)}}),  # hardly
     (NUMBERS, {"losses": {}}),
+    (NUMBERS, {"losses": {"valid": Estimate(1.0, 0.0, 3), "test": Estimate(2.0, 0.0, 3)}}),  # chance is not known
     (NUMBERS, {"apart": Apart(0.6, 0.03, 300)}),
     (NUMBERS, {"apart": Apart(0.54, 0.005, 3000)}),
     (NUMBERS, {"apart": Apart(0.9, 0.01, 3000), "parted_by": "split.group_by"}),
@@ -125,6 +130,7 @@ NOT_FOUND = [
     (NUMBERS, {"score": Estimate(0.7, 0.1, 300), "metrics": {**NUMBERS.metrics, "cross_validation": {"folds": 5}}}),
     (LABELS, {"metrics": classes(0.4, 20)}),  # 8 of 20 may be chance
     (LABELS, {"metrics": classes(0.28, 186, balanced=0.3)}),  # as of many labels that are hard to tell
+    (LABELS, {"metrics": {**classes(0.28, 186), "weight": "w"}}),  # a share of weight is no count of rows
     (LABELS, {"shares": {"yes": 0.15, "no": 0.85}}),
 ]  # fmt: skip
 

@@ -52,7 +52,7 @@ def test_rows_of_one_label_have_no_roc_curve(label):
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(-9, 9)), min_size=1, max_size=40), st.integers(2, 12))
-def test_thinned_line_passes_within_the_distance_of_the_next_point_it_would_take(points, most):
+def test_thinned_line_keeps_its_ends_and_loses_nothing_while_points_are_left(points, most):
     x, y = np.cumsum([step for step, _ in points]).astype(float), np.array([height for _, height in points], float)
     kept = thinned(x, y, most)
     assert len(kept) <= most

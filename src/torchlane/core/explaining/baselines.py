@@ -5,13 +5,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.tensors import weights_of
-from torchlane.core.explaining.linear import Linear, fit_logistic, fit_ridge
+from torchlane.core.explaining.linear import Linear, drawn_rows, fit_logistic, fit_ridge
 from torchlane.core.explaining.uncertainty import standard_errors
 from torchlane.core.judging.evaluation import score, shown_score, truth_of
 from torchlane.core.model.trained import TrainedModel
@@ -76,10 +77,11 @@ def _predict(linear: Linear, model: TrainedModel, features: Tensor) -> Tensor:
 
 
 def _ahead(model: TrainedModel, test: TensorDataset, of_baseline: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Compare the primary metrics on the first rows of test; the rows are in the order of the file or at random."""
-    metric, some = model.task.primary_metric, slice(JUDGED_ROWS)
+    """Compare the primary metrics on rows of test, drawn at random if there are many."""
+    metric, weights = model.task.primary_metric, weights_of(test)
+    some = torch.from_numpy(np.sort(drawn_rows(test.tensors[0], weights, JUDGED_ROWS, model.training.seed)))
     of_model = model.joint_prediction(model.member_predictions(test.tensors[0][some]))
-    weights, truth, of_baseline = weights_of(test), truth[some], of_baseline[some]
+    truth, of_baseline = truth[some], of_baseline[some]
     own = torch.ones(len(truth), dtype=torch.float64) if weights is None else weights[some]
 
     def difference(weights: Tensor) -> list[float]:

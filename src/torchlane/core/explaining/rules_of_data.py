@@ -10,7 +10,6 @@ WITHIN = 2.0  # spreads of an importance that are no effect
 FEWEST_OF_USE = 50  # rows of test, below which importances show too little
 APART_ERRORS, APART_AUC = 4.0, 0.55  # cross-validated AUCs spread 1.3 times as much as the standard error
 FEW = 10  # rows, with which a recall of 0.5 is uncertain by 0.3
-NOT_RARE = 0.01  # share of train from which a level is worth a word
 TAIL = 0.3  # share of the squares; 0.08 is that of a normal, 0.22 of an exponential distribution
 CONTRADICTED = 0.01  # share of the rows
 FEWEST_CONTRADICTED = 10  # rows
@@ -33,10 +32,10 @@ def leak(evidence: Evidence) -> Result:
         return None
     found = dict(sorted(found.items(), key=lambda item: -item[1]))
     best = next(iter(found))
+    saved = f"{'saves' if len(found) == 1 else 'save up to'} {found[best]:.1%}"
     return Finding(
         "A feature nearly gives the target",
-        f"{named(found)} alone {'saves' if len(found) == 1 else 'save'} {found[best]:.1%} of the error in predicting "
-        f"'{evidence.target}' by a constant",
+        f"{named(found)} alone {saved} of the error in predicting '{evidence.target}' by a constant",
         "leave it out of data.features unless it is known before the target is, when predictions are made",
         {"scores": found, "limit": least},
         best if len(found) == 1 else None,

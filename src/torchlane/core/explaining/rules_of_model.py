@@ -65,6 +65,8 @@ def worse_on_test(evidence: Evidence) -> Result:
     if evidence.parted_by == "split.all_rows_in":
         return NotChecked("split.all_rows_in puts the same rows into all parts")
     above, error = test.value - valid.value, math.hypot(valid.error, test.error)
+    if error == 0:
+        return NotChecked("errors are equal in all rows of each part, so nothing shows what chance explains")
     if above <= WORSE_ERRORS * error or above <= WORSE * valid.value:
         return None
     loss = "mean absolute error" if evidence.task == "regression" else "Brier score"
@@ -87,7 +89,7 @@ def small_test(evidence: Evidence) -> Result:
     half = math.nan if score is None else 1.96 * score.error
     if rows >= FEWEST and not half > UNCERTAIN:
         return None if score is not None else NotChecked(f"{evidence.primary} is not defined")
-    by = "too few for a score"
+    by = "too few to rely on a score"
     if half > UNCERTAIN:
         by = f"{evidence.primary} may be {half:.2f} higher or lower by chance alone"
     return Finding(
@@ -124,6 +126,8 @@ def class_missed(evidence: Evidence) -> Result:
         return NotChecked("the target is a number")
     if not evidence.has_test:
         return NO_TEST
+    if "weight" in evidence.metrics:
+        return NotChecked("rows have weights")
     classes = evidence.metrics["classes"]
     balanced = evidence.metrics["test"].get("balanced_accuracy_score")
     limit = min(0.5, balanced if balanced is not None else 0.5)
@@ -157,12 +161,13 @@ def linear_as_good(evidence: Evidence) -> Result:
     reached = linear["test"][evidence.primary]
     if by > ONE_SIDED * error or (by > error and by > SMALL_GAIN * (1 - reached)):
         return None
+    of_model = evidence.metrics["test"][evidence.primary]
     return Finding(
-        "A linear model is as good",
-        f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {reached + by:.3f} (standard "
-        f"error of the difference: {error:.3f})",
+        "Test does not show that the model is better than a linear one",
+        f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {of_model:.3f}, with a standard "
+        f"error of {error:.3f} of the difference",
         "prefer the linear model, or compare both on more rows",
-        {"linear": reached, "model": reached + by, "standard_error": error, "metric": evidence.primary},
+        {"linear": reached, "model": of_model, "standard_error": error, "metric": evidence.primary},
     )
 
 

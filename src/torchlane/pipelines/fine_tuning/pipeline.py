@@ -1,8 +1,9 @@
-"""The fine-tuning pipeline: one function per stage, and the stage's name is the tag of its nodes."""
+"""The fine-tuning pipeline: one function per stage."""
 
 from kedro.pipeline import Node, Pipeline
 
 from torchlane.pipelines.fine_tuning import nodes
+from torchlane.pipelines.steps import step
 
 
 def create_pipeline(use_case: str) -> Pipeline:
@@ -13,28 +14,17 @@ def create_pipeline(use_case: str) -> Pipeline:
 def _prepare() -> list[Node]:
     """Check the new rows and split them."""
     return [
-        Node(
+        step(
+            "prepare",
             nodes.check_new_rows,
-            inputs=["new_rows", "parent", "params:data", "params:fine_tuning"],
-            outputs=["new_clean_rows", "new_rejected_rows"],
-            name="check_new_rows",
-            tags="prepare",
-            namespace="prepare",
+            ["new_rows", "parent", "params:data", "params:fine_tuning"],
+            ["new_clean_rows", "new_rejected_rows"],
         ),
-        Node(
+        step(
+            "prepare",
             nodes.split_new_rows,
-            inputs=[
-                "new_clean_rows",
-                "new_rejected_rows",
-                "parent",
-                "params:data",
-                "params:split",
-                "params:fine_tuning",
-            ],
-            outputs="new_splits",
-            name="split_new_rows",
-            tags="prepare",
-            namespace="prepare",
+            ["new_clean_rows", "new_rejected_rows", "parent", "params:data", "params:split", "params:fine_tuning"],
+            "new_splits",
         ),
     ]
 
@@ -42,9 +32,10 @@ def _prepare() -> list[Node]:
 def _train() -> list[Node]:
     """Fine-tune the parent."""
     return [
-        Node(
+        step(
+            "train",
             nodes.fine_tune_model,
-            inputs=[
+            [
                 "parent",
                 "new_clean_rows",
                 "new_splits",
@@ -54,10 +45,7 @@ def _train() -> list[Node]:
                 "params:training",
                 "params:fine_tuning",
             ],
-            outputs=["fine_tuned_model", "fine_tuned_history"],
-            name="fine_tune_model",
-            tags="train",
-            namespace="train",
+            ["fine_tuned_model", "fine_tuned_history"],
         ),
     ]
 
@@ -65,9 +53,10 @@ def _train() -> list[Node]:
 def _evaluate() -> list[Node]:
     """Compare the fine-tuned model with the parent and with training from scratch, and score it."""
     return [
-        Node(
+        step(
+            "evaluate",
             nodes.compare_models,
-            inputs=[
+            [
                 "parent",
                 "fine_tuned_model",
                 "new_clean_rows",
@@ -80,14 +69,12 @@ def _evaluate() -> list[Node]:
                 "params:training",
                 "params:fine_tuning",
             ],
-            outputs="comparison_scores",
-            name="compare_models",
-            tags="evaluate",
-            namespace="evaluate",
+            "comparison_scores",
         ),
-        Node(
+        step(
+            "evaluate",
             nodes.evaluate_fine_tuned,
-            inputs=[
+            [
                 "parent",
                 "fine_tuned_model",
                 "new_clean_rows",
@@ -96,10 +83,7 @@ def _evaluate() -> list[Node]:
                 "params:fine_tuning",
                 "params:evaluation",
             ],
-            outputs=["fine_tuned_metrics", "fine_tuned_predictions"],
-            name="evaluate_fine_tuned",
-            tags="evaluate",
-            namespace="evaluate",
+            ["fine_tuned_metrics", "fine_tuned_predictions"],
         ),
     ]
 
@@ -107,28 +91,17 @@ def _evaluate() -> list[Node]:
 def _report() -> list[Node]:
     """Draw the figures."""
     return [
-        Node(
+        step(
+            "report",
             nodes.plot_fine_tuned_history,
-            inputs=["fine_tuned_history", "fine_tuned_metrics"],
-            outputs="fine_tuned_history_figure",
-            name="plot_fine_tuned_history",
-            tags="report",
-            namespace="report",
+            ["fine_tuned_history", "fine_tuned_metrics"],
+            "fine_tuned_history_figure",
         ),
-        Node(
-            nodes.plot_comparison,
-            inputs=["comparison_scores", "fine_tuned_metrics"],
-            outputs="comparison_figure",
-            name="plot_comparison",
-            tags="report",
-            namespace="report",
-        ),
-        Node(
+        step("report", nodes.plot_comparison, ["comparison_scores", "fine_tuned_metrics"], "comparison_figure"),
+        step(
+            "report",
             nodes.plot_fine_tuned_predictions,
-            inputs=["fine_tuned_predictions", "fine_tuned_metrics", "params:data"],
-            outputs="fine_tuned_predictions_figure",
-            name="plot_fine_tuned_predictions",
-            tags="report",
-            namespace="report",
+            ["fine_tuned_predictions", "fine_tuned_metrics", "params:data"],
+            "fine_tuned_predictions_figure",
         ),
     ]

@@ -1,10 +1,10 @@
 """The end of the stage report: the facts, and the page and the model card that are made from them."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from kedro.pipeline import Node
 
+from torchlane.pipelines.steps import step
 from torchlane.pipelines.supervised import page_nodes as nodes
 
 ARTIFACTS = (
@@ -20,11 +20,7 @@ def page(figures: Iterable[Node]) -> list[Node]:
     gathered = {name: name for name in ARTIFACTS} | {f"{name}_options": f"params:{name}" for name in OPTIONS}
     shown = {name: name for figure in figures for name in figure.outputs}
     return [
-        _node(nodes.gather_facts, gathered, "facts"),
-        _node(nodes.write_report, {"facts": "facts", **shown}, "report"),
-        _node(nodes.write_model_card, {"facts": "facts"}, "model_card"),
+        step("report", nodes.gather_facts, gathered, "facts"),
+        step("report", nodes.write_report, {"facts": "facts", **shown}, "report"),
+        step("report", nodes.write_model_card, {"facts": "facts"}, "model_card"),
     ]
-
-
-def _node(function: Callable[..., Any], inputs: dict[str, str], output: str) -> Node:
-    return Node(function, inputs=inputs, outputs=output, name=function.__name__, tags="report", namespace="report")

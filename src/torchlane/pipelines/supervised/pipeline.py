@@ -1,14 +1,14 @@
-"""The supervised pipeline: one function per stage.
-
-The stage's name is the tag of its nodes, and their namespace within that of the use case, so Kedro-Viz shows a box for
-each stage. Datasets stand in the namespace of the use case.
-"""
+"""The supervised pipeline: one function per stage."""
 
 from kedro.pipeline import Node, Pipeline
 
+from torchlane.pipelines.steps import step
 from torchlane.pipelines.supervised import explain_nodes, nodes
 from torchlane.pipelines.supervised.page import page
 from torchlane.pipelines.supervised.report import report
+
+TENSORS = ["train_tensors", "valid_tensors", "test_tensors"]
+RECIPE = ["params:data", "params:encoding", "params:model", "params:training", "params:tuning"]
 
 
 def create_pipeline(use_case: str) -> Pipeline:
@@ -21,37 +21,20 @@ def create_pipeline(use_case: str) -> Pipeline:
 def _prepare() -> list[Node]:
     """Check the raw rows, split them, summarise them, and check that they make folds."""
     return [
-        Node(
-            nodes.check_rows,
-            inputs=["raw_rows", "params:data"],
-            outputs=["clean_rows", "rejected_rows"],
-            name="check_rows",
-            tags="prepare",
-            namespace="prepare",
-        ),
-        Node(
-            nodes.split_rows,
-            inputs=["clean_rows", "rejected_rows", "params:data", "params:split"],
-            outputs="splits",
-            name="split_rows",
-            tags="prepare",
-            namespace="prepare",
-        ),
-        Node(
+        step("prepare", nodes.check_rows, ["raw_rows", "params:data"], ["clean_rows", "rejected_rows"]),
+        step("prepare", nodes.split_rows, ["clean_rows", "rejected_rows", "params:data", "params:split"], "splits"),
+        step(
+            "prepare",
             explain_nodes.summarise_data,
-            inputs=["clean_rows", "rejected_rows", "splits", "params:data", "params:split"],
-            outputs="data_summary",
-            name="summarise_data",
-            tags="prepare",
-            namespace="prepare",
+            ["clean_rows", "rejected_rows", "splits", "params:data", "params:split"],
+            "data_summary",
         ),
-        Node(
+        step(
+            "prepare",
             nodes.check_folds,
-            inputs=["clean_rows", "params:data", "params:split", "params:evaluation"],
-            outputs=None,
-            name="check_folds",
-            tags=["prepare", "tune", "train"],  # before anything is trained, whichever stage comes first
-            namespace="prepare",
+            ["clean_rows", "params:data", "params:split", "params:evaluation"],
+            None,
+            also=["tune", "train"],  # before anything is trained, whichever stage comes first
         ),
     ]
 
@@ -59,23 +42,11 @@ def _prepare() -> list[Node]:
 def _tune() -> list[Node]:
     """Search for better options."""
     return [
-        Node(
+        step(
+            "tune",
             nodes.choose_options,
-            inputs=[
-                "clean_rows",
-                "splits",
-                "studies",
-                "search_checkpoints",
-                "params:data",
-                "params:encoding",
-                "params:model",
-                "params:training",
-                "params:tuning",
-            ],
-            outputs=["chosen_options", "leaderboard", "option_importances"],
-            name="choose_options",
-            tags="tune",
-            namespace="tune",
+            ["clean_rows", "splits", "studies", "search_checkpoints", *RECIPE],
+            ["chosen_options", "leaderboard", "option_importances"],
         ),
     ]
 
@@ -83,42 +54,13 @@ def _tune() -> list[Node]:
 def _train() -> list[Node]:
     """Encode the rows and train the model."""
     return [
-        Node(
-            nodes.settle_recipe,
-            inputs=[
-                "clean_rows",
-                "splits",
-                "chosen_options",
-                "params:data",
-                "params:encoding",
-                "params:model",
-                "params:training",
-                "params:tuning",
-            ],
-            outputs="recipe",
-            name="settle_recipe",
-            tags="train",
-            namespace="train",
-        ),
-        Node(
-            nodes.fit_encoder,
-            inputs=["clean_rows", "splits", "recipe", "params:data"],
-            outputs="encoder",
-            name="fit_encoder",
-            tags="train",
-            namespace="train",
-        ),
-        Node(
-            nodes.build_tensors,
-            inputs=["clean_rows", "splits", "encoder"],
-            outputs=["train_tensors", "valid_tensors", "test_tensors"],
-            name="build_tensors",
-            tags="train",
-            namespace="train",
-        ),
-        Node(
+        step("train", nodes.settle_recipe, ["clean_rows", "splits", "chosen_options", *RECIPE], "recipe"),
+        step("train", nodes.fit_encoder, ["clean_rows", "splits", "recipe", "params:data"], "encoder"),
+        step("train", nodes.build_tensors, ["clean_rows", "splits", "encoder"], TENSORS),
+        step(
+            "train",
             nodes.train_model,
-            inputs={
+            {
                 "train_tensors": "train_tensors",
                 "valid_tensors": "valid_tensors",
                 "encoder": "encoder",
@@ -128,28 +70,20 @@ def _train() -> list[Node]:
                 "data": "params:data",
                 "diagnosis": "params:diagnosis",
             },
-            outputs=["model", "history", "diagnosis"],
-            name="train_model",
-            tags="train",
-            namespace="train",
+            ["model", "history", "diagnosis"],
         ),
-        Node(
-            nodes.record_provenance,
-            inputs="model",
-            outputs="provenance",
-            name="record_provenance",
-            tags="train",
-            namespace="train",
-        ),
+        step("train", nodes.record_provenance, "model", "provenance"),
     ]
 
 
 def _evaluate() -> list[Node]:
     """Cross-validate, score the model on every part, explain it, and warn of what scores do not say."""
+    parts = ["model", *TENSORS, "clean_rows", "splits"]
     return [
-        Node(
+        step(
+            "evaluate",
             nodes.cross_validate,
-            inputs={
+            {
                 "clean_rows": "clean_rows",
                 "recipe": "recipe",
                 "encoder": "encoder",
@@ -158,94 +92,30 @@ def _evaluate() -> list[Node]:
                 "split": "params:split",
                 "evaluation": "params:evaluation",
             },
-            outputs="fold_scores",
-            name="cross_validate",
-            tags="evaluate",
-            namespace="evaluate",
+            "fold_scores",
         ),
-        Node(
+        step(
+            "evaluate",
             nodes.evaluate_model,
-            inputs=[
-                "model",
-                "train_tensors",
-                "valid_tensors",
-                "test_tensors",
-                "clean_rows",
-                "splits",
-                "fold_scores",
-                "recipe",
-                "params:evaluation",
-            ],
-            outputs=["metrics", "test_predictions"],
-            name="evaluate_model",
-            tags="evaluate",
-            namespace="evaluate",
+            [*parts, "fold_scores", "recipe", "params:evaluation"],
+            ["metrics", "test_predictions"],
         ),
-        Node(
+        step(
+            "evaluate",
             explain_nodes.explain_model,
-            inputs=[
-                "model",
-                "train_tensors",
-                "valid_tensors",
-                "test_tensors",
-                "clean_rows",
-                "splits",
-                "params:evaluation",
-            ],
-            outputs=["feature_importances", "partial_dependence", "explanation"],
-            name="explain_model",
-            tags="evaluate",
-            namespace="evaluate",
+            [*parts, "params:evaluation"],
+            ["feature_importances", "partial_dependence", "explanation"],
         ),
-        Node(
-            explain_nodes.list_mistakes,
-            inputs=["test_predictions", "clean_rows", "params:data"],
-            outputs="mistakes",
-            name="list_mistakes",
-            tags="evaluate",
-            namespace="evaluate",
-        ),
-        Node(
-            explain_nodes.find_failures,
-            inputs=["test_predictions", "clean_rows", "params:data"],
-            outputs="failures",
-            name="find_failures",
-            tags="evaluate",
-            namespace="evaluate",
-        ),
-        Node(
-            explain_nodes.fit_baselines,
-            inputs=[
-                "model",
-                "train_tensors",
-                "valid_tensors",
-                "test_tensors",
-                "clean_rows",
-                "splits",
-                "params:evaluation",
-            ],
-            outputs="baselines",
-            name="fit_baselines",
-            tags="evaluate",
-            namespace="evaluate",
-        ),
-        Node(
+        step("evaluate", explain_nodes.list_mistakes, ["test_predictions", "clean_rows", "params:data"], "mistakes"),
+        step("evaluate", explain_nodes.find_failures, ["test_predictions", "clean_rows", "params:data"], "failures"),
+        step("evaluate", explain_nodes.fit_baselines, [*parts, "params:evaluation"], "baselines"),
+        step(
+            "evaluate",
             explain_nodes.find_warnings,
-            inputs={
-                "model": "model",
-                "train_tensors": "train_tensors",
-                "valid_tensors": "valid_tensors",
-                "test_tensors": "test_tensors",
-                "metrics": "metrics",
-                "baselines": "baselines",
-                "feature_importances": "feature_importances",
-                "chosen_options": "chosen_options",
-                "recipe": "recipe",
-                "split": "params:split",
-            },
-            outputs="warnings",
-            name="find_warnings",
-            tags="evaluate",
-            namespace="evaluate",
+            [
+                *("model", *TENSORS, "metrics", "baselines", "feature_importances", "chosen_options", "recipe"),
+                "params:split",
+            ],
+            "warnings",
         ),
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 from kedro.pipeline import Node
 
+from torchlane.pipelines.steps import step
 from torchlane.pipelines.supervised import report_nodes as nodes
 
 
@@ -24,8 +25,8 @@ def report() -> list[Node]:
         ),
         _figure(nodes.plot_distributions, "data_summary", "feature_importances", "params:data"),
         _figure(nodes.plot_pairs, "clean_rows", "feature_importances", "params:data"),
-        _figure(nodes.plot_feature_importances, "feature_importances", "metrics"),
-        _figure(nodes.plot_partial_dependence, "partial_dependence", "metrics", "params:data"),
+        _figure(nodes.plot_feature_importances, "feature_importances", "explanation", "metrics"),
+        _figure(nodes.plot_partial_dependence, "partial_dependence", "explanation", "metrics", "params:data"),
         _figure(nodes.plot_mistakes, "mistakes", "test_predictions", "test_tensors", "metrics", "params:data"),
         _figure(nodes.plot_augmentation, "train_tensors", "recipe", "metrics"),
         _figure(nodes.plot_filters, "model", "metrics"),
@@ -35,4 +36,4 @@ def report() -> list[Node]:
 def _figure(draw: Callable[..., Any], *inputs: str) -> Node:
     """Draw a figure, which has the name of what it shows: `plot_history` makes `history_figure`."""
     figure = f"{draw.__name__.removeprefix('plot_')}_figure"
-    return Node(draw, inputs=list(inputs), outputs=figure, name=draw.__name__, tags="report", namespace="report")
+    return step("report", draw, list(inputs), figure)

@@ -124,22 +124,27 @@ def plot_pairs(clean_rows: DataFrame, feature_importances: DataFrame, data: Data
     return pairs.plot_pairs(clean_rows, features, data.target, source)
 
 
-def plot_feature_importances(feature_importances: DataFrame, metrics: dict[str, Any]) -> Figure:
+def plot_feature_importances(
+    feature_importances: DataFrame, explanation: dict[str, Any], metrics: dict[str, Any]
+) -> Figure:
     """Draw how much the score drops without each feature."""
     from torchlane.figures import importances
     from torchlane.figures.style import source_of
 
-    return importances.plot_feature_importances(feature_importances, source_of(metrics))
+    return importances.plot_feature_importances(feature_importances, source_of(metrics), explanation["reason"])
 
 
-def plot_partial_dependence(partial_dependence: DataFrame, metrics: dict[str, Any], data: DataOptions) -> Figure:
+def plot_partial_dependence(
+    partial_dependence: DataFrame, explanation: dict[str, Any], metrics: dict[str, Any], data: DataOptions
+) -> Figure:
     """Draw how predictions change with the strongest features."""
     from torchlane.figures import dependence
     from torchlane.figures.style import source_of
 
     units = {name: column.unit for name, column in data.columns.items()}
     levels = {name: column.levels for name, column in data.columns.items() if column.levels}
-    return dependence.plot_partial_dependence(partial_dependence, source_of(metrics), data.target, units, levels)
+    source, reason = source_of(metrics), explanation["reason"]
+    return dependence.plot_partial_dependence(partial_dependence, source, data.target, units, levels, reason)
 
 
 def plot_mistakes(

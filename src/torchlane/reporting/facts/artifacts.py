@@ -12,6 +12,7 @@ from torchlane.core.options import (
     SplitOptions,
     TuningOptions,
 )
+from torchlane.lineage import STAGES
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -88,6 +89,3 @@ def require_format(artifacts: Artifacts) -> None:
                 f"changed by hand; run the stage {stage} and those after it again: "
                 f"--tags={','.join(STAGES[STAGES.index(stage) :])}"
             )
-
-
-STAGES = ("prepare", "tune", "train", "evaluate", "report")

@@ -67,9 +67,10 @@ def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
     if "always guessing" in columns:
         constant = "the mean of train" if artifacts.data.task == "regression" else "the shares of the classes in train"
         notes.append(f"Always guessing: the same prediction for every row, {constant}, judged on test.")
-    if len(columns) > 2 and artifacts.baselines["linear"] is not None:
-        notes.append(f"{artifacts.baselines['linear']['name']}: a plain linear model on the same features, on test.")
-    if artifacts.metrics["data"] and "weight" in artifacts.metrics:
+    linear = artifacts.baselines["linear"]
+    if linear is not None and linear["name"] in columns:
+        notes.append(f"{linear['name']}: a plain linear model on the same features, on test.")
+    if "weight" in artifacts.metrics:
         notes.append(f"Rows count by their weight, {artifacts.metrics['weight']}.")
     undefined = [SHOWN.get(name, name) for name, value in artifacts.metrics["test"].items() if value is None]
     if undefined:
