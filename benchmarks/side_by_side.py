@@ -54,6 +54,10 @@ class Side:
         """Run a script of the checkout's benchmarks in the copy, and give what it prints."""
         return self._measured("python", (str(self.checkout / "benchmarks" / name), *words), threads)[1]
 
+    def code(self, text: str, *words: str, threads: int | None = None) -> str:
+        """Run some lines of Python in the copy, and give what they print."""
+        return self._measured("python", ("-c", text, *words), threads)[1]
+
     def training_seconds(self, use_case: str, env: str = "base") -> float:
         """Sum the wall seconds of all epochs of the last training."""
         with self._report(use_case, env, "history.csv").open(newline="") as file:

@@ -183,6 +183,7 @@ def test_effort_is_bounded_and_keeps_rows_before_features(n_rows, repeats, n_fea
 FOUND = case(members=16, network={"widths": (64, 64)})
 
 
-def test_task_of_usual_size_is_measured_in_full():
-    assert bounded_effort(10_000, 5, 100, FOUND.model) == Effort(10_000, 5, 100)
+def test_task_of_usual_size_is_measured_in_full_and_a_larger_one_less_often():
+    assert bounded_effort(5_000, 5, 100, FOUND.model) == Effort(5_000, 5, 100)
     assert bounded_effort(91, 5, 1000, FOUND.model) == Effort(91, 5, 1000)
+    assert bounded_effort(10_000, 5, 100, FOUND.model) == Effort(10_000, 3, 100)

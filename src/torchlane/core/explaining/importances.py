@@ -15,7 +15,7 @@ from torchlane.core.model.trained import TrainedModel
 
 COLUMNS = ("feature", "importance", "over_repeats", "over_members", "part", "metric", "score")
 TEXTS = ("feature", "part", "metric")
-MOST_WORK = 500_000_000_000  # multiply-adds of all permutations together: half a minute on one core
+MOST_WORK = 260_000_000_000  # multiply-adds of all permutations together: a quarter of a minute on one core
 MOST_BYTES = 512 << 20  # of rows that pass at once
 FEWEST_ROWS = 200  # to which rows are reduced before features are left out
 ROWS_AT_ONCE = 1024  # few rows are permuted several times in one pass

@@ -6,8 +6,8 @@ import sys
 from importlib.machinery import ExtensionFileLoader
 from types import ModuleType
 
-# A run makes hardly any garbage, and looking for it as often as Python does takes 0.7 s.
-FEW_COLLECTIONS = (600_000, 50, 1000)
+# A run makes hardly any garbage, and looking for it as often as Python does takes 1 s. A small run makes fewer objects.
+FEW_COLLECTIONS = (1_000_000, 50, 1000)
 
 
 def collect_seldom() -> None:

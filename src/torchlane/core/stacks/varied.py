@@ -39,17 +39,17 @@ class VariedRows:
         done, start = [], 0
         for hidden in self._hidden:
             rows = slice(start, start := start + hidden.shape[1])
-            changed = hidden + self._added(columns, values[rows], self._features[rows, columns])
+            changed = self._changed(hidden, columns, values[rows], self._features[rows, columns])
             done.append(self._program.beyond(self._parameters, self._buffers, changed))
         return torch.cat(done, dim=1)
 
-    def _added(self, columns: slice, values: Tensor, before: Tensor) -> Tensor:
-        """Compute what values add to the result of the first layer, beyond what those before add."""
+    def _changed(self, hidden: Tensor, columns: slice, values: Tensor, before: Tensor) -> Tensor:
+        """Compute the result of the first layer (members, n_rows, n_out) from that with other values."""
         name = self._program.first_layer
         coded = self._buffers.get(f"{name}.coded")
         if coded is None or columns.start not in (known := coded[0].tolist()):
-            return torch.matmul(values - before, self._table[:, columns])  # (members, n_rows, n_out)
+            return torch.baddbmm(hidden, (values - before).expand(len(hidden), -1, -1), self._table[:, columns])
         start = self._buffers[f"{name}.starts"][0, known.index(columns.start)]
         lookup = self._buffers[f"{name}.lookup"][0]
         new, old = (lookup[start + codes[:, 0].long()] for codes in (values, before))
-        return self._table.index_select(1, new) - self._table.index_select(1, old)
+        return hidden + (self._table.index_select(1, new) - self._table.index_select(1, old))

@@ -1,6 +1,6 @@
 """How often each warning is given: on drawn tables where nothing is wrong, and on the use cases with several seeds.
 
-    python benchmarks/warnings.py [--rounds 20] [--env base] [--use-cases salaries …] [--seeds 5] [--epochs 40]
+    python benchmarks/warning_rates.py [--rounds 20] [--env base] [--use-cases salaries …] [--seeds 5] [--epochs 40]
 
 On the drawn tables every warning is a false alarm: all features matter, the target is no linear function of them and
 has no heavy tails, no two rows are equal, and test has enough rows.
