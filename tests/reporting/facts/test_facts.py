@@ -6,7 +6,7 @@ import pytest
 
 from tests.reporting.made import facts_of, of_labels, of_numbers
 from torchlane.core.options import DataOptions, ModelOptions, OptimizerOptions, Recipe, SplitOptions, TrainingOptions
-from torchlane.reporting.facts.artifacts import NEEDED, Artifacts
+from torchlane.reporting.facts.artifacts import LINES, NEEDED, Artifacts
 from torchlane.reporting.facts.asked import find_asked, find_rows, find_split
 from torchlane.reporting.facts.findings import find_drivers, find_failures, find_search, find_training, find_warnings
 from torchlane.reporting.facts.gather import gather_facts
@@ -144,6 +144,8 @@ def test_failures_list_groups_that_lie_well_above_the_average_alone():
     failures = find_failures(of_numbers(failures=found))
     assert failures["groups"]["rows"] == [["size", "large", 40, "50,000 USD", 3.1]]
     assert failures["said"].startswith("Over all rows of test the average is 30,000 USD.")
+    weighted = find_failures(of_numbers({"weight": "sales"}, failures=found))  # the answer weighs them
+    assert weighted["said"].startswith("Over all rows of test, each counted once, the average is 30,000 USD.")
 
 
 def test_warnings_and_findings_are_sentences_with_what_to_do():
@@ -236,6 +238,14 @@ def test_artifact_of_an_older_format_is_refused_with_the_stage_to_run(name):
         else {k: v for k, v in old.items() if k != needed[0]}
     )
     with pytest.raises(ValueError, match=rf"^{name} has no {needed[0]}, .*--tags={stage},"):
+        gather_facts(replace(artifacts, **{name: old}))
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_line_of_an_older_format_is_refused_with_the_stage_to_run(name):
+    (part, (first, *_)), artifacts = LINES[name], of_numbers()
+    old = {**getattr(artifacts, name), part: [{}]}
+    with pytest.raises(ValueError, match=rf"^{name} has no {first} in {part}.*--tags={NEEDED[name][0]},"):
         gather_facts(replace(artifacts, **{name: old}))
 
 

@@ -74,7 +74,7 @@ def find_rows(artifacts: Artifacts) -> Facts:
 def find_split(artifacts: Artifacts) -> Facts:
     """Say how rows were dealt to parts."""
     split, counts = artifacts.split, artifacts.metrics["rows"]
-    total = max(1, sum(counts.values()))
+    total = max(1, max(counts.values()) if split.all_rows_in else sum(counts.values()))  # every row may be in each
     rows = [(part, counts.get(part, 0), counts.get(part, 0) / total, use) for part, use in PARTS.items()]
     return {
         "said": _ways_to_split(artifacts),
