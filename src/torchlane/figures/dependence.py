@@ -31,7 +31,7 @@ def plot_partial_dependence(
     asked = axis_title(target, units.get(target))
     title = f"How {asked} changes with each column"
     if partial_dependence.empty:
-        return words("No dependence was measured: it is for the columns of a table, not for images.", title, source)
+        return words("No dependence was measured; explanation.json says why.", title, source)
     lines = partial_dependence.assign(label=partial_dependence["label"].fillna("").map(str))
     labels = list(dict.fromkeys(lines["label"]))
     features = list(dict.fromkeys(lines["feature"]))

@@ -18,7 +18,7 @@ def plot_feature_importances(feature_importances: pd.DataFrame, source: str) -> 
     """
     title = "What drives the predictions"
     if feature_importances.empty:
-        return words("No importance was measured: it is for the columns of a table, not for images.", title, source)
+        return words("No importance was measured; explanation.json says why.", title, source)
     drawn = feature_importances.head(MOST)
     part, metric, score = drawn[["part", "metric", "score"]].iloc[0]
     figure = panels([f"drop of {metric} if the column is shuffled"], height=HEIGHT * len(drawn) + 20)

@@ -100,7 +100,7 @@ FOUND = [  # what is changed, the code that follows, and what the warning says
     (NUMBERS, {"ahead": Estimate(0.1, 0.2, 300)}, "no-better-than-constant", "squared error"),
     (NUMBERS, {"score": Estimate(0.7, 0.1, 300)}, "small-test", "may be 0.20 higher or lower"),
     (NUMBERS, {"rows": rows(15), "score": Estimate(0.7, 0.0, 15), "covered": (14, 15)}, "small-test", "15 rows"),
-    (NUMBERS, {"metrics": {**NUMBERS.metrics, "test": {"r2_score": None}}}, "undefined-metric", "r2_score"),
+    (NUMBERS, {"metrics": {**NUMBERS.metrics, "test": {"r2_score": None}}}, "undefined-metric", "test gives no value of r2_score: "),
     (NUMBERS, {"parted_by": "split.all_rows_in"}, "tested-on-train", "every row into train and test"),
     (NUMBERS, {"parted_by": "split.all_rows_in", "score": Estimate(0.7, 0.1, 300)}, "tested-on-train", "every row"),
     (NUMBERS, {"ahead": Estimate(-41.0, 5.4, 300)}, "no-better-than-constant", "the model's squared error is 41 above that of"),

@@ -57,6 +57,19 @@ def test_split_says_how_rows_were_dealt_and_which_parts_are_empty():
     assert split["said"][1] == "The shares of the classes are kept alike in all parts."
     assert split["empty"] == ["valid"]
     assert split["parts"]["rows"][0][:3] == ["train", 8, 0.8]
+    assert "Copies of a row never stand in two parts." in split["said"]
+
+
+def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
+    artifacts = of_numbers(split=SplitOptions(part_column="part"))
+    assert find_split(artifacts)["said"] == ["The column part names the part of each row."]
+    assert "they share its part" in str(find_rows(of_numbers())["said"])
+    assert "count as copies of it." in str(find_rows(artifacts)["said"])
+
+
+def test_mistakes_of_numbers_are_numbers_though_their_file_is_read_as_text():
+    mistakes = pd.DataFrame({"row": [3], "truth": ["5.0"], "prediction": ["-4.491435393922488"], "error": [9.491]})
+    assert find_failures(of_numbers(mistakes=mistakes))["mistakes"]["rows"] == [[3, 5.0, -4.491435393922488, 9.491]]
 
 
 def test_scores_stand_beside_the_constant_and_the_linear_model_and_each_is_explained():

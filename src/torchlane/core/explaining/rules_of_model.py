@@ -115,7 +115,7 @@ def undefined_metric(evidence: Evidence) -> Result:
     )
     return Finding(
         "A metric is not defined on test",
-        f"{', '.join(missing)}: {why}",
+        f"test gives no value of {', '.join(missing)}: {why}",
         "give more rows, a larger split.test_fraction, or another split.seed",
         {"metrics": missing},
     )

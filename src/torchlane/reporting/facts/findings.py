@@ -130,6 +130,8 @@ def _mistakes(artifacts: Artifacts) -> Facts | None:
     if mistakes.empty:
         return None
     names = [str(name) for name in mistakes][:12]  # as many columns as can be read
+    if artifacts.data.task == "regression":  # a file of labels is read as text
+        mistakes = mistakes.astype({"truth": "float64", "prediction": "float64"})
     rows = mistakes[names].itertuples(index=False)
     return {**table(names, rows, 20), "columns_more": max(0, mistakes.shape[1] - len(names))}
 
