@@ -36,7 +36,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature."),
     "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),
     "filters": ("drivers", "First-layer filters", "What the first layer looks for in an image."),
-    "residuals": ("failures", "Errors", "Errors should scatter around zero, alike everywhere."),
+    "residuals": ("failures", "Errors", "Errors should be alike everywhere: of every size, label and group."),
     "mistakes": ("failures", "The largest mistakes", "The rows that were predicted worst."),
     "history": ("training", "Curves of the training", "Train falls as weights fit; the best epoch of valid is kept."),
     "layers": ("training", "Inside the network", "Gradients neither vanish nor explode, and few units are dead."),

@@ -87,6 +87,15 @@ def test_images_have_no_columns_to_permute():
     assert facts["reason"] == "an image has no columns to permute"
 
 
+def test_log_names_no_feature_whose_permutation_does_not_lower_the_score(caplog):
+    caplog.set_level("INFO")
+    each = case()
+    for column in each.model.encoder.tabular:
+        each.clean[column.name] = each.clean[column.name].iloc[0]
+    explain(each)
+    assert "importances: r2_score drops for no feature that is permuted (20 rows of test" in caplog.text
+
+
 def test_rows_are_drawn_if_there_are_more_than_the_option_allows():
     importances, _, facts = explain(case(), importance_rows=15)
     assert facts["rows"] == 15 and len(importances) == 3

@@ -104,8 +104,11 @@ FOUND = [  # what is changed, the code that follows, and what the warning says
     (NUMBERS, {"ahead": Estimate(0.1, 0.2, 300)}, "no-better-than-constant", "squared error"),
     (NUMBERS, {"score": Estimate(0.7, 0.1, 300)}, "small-test", "may be 0.20 higher or lower"),
     (NUMBERS, {"rows": rows(15), "score": Estimate(0.7, 0.0, 15), "covered": (14, 15)}, "small-test", "15 rows"),
-    (NUMBERS, {"metrics": {**NUMBERS.metrics, "test": {"r2_score": None}}}, "undefined-metric", "r2_score"),
+    (NUMBERS, {"metrics": {**NUMBERS.metrics, "test": {"r2_score": None}}}, "undefined-metric", "test gives no value of r2_score: "),
     (NUMBERS, {"parted_by": "split.all_rows_in"}, "tested-on-train", "every row into train and test"),
+    (NUMBERS, {"parted_by": "split.all_rows_in", "score": Estimate(0.7, 0.1, 300)}, "tested-on-train", "every row"),
+    (NUMBERS, {"ahead": Estimate(-41.0, 5.4, 300)}, "no-better-than-constant", "the model's squared error is 41 above that of"),
+    (NUMBERS, {"covered": (0, 300)}, "interval-undercovers", "in less than 0.1% of such tests"),
 ]  # fmt: skip
 NOT_FOUND = [
     (NUMBERS, {"signals": {"x": 0.94}}),
@@ -190,9 +193,22 @@ def test_the_gravest_warning_stands_first_and_names_its_column():
 
 def test_many_features_are_named_by_a_few():
     names = {f"x{number}": Importance(0.0, 0.01) for number in range(900)}
-    (warning,) = find_warnings(replace(NUMBERS, importances=names, signals=dict.fromkeys(names, 0.0)))["warnings"]
+    signals = {"x": 0.6, **dict.fromkeys(names, 0.0)}
+    (warning,) = find_warnings(replace(NUMBERS, importances=names, signals=signals))["warnings"]
     assert "and 895 more" in warning["warning"]
     assert len(warning["numbers"]["without_effect"]) == 900
+    assert warning["remedy"] == "leave them out together and compare"  # nobody trains 900 times
+
+
+def test_no_one_is_told_to_leave_out_the_only_feature():
+    (warning,) = find_warnings(replace(NUMBERS, constant=("x",), importances={}, signals={"x": 0.0}))["warnings"]
+    assert warning["remedy"] == "give features that tell something of the target"
+
+
+@pytest.mark.parametrize(("by", "title"), [(-0.3, "A linear model is better"), (-0.01, "A linear model is as good")])
+def test_linear_model_that_is_clearly_better_is_called_so(by, title):
+    (warning,) = find_warnings(replace(NUMBERS, baselines=linear(by, 0.03)))["warnings"]
+    assert warning["title"] == title
 
 
 def test_scores_that_are_not_defined_are_no_warnings_of_chance():

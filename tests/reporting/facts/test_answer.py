@@ -5,6 +5,7 @@ import pytest
 from tests.reporting.made import NUMBERS, of_labels, of_numbers
 from torchlane.core.options import SplitOptions
 from torchlane.reporting.facts.answer import find_answer
+from torchlane.reporting.facts.asked import find_split
 
 
 def test_answer_of_numbers_compares_the_mean_error_with_that_of_the_median():
@@ -78,6 +79,22 @@ def test_without_rows_of_test_the_answer_says_what_it_was_measured_on(rows, part
 def test_rows_that_are_in_every_part_say_nothing_about_new_ones():
     answer = find_answer(of_numbers(split=SplitOptions(all_rows_in=("train", "test"))))
     assert "Every row is in train and in test, so this says nothing about new rows." in answer["more"]
+
+
+def test_rows_that_are_in_every_part_are_counted_once():
+    metrics = {"rows": {"train": 300, "valid": 300, "test": 300}}
+    artifacts = of_numbers(metrics, split=SplitOptions(all_rows_in=("train", "valid", "test")))
+    assert find_answer(artifacts)["cards"][-1]["value"] == "300"
+    assert [row[2] for row in find_split(artifacts)["parts"]["rows"]] == [1.0, 1.0, 1.0]
+
+
+def test_share_of_the_weight_of_few_rows_is_no_number_of_rows():
+    classes = {
+        "no": {"precision": 0.9844, "recall": 1.0, "f1": 0.99, "rows": 23},
+        "yes": {"precision": 1.0, "recall": 0.993, "f1": 0.99, "rows": 22},  # 2 of the 22, of little weight, are missed
+    }
+    artifacts = of_labels(metrics={"classes": classes, "weight": "w"})
+    assert find_answer(artifacts)["more"][0].startswith("Of the rows that are yes it finds 99.3 of 100;")
 
 
 def test_undefined_scores_and_endless_intervals_are_said_in_words():

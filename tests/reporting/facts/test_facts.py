@@ -6,7 +6,7 @@ import pytest
 
 from tests.reporting.made import facts_of, of_labels, of_numbers
 from torchlane.core.options import DataOptions, ModelOptions, OptimizerOptions, Recipe, SplitOptions, TrainingOptions
-from torchlane.reporting.facts.artifacts import NEEDED, Artifacts
+from torchlane.reporting.facts.artifacts import LINES, NEEDED, Artifacts
 from torchlane.reporting.facts.asked import find_asked, find_rows, find_split
 from torchlane.reporting.facts.findings import find_drivers, find_failures, find_search, find_training, find_warnings
 from torchlane.reporting.facts.gather import gather_facts
@@ -57,6 +57,19 @@ def test_split_says_how_rows_were_dealt_and_which_parts_are_empty():
     assert split["said"][1] == "The shares of the classes are kept alike in all parts."
     assert split["empty"] == ["valid"]
     assert split["parts"]["rows"][0][:3] == ["train", 8, 0.8]
+    assert "Copies of a row never stand in two parts." in split["said"]
+
+
+def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
+    artifacts = of_numbers(split=SplitOptions(part_column="part"))
+    assert find_split(artifacts)["said"] == ["The column part names the part of each row."]
+    assert "they share its part" in str(find_rows(of_numbers())["said"])
+    assert "count as copies of it." in str(find_rows(artifacts)["said"])
+
+
+def test_mistakes_of_numbers_are_numbers_though_their_file_is_read_as_text():
+    mistakes = pd.DataFrame({"row": [3], "truth": ["5.0"], "prediction": ["-4.491435393922488"], "error": [9.491]})
+    assert find_failures(of_numbers(mistakes=mistakes))["mistakes"]["rows"] == [[3, 5.0, -4.491435393922488, 9.491]]
 
 
 def test_scores_stand_beside_the_constant_and_the_linear_model_and_each_is_explained():
@@ -144,6 +157,8 @@ def test_failures_list_groups_that_lie_well_above_the_average_alone():
     failures = find_failures(of_numbers(failures=found))
     assert failures["groups"]["rows"] == [["size", "large", 40, "50,000 USD", 3.1]]
     assert failures["said"].startswith("Over all rows of test the average is 30,000 USD.")
+    weighted = find_failures(of_numbers({"weight": "sales"}, failures=found))  # the answer weighs them
+    assert weighted["said"].startswith("Over all rows of test, each counted once, the average is 30,000 USD.")
 
 
 def test_warnings_and_findings_are_sentences_with_what_to_do():
@@ -236,6 +251,14 @@ def test_artifact_of_an_older_format_is_refused_with_the_stage_to_run(name):
         else {k: v for k, v in old.items() if k != needed[0]}
     )
     with pytest.raises(ValueError, match=rf"^{name} has no {needed[0]}, .*--tags={stage},"):
+        gather_facts(replace(artifacts, **{name: old}))
+
+
+@pytest.mark.parametrize("name", sorted(LINES))
+def test_line_of_an_older_format_is_refused_with_the_stage_to_run(name):
+    (part, (first, *_)), artifacts = LINES[name], of_numbers()
+    old = {**getattr(artifacts, name), part: [{}]}
+    with pytest.raises(ValueError, match=rf"^{name} has no {first} in {part}.*--tags={NEEDED[name][0]},"):
         gather_facts(replace(artifacts, **{name: old}))
 
 

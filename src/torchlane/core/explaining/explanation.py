@@ -81,11 +81,12 @@ def _importances(
 
 
 def _log(importances: pd.DataFrame, facts: Facts) -> None:
-    first = importances.head(3)
+    first = importances[importances["importance"] > 0].head(3)
+    shown = ", ".join(f"{name} ({drop:.3g})" for name, drop in zip(first["feature"], first["importance"], strict=True))
     logger.info(
-        "importances: %s drops most if %s is permuted (%d rows of %s, %d times)%s",
+        "importances: %s %s (%d rows of %s, %d times)%s",
         facts["metric"],
-        ", ".join(f"{name} ({drop:.3g})" for name, drop in zip(first["feature"], first["importance"], strict=True)),
+        f"drops most if {shown} is permuted" if shown else "drops for no feature that is permuted",
         facts["rows"],
         facts["part"],
         facts["repeats"],

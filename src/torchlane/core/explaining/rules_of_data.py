@@ -70,7 +70,7 @@ def useless_feature(evidence: Evidence) -> Result:
     return Finding(
         "A feature carries nothing" if len(every) == 1 else "Features carry nothing",
         "; ".join(parts),
-        "leave it out of data.features and compare" if len(every) == 1 else "leave them out one by one and compare",
+        _without(len(every), len(evidence.signals)),
         {"constant": constant, "without_effect": idle},
         every[0] if len(every) == 1 else None,
     )
@@ -174,6 +174,15 @@ def named(names: Iterable[str]) -> str:
 def _listed(names: list[str]) -> str:
     rest = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _without(n_idle: int, n_features: int) -> str:
+    """Say how to find out whether features are needed."""
+    if n_idle >= n_features:
+        return "give features that tell something of the target"
+    if n_idle == 1:
+        return "leave it out of data.features and compare"
+    return f"leave them out {'one by one' if n_idle <= MOST_NAMED else 'together'} and compare"
 
 
 def _has(names: list[str]) -> str:

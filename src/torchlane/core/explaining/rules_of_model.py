@@ -48,10 +48,11 @@ def no_better_than_constant(evidence: Evidence) -> Result:
     if evidence.ahead.value > ONE_SIDED * evidence.ahead.error:
         return None
     loss = "squared error" if evidence.task == "regression" else "Brier score"
+    above = f"{shown_number(abs(evidence.ahead.value), 2)} {'above' if evidence.ahead.value < 0 else 'below'}"
     return Finding(
         "Test does not show that the model is better than a constant",
-        f"on {evidence.rows['test']} rows the {loss} of the best constant is {_signed(evidence.ahead.value)} above the "
-        f"model's, with a standard error of {shown_number(evidence.ahead.error, 2)}",
+        f"on {counted(evidence.rows['test'])} the model's {loss} is {above} that of the best constant, with a "
+        f"standard error of {shown_number(evidence.ahead.error, 2)}",
         "see diagnosis.json for what is wrong with the training; give other features or more rows",
         {"ahead": evidence.ahead.value, "standard_error": evidence.ahead.error},
     )
@@ -85,6 +86,8 @@ def small_test(evidence: Evidence) -> Result:
         return NO_TEST
     if evidence.metrics.get("cross_validation"):
         return NotChecked("evaluation.folds test on every row")
+    if evidence.parted_by == "split.all_rows_in":
+        return NotChecked("split.all_rows_in puts every row into test")
     rows, score = evidence.rows["test"], evidence.score
     half = math.nan if score is None else 1.96 * score.error
     if rows >= FEWEST and not half > UNCERTAIN:
@@ -94,7 +97,7 @@ def small_test(evidence: Evidence) -> Result:
         by = f"{evidence.primary} may be {half:.2f} higher or lower by chance alone"
     return Finding(
         "Test is small",
-        f"test has {rows} row{'' if rows == 1 else 's'}: {by}",
+        f"test has {counted(rows)}: {by}",
         "set evaluation.folds to test on every row, or give more rows",
         {"rows": rows, "half_width": None if math.isnan(half) else half},
     )
@@ -114,7 +117,7 @@ def undefined_metric(evidence: Evidence) -> Result:
     )
     return Finding(
         "A metric is not defined on test",
-        f"{', '.join(missing)}: {why}",
+        f"test gives no value of {', '.join(missing)}: {why}",
         "give more rows, a larger split.test_fraction, or another split.seed",
         {"metrics": missing},
     )
@@ -163,7 +166,9 @@ def linear_as_good(evidence: Evidence) -> Result:
         return None
     of_model = evidence.metrics["test"][evidence.primary]
     return Finding(
-        "Test does not show that the model is better than a linear one",
+        "A linear model is better"
+        if by < -ONE_SIDED * error
+        else "Test does not show that the model is better than a linear one",
         f"on test, {linear['name']} has {evidence.primary} {reached:.3f} and the model {of_model:.3f}, with a standard "
         f"error of {error:.3f} of the difference",
         "prefer the linear model, or compare both on more rows",
@@ -207,10 +212,15 @@ def interval_undercovers(evidence: Evidence) -> Result:
     return Finding(
         "Intervals cover too few rows",
         f"intervals that should cover {asked:.0%} of new rows cover {covered / rows:.0%} of {rows} rows of test, which "
-        f"chance alone would do in {chance:.1%} of such tests",
+        f"chance alone would do in {'less than 0.1%' if chance < 0.0005 else f'{chance:.1%}'} of such tests",
         "take intervals for too narrow; look for what differs between valid and test",
         {"coverage": covered / rows, "coverage_asked": asked, "rows": rows, "chance": chance},
     )
+
+
+def counted(rows: int) -> str:
+    """Write a number of rows."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 
 def _at_most(count: int, rows: int, share: float) -> float:
@@ -229,7 +239,3 @@ def _covered_at_most(covered: int, rows: int, inside: int, outside: int) -> floa
     from scipy.stats import betabinom
 
     return float(betabinom.cdf(covered, rows, inside, outside))
-
-
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{shown_number(value, 2)}"

@@ -76,9 +76,10 @@ def _about_classes(artifacts: Artifacts) -> list[str]:
     """Say which class it finds, or finds least."""
     classes, positive = artifacts.metrics["classes"], artifacts.metrics.get("positive")
     judged = {label: each for label, each in classes.items() if each["rows"] and each["recall"] is not None}
+    weighted = "weight" in artifacts.metrics  # so that a share of them is no number of rows
     if positive is not None and positive in judged:
         own = judged[positive]
-        found = f"Of the rows that are {positive} it finds {of_rows(own['recall'], own['rows'])}"
+        found = f"Of the rows that are {positive} it finds {of_rows(own['recall'], own['rows'], weighted)}"
         if own["precision"] is None:
             return [f"{found}: it never says {positive}."]
         return [f"{found}; of those that it calls {positive}, {percent(own['precision'])} are."]
@@ -88,7 +89,7 @@ def _about_classes(artifacts: Artifacts) -> list[str]:
     own = judged[weakest]
     if own["recall"] == 1:
         return ["It finds every row of every class."]
-    return [f"The class that it finds least is {weakest}: {of_rows(own['recall'], own['rows'])} rows."]
+    return [f"The class that it finds least is {weakest}: {of_rows(own['recall'], own['rows'], weighted)} rows."]
 
 
 def _caution(artifacts: Artifacts) -> list[str]:
@@ -146,7 +147,7 @@ def _rows_card(artifacts: Artifacts) -> Facts:
     rows = artifacts.metrics["rows"]
     part = artifacts.judged
     note = f"judged on {counted(rows[part], 'row')} of {part}"
-    return _card("rows", f"{sum(rows.values()):,}", note)
+    return _card("rows", f"{max(rows.values()) if artifacts.split.all_rows_in else sum(rows.values()):,}", note)
 
 
 def _card(label: str, value: str, note: str) -> Facts:

@@ -36,6 +36,13 @@ NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {  # the stage that makes an ar
 }
 
 
+LINES = {  # what each line of a list must hold
+    "data_summary": ("rejected", ("rule", "column", "rows")),
+    "warnings": ("warnings", ("code", "title", "warning", "remedy")),
+    "diagnosis": ("findings", ("name", "finding", "remedies")),
+}
+
+
 @dataclass(frozen=True)
 class Artifacts:
     """What a page is made of: artifacts by the names of the catalog, and options by their sections."""
@@ -83,6 +90,11 @@ def require_format(artifacts: Artifacts) -> None:
         stage, needed = NEEDED.get(name, ("", ()))
         artifact = getattr(artifacts, name)
         lacking = [each for each in needed if each not in artifact]
+        if name in LINES and not lacking:
+            part, fields_of_line = LINES[name]
+            lacking = [
+                f"{field} in {part}" for field in fields_of_line if any(field not in line for line in artifact[part])
+            ]
         if lacking:
             raise ValueError(
                 f"{name} has no {' and no '.join(lacking)}, as another version of Torchlane wrote it or it was "

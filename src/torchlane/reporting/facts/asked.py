@@ -56,7 +56,7 @@ def find_rows(artifacts: Artifacts) -> Facts:
     ]
     if not rows["rejected"]:
         said.append("Every row keeps the rules of its columns.")
-    said.append(_about_repeats(repeats))
+    said.append(_about_repeats(repeats, dealt=not artifacts.split.all_rows_in and artifacts.split.part_column is None))
     return {
         "said": said,
         "rows": dict(rows),
@@ -74,7 +74,7 @@ def find_rows(artifacts: Artifacts) -> Facts:
 def find_split(artifacts: Artifacts) -> Facts:
     """Say how rows were dealt to parts."""
     split, counts = artifacts.split, artifacts.metrics["rows"]
-    total = max(1, sum(counts.values()))
+    total = max(1, max(counts.values()) if split.all_rows_in else sum(counts.values()))  # every row may be in each
     rows = [(part, counts.get(part, 0), counts.get(part, 0) / total, use) for part, use in PARTS.items()]
     return {
         "said": _ways_to_split(artifacts),
@@ -96,15 +96,17 @@ def _ways_to_split(artifacts: Artifacts) -> list[str]:
         said.append("The shares of the classes are kept alike in all parts.")
     if split.group_by:
         said.append(f"Rows that agree in {listed(split.group_by)} share a part.")
-    if split.repeats != "apart":
+    if split.repeats != "apart" and split.part_column is None:
         said.append("Copies of a row never stand in two parts.")
     return said
 
 
-def _about_repeats(repeats: Any) -> str:
+def _about_repeats(repeats: Any, dealt: bool) -> str:
+    """Say how many rows repeat others, and, if rows are `dealt` to parts, what follows for the part."""
     copies, by_chance = repeats.get("copies") or 0, repeats.get("by_chance") or 0
     if copies:
-        return f"{counted(copies, 'row')} repeat another row, and count as copies of it: they share its part."
+        share = ": they share its part" if dealt else ""
+        return f"{counted(copies, 'row')} repeat another row, and count as copies of it{share}."
     if by_chance:
         return (
             f"{counted(by_chance, 'row')} repeat another row. There are so few combinations of values that these count "

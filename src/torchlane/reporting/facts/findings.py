@@ -118,9 +118,10 @@ def _about_groups(artifacts: Artifacts, n_notable: int, overall: str | None) -> 
     if not n_notable:
         return f"No level or range of a feature stands out from the average of {overall}."
     average = f"the average is {overall}" if artifacts.data.task == "regression" else f"{overall} are wrong"
+    once = ", each counted once," if "weight" in artifacts.metrics else ""
     return (
-        f"Over all rows of test {average}. These levels and ranges do worse. Many were looked at, so one that lies 2 "
-        f"to 3 standard errors above the average may do so by chance."
+        f"Over all rows of test{once} {average}. These levels and ranges do worse. Many were looked at, so one that "
+        f"lies 2 to 3 standard errors above the average may do so by chance."
     )
 
 
@@ -129,6 +130,8 @@ def _mistakes(artifacts: Artifacts) -> Facts | None:
     if mistakes.empty:
         return None
     names = [str(name) for name in mistakes][:12]  # as many columns as can be read
+    if artifacts.data.task == "regression":  # a file of labels is read as text
+        mistakes = mistakes.astype({"truth": "float64", "prediction": "float64"})
     rows = mistakes[names].itertuples(index=False)
     return {**table(names, rows, 20), "columns_more": max(0, mistakes.shape[1] - len(names))}
 
