@@ -40,7 +40,9 @@ def test_encoder_is_a_line_for_each_column_with_what_train_has_in_it(encoder):
 def test_tensors_bear_the_names_of_their_columns(tmp_path, encoder):
     EncoderDataset(filepath=str(tmp_path / "encoder.safetensors")).save(encoder)
     dataset = TensorsDataset(
-        filepath=str(tmp_path / "a.safetensors"), encoder=str(tmp_path / "encoder.safetensors"), metadata={}
+        filepath=str(tmp_path / "a.safetensors"),
+        encoder={"filepath": str(tmp_path / "encoder.safetensors")},
+        metadata={},
     )
     dataset.save(TensorDataset(torch.tensor([[0.5, 1.0]]), torch.tensor([[2.0]]), torch.tensor([3.0])))
     kind, preview = shown_by_viz(dataset)

@@ -27,13 +27,13 @@ class TensorsDataset(FileDataset[TensorDataset]):
 
     Args:
         filepath: the file.
-        encoder: the file of the encoder that made the tensors, whose names a preview shows.
+        encoder: the `filepath` of the encoder that made the tensors, whose names a preview shows.
         metadata: for other tools, such as Kedro-Viz.
     """
 
-    def __init__(self, *, filepath: str, encoder: str | None = None, metadata: dict[str, Any] | None = None):
+    def __init__(self, *, filepath: str, encoder: dict[str, str] | None = None, metadata: dict[str, Any] | None = None):
         super().__init__(filepath=filepath, metadata=metadata)
-        self._encoder = encoder
+        self._encoder = None if encoder is None else Path(encoder["filepath"])
 
     def read(self, path: Path) -> TensorDataset:
         try:
@@ -81,9 +81,9 @@ class TensorsDataset(FileDataset[TensorDataset]):
 
     def _read_encoder(self) -> Encoder | None:
         """Read the encoder, if it is there."""
-        if self._encoder is None or not Path(self._encoder).exists():
+        if self._encoder is None or not self._encoder.exists():
             return None
-        return read_encoder(Path(self._encoder))
+        return read_encoder(self._encoder)
 
 
 def _names_of(column: ColumnEncoder) -> tuple[str, ...]:
