@@ -72,6 +72,13 @@ class Lineage:
             self._records[artifact] = self._find_record(artifact)
         return self._records[artifact]
 
+    def stage_of_replaced(self, artifact: str) -> str | None:
+        """Return the stage that wrote an artifact whose file has been changed or replaced since; otherwise None."""
+        written = self._read(artifact)
+        if written is None or self.fingerprint(artifact) is None or self.record(artifact) is not None:
+            return None
+        return written.stage
+
     def begin(self, artifact: str, made: Record) -> None:
         """Record what an artifact is made from, before it is saved."""
         if self.path_of(artifact) is not None:

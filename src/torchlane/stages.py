@@ -80,6 +80,7 @@ def check_run(pipeline: Pipeline, catalog: Any) -> None:
         remade = frozenset(_artifacts(own.all_outputs()))
         _require_agreement(lineage, artifacts, options_of(nodes, catalog.load), nodes, remade)
         _warn_of_changed_raw_files(lineage, artifacts, catalog)
+        _warn_of_replaced_artifacts(lineage, artifacts)
 
 
 def _require_parent(use_case: str, own: Pipeline, pipeline: Pipeline, catalog: Any) -> None:
@@ -184,6 +185,18 @@ def _warn_of_changed_raw_files(lineage: Lineage, artifacts: list[str], catalog: 
                     "so run the whole pipeline to use the new ones",
                     catalog[f"{lineage.use_case}.{name}"].place,
                 )
+
+
+def _warn_of_replaced_artifacts(lineage: Lineage, artifacts: list[str]) -> None:
+    for artifact in artifacts:
+        stage, path = lineage.stage_of_replaced(artifact), lineage.path_of(artifact)
+        if stage is not None and path is not None:
+            logger.warning(
+                "%s is not as the stage %s wrote it: it was changed by hand or comes from another run, and is used as "
+                "it is",
+                shown(path),
+                stage,
+            )
 
 
 def _way_out(lineage: Lineage, stage: str, records: Mapping[str, Record], nodes: list[Node]) -> str:

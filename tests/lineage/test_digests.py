@@ -28,6 +28,16 @@ def test_artifact_without_a_record_is_taken_as_it_is(finished):
     finished.run("evaluate", split={"seed": 3})
 
 
+def test_artifact_from_another_run_that_nothing_was_made_from_is_named(finished, caplog):
+    path = finished.folder / "out/08_reporting/toy/warnings.json"
+    finished.run("report")
+    assert "comes from another run" not in caplog.text
+    path.write_text('{"warnings": [], "checked": [], "not_checked": {}}')
+    finished.run("report")
+    said = "toy/warnings.json is not as the stage evaluate wrote it: it was changed by hand or comes from another run"
+    assert caplog.text.count(said) == 1
+
+
 def test_raw_file_that_changed_is_noticed_and_read_for_its_digest_once_a_run(finished, monkeypatch, caplog):
     read = []
     digest = hashlib.file_digest
