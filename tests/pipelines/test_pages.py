@@ -54,7 +54,7 @@ def test_thousand_features_are_cut(toy_rows):
     rows = wide.assign(price=toy_rows["price"])
     rows.attrs = toy_rows.attrs
     page = page_of(rows, "regression", "price", data=data, evaluation={"importance_repeats": 1, "importance_rows": 9})
-    assert "The 1,000 features it is told from" in page.text
+    assert "The 1,000 features it uses" in page.text
     assert "… and 950 more." in page.text
 
 
