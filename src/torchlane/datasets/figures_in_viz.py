@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_IN_A_COLUMN = 3  # panels that can be read below each other in its window
-BESIDE, BELOW, ABOVE = 0.05, 0.14, 0.06  # gaps of the paper: between columns, between rows, and under the title
+BESIDE, BELOW, ABOVE = 0.05, 0.16, 0.06  # gaps of the paper: between columns, between rows, and under the title
 
 
 def fit_into_viz(figure: Mapping[str, Any]) -> dict[str, Any]:
