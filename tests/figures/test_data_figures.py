@@ -105,3 +105,11 @@ def test_fewer_than_two_numbers_are_said():
     table = rows(5, target=1.0).assign(b=np.nan)
     assert is_words(plot_pairs(table, [("a", None)], "target", "x"))
     assert is_words(plot_pairs(table, [("a", None), ("b", None)], "target", "x"))
+
+
+def test_labels_of_many_levels_stand_upright_so_that_a_browser_omits_none():
+    levels = [f"level {number}" for number in range(20)]
+    many = {**PLACE, "levels": levels, "parts": {"train": [0.05] * 20 + [0.0]}}
+    figure = plot_distributions({"distributions": {"many": many, "place": PLACE}}, "many", [], "x")
+    assert (figure.layout.xaxis.tickangle, len(figure.layout.xaxis.ticktext)) == (90, 21)
+    assert figure.layout.xaxis2.tickangle == 0

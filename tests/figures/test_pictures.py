@@ -43,7 +43,7 @@ def test_mistaken_images_stand_with_truth_and_prediction():
     assert (pixels(other)[..., 0] == images[1, 0]).all()
     assert captions.text[0] == "is &lt;i&gt;9<br>said 4"
     assert "row 7" in one.hovertemplate
-    assert "1 of these 2 got a wrong label" in title_of(figure)
+    assert "1 of these 2 have a wrong label" in title_of(figure)
 
 
 def test_large_pictures_are_made_small():

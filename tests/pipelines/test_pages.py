@@ -55,7 +55,7 @@ def test_features_beyond_fifty_are_cut(toy_rows, count):
     rows = wide.assign(price=toy_rows["price"])
     rows.attrs = toy_rows.attrs
     page = page_of(rows, "regression", "price", data=data, evaluation={"importance_repeats": 1, "importance_rows": 9})
-    assert f"The {count:,} features it is told from" in page.text
+    assert f"The {count:,} features it uses" in page.text
     assert f"… and {count - 50} more." in page.text
 
 

@@ -34,7 +34,8 @@ def test_every_link_leads_to_a_section_and_every_section_has_a_link():
     page = Page(render_page(facts_of(of_numbers()), figures()))
     assert {f"#{name}" for name in page.ids} >= set(page.links)
     sections = [name for name in page.ids if not name.startswith(("figure-", "data-")) and name != "more"]
-    assert page.links == [f"#{name}" for name in sections]
+    assert page.links[: len(sections)] == [f"#{name}" for name in sections]
+    assert len(page.links) == len(sections) + 5  # of the five questions at the top
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -147,3 +148,16 @@ def test_vendored_plotly_is_the_file_recorded_and_of_the_version_that_draws_the_
     assert f"plotly.js v{about['version']}\n" in head
     assert f"v{about['version']}\n" in about["text"][:200]
     assert "</script" not in about["text"].lower()
+
+
+def test_mistakes_of_numbers_are_shown_with_few_digits_and_years_without_a_comma():
+    line = {
+        "row": 1,
+        "truth": "351941.0",
+        "prediction": "175034.93320945252",
+        "error": 176906.06679054748,
+        "year": 2022.0,
+    }
+    text = Page(render_page(facts_of(of_numbers(mistakes=pd.DataFrame([line]))), {})).text
+    assert "351,941" in text and "175,035" in text and "176,906" in text
+    assert "2022" in text and "2,022" not in text and "351941.0" not in text

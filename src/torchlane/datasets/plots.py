@@ -3,6 +3,7 @@
 from kedro.io import DatasetError
 from kedro_datasets._typing import PlotlyPreview
 
+from torchlane.datasets.figures_in_viz import fit_into_viz
 from torchlane.datasets.previews import plain
 from torchlane.datasets.stock import AtomicSave, importing_without
 
@@ -14,7 +15,7 @@ class PlotlyDataset(AtomicSave, plotly.JSONDataset):
     """plotly.JSONDataset, saved atomically."""
 
     def preview(self) -> PlotlyPreview:
-        """Show the figure.
+        """Show the figure, as far as Kedro-Viz can.
 
         Raises:
             DatasetError: the file holds no figure.
@@ -22,4 +23,4 @@ class PlotlyDataset(AtomicSave, plotly.JSONDataset):
         figure = super().preview()
         if not isinstance(figure, dict):
             raise DatasetError(f"{self._filepath} holds no figure; run the stage report again")
-        return PlotlyPreview(plain(figure))
+        return PlotlyPreview(plain(fit_into_viz(figure)))

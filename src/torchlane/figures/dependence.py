@@ -49,8 +49,10 @@ def plot_partial_dependence(
     room = ROOM * (high - low) or 1.0
     shares = labels != [""]
     figure.update_yaxes(range=[low - room, high + room], tickformat=".0%" if shares else "~s")
-    told = f"mean probability of {'each label' if len(labels) > 1 else escaped(labels[0])}" if shares else "prediction"
-    return finish(figure, title, source, f"{told} if every row had this value; the band holds all members")
+    of_labels = f"the {len(labels)} commonest labels" if len(labels) > 1 else escaped(labels[0])
+    told = f"mean probability of {of_labels}" if shares else "mean prediction"
+    spread = "bands and bars reach over the members" + (" before calibration" if shares else "")
+    return finish(figure, title, source, f"{told} if every row had this value; {spread}")
 
 
 def _in_order(lines: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:
@@ -86,7 +88,7 @@ def _add_points(figure: Figure, row: int, lines: pd.DataFrame, label: str, place
     errors = {"type": "data", "array": above, "arrayminus": below, "thickness": 1.5, "width": 3}
     points.update(mode="markers", marker_size=8, error_y=errors if (above + below > 0).any() else None)
     figure.add_trace(points, row=row, col=1)
-    font = {"tickfont_size": SMALL} if len(levels) > MANY else {}
+    font = {"tickfont_size": SMALL, "tickangle": 90} if len(levels) > MANY else {}  # all labels, as Plotly omits some
     figure.update_xaxes(**label_axis(levels, LONGEST), **font, row=row, col=1)
 
 

@@ -12,6 +12,7 @@ from torchlane.figures.style import COLOURS, escaped, finish, label_axis, panels
 TITLE = "Distributions by part"
 MOST_PANELS = 12
 LONGEST, NARROW = 10, 40  # letters of a label, and of all labels in a line on a narrow screen
+SMALL = 10  # size of the letters of labels that are turned
 PARTS = ("train", "valid", "test")
 
 
@@ -34,7 +35,8 @@ def plot_distributions(data_summary: Mapping[str, Any], target: str, strongest: 
         for trace in traces:
             figure.add_trace(trace.update(showlegend=row == 1), row=row, col=1)
         if is_level:
-            figure.update_xaxes(**label_axis(_labels(known[name]), LONGEST), row=row)
+            turned = {"tickangle": 90, "tickfont_size": SMALL} if _is_turned(known[name]) else {"tickangle": 0}
+            figure.update_xaxes(**label_axis(_labels(known[name]), LONGEST), **turned, row=row)  # or Plotly omits some
         elif known[name].get("kind") == "date":
             figure.update_xaxes(type="date", row=row)
         figure.update_xaxes(title_text=escaped(unit) if unit else None, zeroline=False, row=row)
@@ -48,8 +50,16 @@ def _room_below(known: Mapping[str, Any]) -> int:
     """Give the pixels that the labels of an axis take: they turn if many or long ones stand beside each other."""
     if not _is_level(known):
         return 56 if known.get("unit") else 34
-    letters = [min(len(label), LONGEST) for label in _labels(known)]
-    return 30 + 7 * max(letters) if sum(letters) + 2 * len(letters) > NARROW else 34
+    return 24 + 7 * max(_letters(known)) if _is_turned(known) else 34
+
+
+def _is_turned(known: Mapping[str, Any]) -> bool:
+    letters = _letters(known)
+    return sum(letters) + 2 * len(letters) > NARROW
+
+
+def _letters(known: Mapping[str, Any]) -> list[int]:
+    return [min(len(label), LONGEST) for label in _labels(known)]
 
 
 def _is_level(known: Mapping[str, Any]) -> bool:

@@ -36,7 +36,9 @@ def plot_mistakes(
 def _wrong(mistakes: pd.DataFrame) -> str:
     """Count the wrong labels, since the largest errors of a good model are right labels without certainty."""
     wrong = int((mistakes["truth"].map(str) != mistakes["prediction"].map(str)).sum())
-    return f"{wrong} of these {len(mistakes)} got a wrong label, the others a right one with the least certainty"
+    if wrong == len(mistakes):
+        return f"all {wrong} have a wrong label"
+    return f"{wrong or 'none'} of these {len(mistakes)} have a wrong label; the others are the least sure right ones"
 
 
 def _pictures(mistakes: pd.DataFrame, images: np.ndarray) -> Figure:

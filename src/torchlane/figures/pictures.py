@@ -11,7 +11,7 @@ from torchlane.figures.style import escaped, finish, shortened, words
 
 LARGEST = 64  # pixels of a side; a larger picture is made smaller
 GAP = 0.15  # between pictures, as a share of a side
-LINE = 0.24  # height of a line under a picture, as a share of a side
+LINE = 0.3  # height of a line under a picture, as a share of a side
 WIDTH = 440  # pixels of a sheet on a wide screen, which is little more than a narrow one has
 LONGEST = 11  # letters of a line
 AROUND = 130  # pixels above and below the sheet

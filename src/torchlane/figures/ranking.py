@@ -79,7 +79,9 @@ def _plot(
         left_out = len(found) - len(curves)
         note += f"; mean {area} {mean:.3f} of {len(curves)} classes, each against all others"
         note += f"; {left_out} without curve" if left_out else ""
-    figure.update_layout(height=480 if len(curves) < 5 else 560, legend_title_text=f"class ({area})")
+    figure.update_layout(
+        height=480 if len(curves) < 5 else 560, legend_title={"text": f"class ({area})", "side": "top"}
+    )
     return finish(figure, title, source, note)
 
 

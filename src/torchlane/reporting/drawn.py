@@ -25,21 +25,37 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     "precision_recall": (
         "scores",
         "Precision and recall",
-        "What share of a class is found, and with how many false alarms.",
+        "How many rows of a class are found, and how many of those called so are right.",
     ),
     "thresholds": (
         "scores",
         "Where to draw the line",
-        "What follows if a row is positive from another probability on.",
+        "What changes if fewer or more rows are called positive: the probability from which a row is.",
     ),
-    "reliability": ("certainty", "Can it be relied on?", "On the dotted line, what is said is what happens."),
-    "feature_importances": ("drivers", "Importance", "How much worse the model is without a feature."),
-    "partial_dependence": ("drivers", "Dependence", "How the prediction changes if only this feature changes."),
+    "reliability": ("certainty", "Can it be relied on?", "On the dotted line, what was promised is what happened."),
+    "feature_importances": (
+        "drivers",
+        "Importance",
+        "How much the score drops when the values of a feature are shuffled.",
+    ),
+    "partial_dependence": ("drivers", "Dependence", "How the prediction changes when only this feature changes."),
     "filters": ("drivers", "First-layer filters", "What the first layer looks for in an image."),
-    "residuals": ("failures", "Errors", "Errors should be alike everywhere: of every size, label and group."),
+    "residuals": (
+        "failures",
+        "Errors",
+        "The model should do about equally well everywhere: on every size, label and group.",
+    ),
     "mistakes": ("failures", "The largest mistakes", "The rows that were predicted worst."),
-    "history": ("training", "Curves of the training", "Train falls as weights fit; the best epoch of valid is kept."),
-    "layers": ("training", "Inside the network", "Gradients neither vanish nor explode, and few units are dead."),
+    "history": (
+        "training",
+        "Curves of the training",
+        "Where train goes on improving and valid does not, rows are learned by heart.",
+    ),
+    "layers": (
+        "training",
+        "Inside the network",
+        "Gradients should neither vanish nor explode, and few units should be dead.",
+    ),
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
 }
 _NOTE = re.compile(r"\s*<(?:span|sub)\b")

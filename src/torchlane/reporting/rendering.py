@@ -153,6 +153,8 @@ def _cell(value: Any, column: str = "") -> str:
         return f"{100 * value:.3g} %"
     if isinstance(value, int):
         return f"{value:,}" if column in COUNTS or abs(value) >= 10_000 else str(value)  # 2025 may be a year
+    if isinstance(value, float) and value.is_integer():
+        return _cell(int(value), column)
     return shown_number(value) if isinstance(value, float) else str(value)
 
 

@@ -205,7 +205,10 @@ def test_no_one_is_told_to_leave_out_the_only_feature():
     assert warning["remedy"] == "give features that tell something of the target"
 
 
-@pytest.mark.parametrize(("by", "title"), [(-0.3, "A linear model is better"), (-0.01, "Test does not show that the model is better than a linear one")])
+@pytest.mark.parametrize(
+    ("by", "title"),
+    [(-0.3, "A linear model is better"), (-0.01, "Test does not show that the model is better than a linear one")],
+)
 def test_linear_model_that_is_clearly_better_is_called_so(by, title):
     (warning,) = find_warnings(replace(NUMBERS, baselines=linear(by, 0.03)))["warnings"]
     assert warning["title"] == title

@@ -15,8 +15,8 @@ def test_answer_of_numbers_compares_the_mean_error_with_that_of_the_median():
         "is off by 52,000 USD."
     )
     assert answer["more"] == [
-        "The interval beside each prediction is to contain the truth of 90 % of new rows; on test it contains that of "
-        "92 %, and is 148,568 USD wide on average."
+        "Each prediction comes with an interval that should contain the truth for 90 % of new rows. On test it does "
+        "for 92 %; it is 148,568 USD wide on average."
     ]
 
 
@@ -25,7 +25,10 @@ def test_answer_of_two_labels_says_how_many_rows_are_right_and_which_share_is_fo
     assert answer["sentence"] == (
         "Tells answer yes from no: right for 67 of 100 rows; always guessing the commonest class is right for 62 of 100."
     )
-    assert answer["more"][0] == "Of the rows that are yes it finds 30 of 100; of those that it calls yes, 65 % are."
+    assert (
+        answer["more"][0]
+        == "Of the rows that are yes, it finds 30 of 100. When it says yes, it is right in 65 % of cases."
+    )
     assert answer["more"][1] == "The rows are a bundled sample drawn by a generator, not real observations."
 
 
@@ -55,7 +58,7 @@ def test_class_that_is_never_predicted_is_named():
         "yes": {"precision": None, "recall": 0.0, "f1": 0.0, "rows": 186},
     }
     assert find_answer(of_labels(metrics={"classes": classes}))["more"][0] == (
-        "Of the rows that are yes it finds 0 of 100: it never says yes."
+        "Of the rows that are yes, it finds 0 of 100: it never says yes."
     )
 
 
@@ -94,7 +97,7 @@ def test_share_of_the_weight_of_few_rows_is_no_number_of_rows():
         "yes": {"precision": 1.0, "recall": 0.993, "f1": 0.99, "rows": 22},  # 2 of the 22, of little weight, are missed
     }
     artifacts = of_labels(metrics={"classes": classes, "weight": "w"})
-    assert find_answer(artifacts)["more"][0].startswith("Of the rows that are yes it finds 99.3 of 100;")
+    assert find_answer(artifacts)["more"][0].startswith("Of the rows that are yes, it finds 99.3 of 100.")
 
 
 def test_undefined_scores_and_endless_intervals_are_said_in_words():
@@ -104,7 +107,7 @@ def test_undefined_scores_and_endless_intervals_are_said_in_words():
     }
     answer = find_answer(of_numbers(metrics))
     assert {"label": "explained", "value": "undefined", "note": "R² has no value"} in answer["cards"]
-    assert answer["more"][0].endswith("on test it contains that of 100 %.")
+    assert answer["more"][0].endswith("On test it does for 100 %.")
     assert not any(
         isinstance(value, float) and math.isnan(value) for card in answer["cards"] for value in card.values()
     )

@@ -45,7 +45,7 @@ def test_rows_say_what_was_kept_rejected_missing_and_repeated():
     rows = find_rows(of_numbers())
     assert rows["said"] == [
         "610 rows read from sales of 2025: 607 kept, 3 rejected.",
-        "42 rows repeat another row, and count as copies of it: they share its part.",
+        "42 rows repeat another row. They count as copies and are in the same part.",
     ]
     assert rows["rejected"]["rows"] == [["a number", "feature_0", 3]]
     assert rows["missing"]["rows"] == [["feature_0", 12, 12 / 607]]
@@ -53,17 +53,17 @@ def test_rows_say_what_was_kept_rejected_missing_and_repeated():
 
 def test_split_says_how_rows_were_dealt_and_which_parts_are_empty():
     split = find_split(of_labels(metrics={"rows": {"train": 8, "valid": 0, "test": 2}}, split=SplitOptions(seed=3)))
-    assert split["said"][0] == "Rows were dealt at random with the seed 3, before anything was learned from them."
-    assert split["said"][1] == "The shares of the classes are kept alike in all parts."
+    assert split["said"][0] == "Rows were assigned at random (seed 3), before anything was learned from them."
+    assert split["said"][1] == "Each class has about the same share in all parts."
     assert split["empty"] == ["valid"]
     assert split["parts"]["rows"][0][:3] == ["train", 8, 0.8]
-    assert "Copies of a row never stand in two parts." in split["said"]
+    assert "Copies of a row are always in the same part." in split["said"]
 
 
 def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
     artifacts = of_numbers(split=SplitOptions(part_column="part"))
     assert find_split(artifacts)["said"] == ["The column part names the part of each row."]
-    assert "they share its part" in str(find_rows(of_numbers())["said"])
+    assert "are in the same part" in str(find_rows(of_numbers())["said"])
     assert "count as copies of it." in str(find_rows(artifacts)["said"])
 
 
@@ -110,11 +110,11 @@ def test_certainty_gives_intervals_of_numbers_temperature_of_labels_and_folds():
     folds = {"folds": 5, "repeats": 2, "recipe": "as given"}
     folds["r2_score"] = {"mean": 0.5, "standard_deviation": 0.1, "low": 0.4, "high": 0.6}
     certainty = find_certainty(of_numbers({"cross_validation": folds}))
-    assert certainty["said"][0].startswith("Intervals were asked to contain the truth of 90 % of new rows. On test")
+    assert certainty["said"][0].startswith("Intervals should contain the truth for 90 % of new rows. On test")
     assert certainty["said"][1].startswith("Test has 91 rows, so its scores are uncertain")
     assert certainty["folds"]["table"]["rows"] == [["R²", 0.5, 0.1, 0.4, 0.6]]
     assert find_certainty(of_labels())["said"] == [
-        "Probabilities were calibrated on valid (temperature 0.84): they are sharper than the networks gave them."
+        "Probabilities were calibrated on valid, which made them more confident (temperature 0.84)."
     ]
 
 
@@ -131,6 +131,7 @@ def test_drivers_rank_features_and_say_why_there_are_none():
         "said": ["The features were not ranked, since an image has no columns to permute."],
         "table": None,
         "top": [],
+        "strongest": "The features were not ranked, since an image has no columns to permute.",
     }
 
 
@@ -176,7 +177,7 @@ def test_warnings_and_findings_are_sentences_with_what_to_do():
     assert found["findings"][0]["text"] == "ReLUs have died."
     assert found["findings"][0]["remedy"] == "Try: GELU; batch norm."
     assert find_warnings(of_numbers())["said"] == (
-        "1 check of the data and the model found nothing. The training was watched; nothing was found."
+        "1 check of the data and the model found nothing. The training was diagnosed, and nothing was found."
     )
 
 
@@ -216,7 +217,7 @@ def test_search_lists_trials_and_what_was_chosen():
         leaderboard=board, recipe=recipe, chosen_options=chosen, option_importances={"model.dropout": 1.0}
     )
     search = find_search(artifacts)
-    assert search["said"].startswith("2 trials, compared on valid: 1 given up early, 0 failed.")
+    assert search["said"].startswith("2 trials, compared on valid: 1 stopped early, 0 failed.")
     assert search["chosen"]["rows"] == [["model.dropout", "0.5", 1.0]]
     assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score", "model.dropout"]
     assert find_search(of_numbers())["chosen"] is None
@@ -230,7 +231,7 @@ def test_limits_follow_from_the_facts():
     limits = find_limits(of_labels(("a", "b", "c"), {"classes": classes, "absent_from_test": ["c"]}))
     assert "Test has fewer than 5 rows of a: how well these classes are found is not known." in limits
     assert "Test has no row of c, so nothing is known about such rows." in limits
-    assert "The rows are drawn by a generator. Do not use its predictions for real decisions." in limits
+    assert "The rows were made by a generator. Do not use the predictions for real decisions." in limits
 
 
 def test_provenance_names_time_fingerprints_commit_versions_and_machine():

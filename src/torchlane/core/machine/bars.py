@@ -4,14 +4,18 @@ import logging
 import multiprocessing
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
+from tqdm import TqdmWarning, tqdm
 
 from torchlane.core.machine.naming import prefix
+
+with warnings.catch_warnings():  # in a notebook it warns that bars of widgets lack a package; these are of text
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.contrib.logging import logging_redirect_tqdm
 
 logger = logging.getLogger(__name__)
 

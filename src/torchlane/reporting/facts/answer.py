@@ -10,7 +10,8 @@ BETTER = 0.02  # share of the baseline's error; a model that gains less is not c
 def find_answer(artifacts: Artifacts) -> Facts:
     """Say how good the model is beside guessing, in words that need no knowledge of the field.
 
-    The result has the `sentence`, further sentences in `more`, and `cards` of label, value and note.
+    The result has the `sentence`, sentences on single predictions in `detail` and on the rows in `caution`, both
+    together in `more`, and `cards` of label, value and note.
     """
     if artifacts.data.task == "regression":
         sentence, more = _about_numbers(artifacts)
@@ -18,7 +19,9 @@ def find_answer(artifacts: Artifacts) -> Facts:
     else:
         sentence, more = _about_labels(artifacts)
         cards = _cards_of_labels(artifacts)
-    return {"sentence": sentence, "more": [*more, *_caution(artifacts)], "cards": [*cards, _rows_card(artifacts)]}
+    caution = _caution(artifacts)
+    cards = [*cards, _rows_card(artifacts)]
+    return {"sentence": sentence, "detail": more, "caution": caution, "more": [*more, *caution], "cards": cards}
 
 
 def _about_numbers(artifacts: Artifacts) -> tuple[str, list[str]]:
@@ -39,12 +42,12 @@ def _about_numbers(artifacts: Artifacts) -> tuple[str, list[str]]:
 def _about_intervals(artifacts: Artifacts) -> list[str]:
     calibration = artifacts.metrics["calibration"]
     if "coverage" not in calibration:
-        return ["No interval stands beside a prediction, since no rows were left to learn its width from."]
+        return ["Predictions come without an interval, since no rows were left to learn its width from."]
     asked, covered, width = (calibration[name] for name in ("coverage_asked", "coverage", "interval_width"))
-    wide = "" if width is None else f", and is {amount(width, artifacts.unit)} wide on average"
+    wide = "" if width is None else f"; it is {amount(width, artifacts.unit)} wide on average"
     return [
-        f"The interval beside each prediction is to contain the truth of {percent(asked)} of new rows; on test it "
-        f"contains that of {percent(covered)}{wide}."
+        f"Each prediction comes with an interval that should contain the truth for {percent(asked)} of new rows. On "
+        f"test it does for {percent(covered)}{wide}."
     ]
 
 
@@ -79,17 +82,17 @@ def _about_classes(artifacts: Artifacts) -> list[str]:
     weighted = "weight" in artifacts.metrics  # so that a share of them is no number of rows
     if positive is not None and positive in judged:
         own = judged[positive]
-        found = f"Of the rows that are {positive} it finds {of_rows(own['recall'], own['rows'], weighted)}"
+        found = f"Of the rows that are {positive}, it finds {of_rows(own['recall'], own['rows'], weighted)}"
         if own["precision"] is None:
             return [f"{found}: it never says {positive}."]
-        return [f"{found}; of those that it calls {positive}, {percent(own['precision'])} are."]
+        return [f"{found}. When it says {positive}, it is right in {percent(own['precision'])} of cases."]
     if positive is not None or not judged:
         return []
     weakest = min(judged, key=lambda label: judged[label]["recall"])
     own = judged[weakest]
     if own["recall"] == 1:
         return ["It finds every row of every class."]
-    return [f"The class that it finds least is {weakest}: {of_rows(own['recall'], own['rows'], weighted)} rows."]
+    return [f"It is weakest at {weakest}: of such rows it finds {of_rows(own['recall'], own['rows'], weighted)}."]
 
 
 def _caution(artifacts: Artifacts) -> list[str]:

@@ -14,7 +14,7 @@ TASKS = {
 MOST_LEVELS = 6
 PARTS = {
     "train": "the weights are learned from these rows",
-    "valid": "decides when to stop, and how wide intervals or how sure probabilities are",
+    "valid": "decides when training stops, and sets the width of intervals or how sure probabilities are",
     "test": "used once, at the end, to judge the model",
 }
 
@@ -91,13 +91,13 @@ def _ways_to_split(artifacts: Artifacts) -> list[str]:
     if split.part_column is not None:
         said = [f"The column {split.part_column} names the part of each row."]
     else:
-        said = [f"Rows were dealt at random with the seed {split.seed}, before anything was learned from them."]
+        said = [f"Rows were assigned at random (seed {split.seed}), before anything was learned from them."]
     if split.stratify and artifacts.data.task != "regression" and split.part_column is None:
-        said.append("The shares of the classes are kept alike in all parts.")
+        said.append("Each class has about the same share in all parts.")
     if split.group_by:
         said.append(f"Rows that agree in {listed(split.group_by)} share a part.")
     if split.repeats != "apart" and split.part_column is None:
-        said.append("Copies of a row never stand in two parts.")
+        said.append("Copies of a row are always in the same part.")
     return said
 
 
@@ -105,8 +105,8 @@ def _about_repeats(repeats: Any, dealt: bool) -> str:
     """Say how many rows repeat others, and, if rows are `dealt` to parts, what follows for the part."""
     copies, by_chance = repeats.get("copies") or 0, repeats.get("by_chance") or 0
     if copies:
-        share = ": they share its part" if dealt else ""
-        return f"{counted(copies, 'row')} repeat another row, and count as copies of it{share}."
+        share = " and are in the same part" if dealt else ""
+        return f"{counted(copies, 'row')} repeat another row. They count as copies{share}."
     if by_chance:
         return (
             f"{counted(by_chance, 'row')} repeat another row. There are so few combinations of values that these count "

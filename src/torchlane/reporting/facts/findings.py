@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchlane.core.options import shown_number
+from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import amount, counted, listed, percent, sentence, table
+from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
 
 MOST_DRIVERS = 20
 MOST_FAILURES = 10
@@ -18,8 +19,8 @@ def find_warnings(artifacts: Artifacts) -> Facts:
         {
             "code": each["code"],
             "title": each["title"],
-            "text": sentence(each["warning"]),
-            "remedy": sentence(each["remedy"]),
+            "text": sentence(in_words(each["warning"])),
+            "remedy": sentence(in_words(each["remedy"])),
         }
         for each in artifacts.warnings["warnings"]
     ]
@@ -33,9 +34,9 @@ def find_warnings(artifacts: Artifacts) -> Facts:
         for each in artifacts.diagnosis["findings"]
     ]
     checked = len(artifacts.warnings["checked"])
-    watched = "was watched" if artifacts.diagnosis["enabled"] else "was not watched (diagnosis.enabled is false)"
+    watched = "was diagnosed" if artifacts.diagnosis["enabled"] else "was not diagnosed (diagnosis.enabled is false)"
     none = f"{counted(checked, 'check')} of the data and the model found nothing. " if not warnings else ""
-    quiet = "; nothing was found" if artifacts.diagnosis["enabled"] and not findings else ""
+    quiet = ", and nothing was found" if artifacts.diagnosis["enabled"] and not findings else ""
     return {
         "warnings": warnings,
         "findings": findings,
@@ -48,11 +49,14 @@ def find_drivers(artifacts: Artifacts) -> Facts:
     """Rank the features by what the model loses without them."""
     found, about = artifacts.feature_importances, artifacts.explanation
     if about["reason"] is not None:
-        return {"said": [f"The features were not ranked, since {about['reason']}."], "table": None, "top": []}
+        unranked = f"The features were not ranked, since {about['reason']}."
+        return {"said": [unranked], "table": None, "top": [], "strongest": unranked}
+    strongest = _about_strongest(artifacts)
     said = [
-        f"Importance is how much {about['metric']} on {about['part']} falls when the values of a feature are dealt "
-        f"anew among the rows: the model then has to do without it. Features that say the same share their importance.",
-        _about_strongest(artifacts),
+        f"Importance is how much {in_words(about['metric'])} on {about['part']} falls when the values of a feature are "
+        f"shuffled among the rows, so that the model has to do without it. Features that say the same share their "
+        f"importance.",
+        strongest,
     ]
     if about["left_out"]:
         said.append(f"{counted(about['left_out'], 'feature')} were left out, since there are too many to permute each.")
@@ -68,6 +72,7 @@ def find_drivers(artifacts: Artifacts) -> Facts:
         "said": said,
         "table": table(columns, rows, MOST_DRIVERS),
         "top": [str(name) for name in found["feature"][:3]],
+        "strongest": strongest,
     }
 
 
@@ -116,12 +121,12 @@ def _about_groups(artifacts: Artifacts, n_notable: int, overall: str | None) -> 
             return "Images have no levels or ranges to compare; see the mistakes."
         return "No level or range of a feature is predicted worse than the average row."
     if not n_notable:
-        return f"No level or range of a feature stands out from the average of {overall}."
+        return f"No level or range of a feature is clearly worse than the average of {overall}."
     average = f"the average is {overall}" if artifacts.data.task == "regression" else f"{overall} are wrong"
     once = ", each counted once," if "weight" in artifacts.metrics else ""
     return (
-        f"Over all rows of test{once} {average}. These levels and ranges do worse. Many were looked at, so one that "
-        f"lies 2 to 3 standard errors above the average may do so by chance."
+        f"Over all rows of test{once} {average}. These levels and ranges do worse. Many were compared, so one that is "
+        f"only 2 to 3 standard errors above the average may be there by chance."
     )
 
 
@@ -156,7 +161,7 @@ def find_training(artifacts: Artifacts) -> Facts:
         ("epochs", f"{epochs} of at most {training.epochs}{_kept(kept)}"),
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
-        ("loss", training.loss.name or "that of the task"),
+        ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
         ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
         ("batch", counted(training.batch_size, "row")),
     ]
@@ -180,11 +185,10 @@ def _about_overfit(artifacts: Artifacts) -> str:
     result = artifacts.diagnosis.get("overfit_one_batch")
     if not result or result.get("fitted") is None:
         return ""
-    can = "learns" if result["fitted"] else "does not learn"
-    return (
-        f"A fresh network {can} {counted(result['rows'], 'row')} by heart in {counted(result['steps'], 'step')}"
-        f"{', so it can learn at all.' if result['fitted'] else ': look at the findings first.'}"
-    )
+    rows, steps = counted(result["rows"], "row"), counted(result["steps"], "step")
+    if result["fitted"]:
+        return f"As a check, a fresh network learned {rows} by heart in {steps}: the network and the training work."
+    return f"A fresh network could not learn {rows} by heart in {steps}: look at the findings first."
 
 
 def find_search(artifacts: Artifacts) -> Facts:
@@ -199,8 +203,8 @@ def find_search(artifacts: Artifacts) -> Facts:
     importances = {str(name): value for name, value in artifacts.option_importances.items()}
     weights = {name: value for name, value in importances.items() if isinstance(value, (int, float))}
     return {
-        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} given up early, {n_failed} failed. "
-        "The best of many trials is best by luck in part, so test may be lower than the value here.",
+        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} stopped early, {n_failed} failed. "
+        "The best of many trials is best partly by luck, so expect a lower score on test than here.",
         "chosen": table(
             ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
         ),

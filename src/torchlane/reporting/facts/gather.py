@@ -1,6 +1,6 @@
 """All facts of a use case, in the order of the page."""
 
-from torchlane.reporting.facts import answer, asked, findings, origin, scores
+from torchlane.reporting.facts import answer, asked, findings, in_short, origin, scores
 from torchlane.reporting.facts.artifacts import Artifacts, Facts, require_format
 
 
@@ -11,6 +11,11 @@ def gather_facts(artifacts: Artifacts) -> Facts:
         ValueError: an artifact has an older format; the message names the stage to run again.
     """
     require_format(artifacts)
+    facts = _facts(artifacts)
+    return {**facts, "in_short": in_short.find_in_short(artifacts, facts)}
+
+
+def _facts(artifacts: Artifacts) -> Facts:
     return {
         "task": artifacts.data.task,
         "target": artifacts.data.target,

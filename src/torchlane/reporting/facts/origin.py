@@ -62,13 +62,13 @@ def find_limits(artifacts: Artifacts) -> list[str]:
     """Say what this model cannot be trusted with, as far as it follows from the facts."""
     metrics, rows, data = artifacts.metrics, artifacts.metrics["rows"], artifacts.data
     limits = [
-        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. Rows unlike these are predicted "
-        "too, and nothing here says how well."
+        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. It predicts rows unlike these too, "
+        "but nothing here says how well."
     ]
     if metrics["data"] == "bundled sample":
-        limits.append("The rows are drawn by a generator. Do not use its predictions for real decisions.")
+        limits.append("The rows were made by a generator. Do not use the predictions for real decisions.")
     if any(column.kind == "category" for column in data.feature_columns.values()):
-        limits.append("A level of a feature that train does not have is predicted as an unknown one.")
+        limits.append("Levels of a feature that are not in train are all treated alike, as unknown.")
     if data.task == "regression":
         limits += _limits_of_numbers(artifacts)
     else:
@@ -77,7 +77,7 @@ def find_limits(artifacts: Artifacts) -> list[str]:
         limits.append("No rows were kept for test, so how good it is on new rows is not known.")
     if recipe_trials := artifacts.recipe.trials:
         limits.append(
-            f"A search of {counted(recipe_trials, 'trial')} chose its options on valid, so scores on valid flatter."
+            f"A search of {counted(recipe_trials, 'trial')} chose its options on valid, so valid scores are too good."
         )
     limits.append("Importance and dependence say what the model uses. They do not say what causes the target.")
     return limits
@@ -88,7 +88,7 @@ def _limits_of_numbers(artifacts: Artifacts) -> list[str]:
     if "coverage" not in calibration:
         return ["It gives no interval, so it does not say how far off a single prediction may be."]
     asked = percent(calibration["coverage_asked"])
-    return [f"Intervals contain the truth of {asked} of rows like these over all rows, and not in each group of rows."]
+    return [f"Intervals should contain the truth for {asked} of all rows. Within a group of rows it may be fewer."]
 
 
 def _limits_of_labels(artifacts: Artifacts) -> list[str]:
@@ -103,7 +103,7 @@ def _limits_of_labels(artifacts: Artifacts) -> list[str]:
     absent = artifacts.metrics.get("absent_from_test") or []
     if absent:
         limits.append(f"Test has no row of {listed(absent)}, so nothing is known about such rows.")
-    limits.append("It always answers with one of the classes that it knows, also for rows that belong to none.")
+    limits.append("It always answers with one of these classes, even for a row that belongs to none of them.")
     return limits
 
 

@@ -3,21 +3,10 @@
 from typing import Any
 
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import amount, counted, percent, table
+from torchlane.reporting.facts.wording import SHOWN, amount, counted, percent, table
 
 MOST_CLASSES = 100
-SHOWN = {
-    "r2_score": "R²",
-    "mean_absolute_error": "mean absolute error",
-    "root_mean_squared_error": "root mean squared error",
-    "accuracy_score": "accuracy",
-    "balanced_accuracy_score": "balanced accuracy",
-    "roc_auc_score": "area under ROC",
-    "f1_score": "F1",
-    "macro_f1_score": "macro F1",
-    "cross_entropy_loss": "cross entropy",
-    "loss": "training loss",
-}
+SCORED_BY = {"regression": "mean_absolute_error", "binary": "accuracy_score", "multiclass": "accuracy_score"}
 MEANINGS = {
     "r2_score": "The share of the variance of the truth that the predictions explain: 1 is perfect, 0 is as good as "
     "always guessing the mean, below 0 is worse.",
@@ -30,9 +19,9 @@ MEANINGS = {
     "0.5 is guessing, 1 is perfect.",
     "f1_score": "The harmonic mean of precision and recall of the positive class: high only if both are.",
     "macro_f1_score": "F1 of each class, averaged over the classes.",
-    "cross_entropy_loss": "How surprised the probabilities are by the truth: 0 is perfect, and a confident mistake "
-    "costs much.",
-    "loss": "What the training made small, in scaled units. It compares parts and trainings, and says nothing else.",
+    "cross_entropy_loss": "How far the probabilities are from the truth: 0 is perfect, and a confident mistake costs "
+    "much.",
+    "loss": "What training minimises, in scaled units. It is only good for comparing parts or trainings.",
 }
 
 
@@ -66,7 +55,9 @@ def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
     notes = [f"Errors are in {artifacts.unit}."] if artifacts.unit and artifacts.data.task == "regression" else []
     if "always guessing" in columns:
         constant = "the mean of train" if artifacts.data.task == "regression" else "the shares of the classes in train"
-        notes.append(f"Always guessing: the same prediction for every row, {constant}, judged on test.")
+        notes.append(
+            f"Always guessing: the same prediction for every row, {constant}, judged on test.{_on_median(artifacts)}"
+        )
     linear = artifacts.baselines["linear"]
     if linear is not None and linear["name"] in columns:
         notes.append(f"{linear['name']}: a plain linear model on the same features, on test.")
@@ -76,6 +67,13 @@ def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
     if undefined:
         notes.append("A dash means that a metric has no value on these rows, as R² of a truth that is always the same.")
     return notes
+
+
+def _on_median(artifacts: Artifacts) -> str:
+    """Say why the error of guessing in the table is not the one at the top of the page."""
+    if not artifacts.metrics.get("median"):
+        return ""
+    return " The top of the page compares with the median, the constant with the least mean absolute error."
 
 
 def _about_linear(artifacts: Artifacts) -> str:
@@ -113,9 +111,9 @@ def find_certainty(artifacts: Artifacts) -> Facts:
     if "coverage" in calibration:
         width = calibration["interval_width"]
         said.append(
-            f"Intervals were asked to contain the truth of {percent(calibration['coverage_asked'])} of new rows. On "
-            f"test they contain that of {percent(calibration['coverage'])}; their mean width is "
-            f"{'without bound' if width is None else amount(width, artifacts.unit)}."
+            f"Intervals should contain the truth for {percent(calibration['coverage_asked'])} of new rows. On test "
+            f"they do for {percent(calibration['coverage'])}. "
+            + ("Some have no bound." if width is None else f"Their mean width is {amount(width, artifacts.unit)}.")
         )
     elif artifacts.data.task == "regression":
         said.append("There are no intervals, because no rows of valid or test are there to make and judge them.")
@@ -126,10 +124,10 @@ def find_certainty(artifacts: Artifacts) -> Facts:
 
 def _about_temperature(temperature: float, n_valid: int) -> str:
     if not n_valid:
-        return "Probabilities are those of the networks: without rows of valid they could not be calibrated."
-    way = "sharper than" if temperature < 1 else "more cautious than"
-    told = "as the networks gave them" if temperature == 1 else f"{way} the networks gave them"
-    return f"Probabilities were calibrated on valid (temperature {temperature:.3g}): they are {told}."
+        return "Probabilities could not be calibrated, since valid has no rows."
+    way = "more confident" if temperature < 1 else "more cautious"
+    told = "left them as they were" if temperature == 1 else f"made them {way}"
+    return f"Probabilities were calibrated on valid, which {told} (temperature {temperature:.3g})."
 
 
 def _few_rows(artifacts: Artifacts) -> list[str]:

@@ -1,11 +1,25 @@
 """Numbers and tables as facts hold them."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torchlane.core.options import shown_number
 
+SHOWN = {  # metrics
+    "r2_score": "R²",
+    "mean_absolute_error": "mean absolute error",
+    "root_mean_squared_error": "root mean squared error",
+    "accuracy_score": "accuracy",
+    "balanced_accuracy_score": "balanced accuracy",
+    "roc_auc_score": "area under ROC",
+    "f1_score": "F1",
+    "macro_f1_score": "macro F1",
+    "cross_entropy_loss": "cross entropy",
+    "loss": "training loss",
+}
+_METRICS = re.compile(rf"(?<![\w'.])(?:{'|'.join(name for name in SHOWN if '_' in name)})(?![\w'])")
 MOST_LINES = 50  # of a table in the page
 COUNTED = 100  # rows, below which rows are counted instead of told as so many of 100
 
@@ -46,6 +60,15 @@ def percent(share: float | None) -> str:
     return f"{round(value) if 1 <= value <= 99 else round(value, 1) if value > 99 else float(f'{value:.1g}'):g} %"
 
 
+def shown_score(value: float | None, unit: str | None) -> str:
+    """Write an error in its unit or, without one (None), a share.
+
+    >>> shown_score(30156.6, "USD"), shown_score(0.9963, None)
+    ('30,157 USD', '99.6 %')
+    """
+    return percent(value) if unit is None else amount(value, unit)
+
+
 def counted(number: int, one: str, several: str = "") -> str:
     """Write how many there are of something.
 
@@ -74,6 +97,15 @@ def listed(names: Iterable[object], most: int = 8) -> str:
     if len(shown) > most:
         return f"{', '.join(shown[:most])} and {len(shown) - most:,} more"
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def in_words(text: str) -> str:
+    """Write the names of metrics in a text as people say them; names in quotes are columns and stay.
+
+    >>> in_words("r2_score is 0.6, and 'r2_score' a column")
+    "R² is 0.6, and 'r2_score' a column"
+    """
+    return _METRICS.sub(lambda found: SHOWN[found[0]], text)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], most: int = MOST_LINES) -> dict[str, Any]:
