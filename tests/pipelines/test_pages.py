@@ -13,7 +13,7 @@ SHORT = {"training": {"epochs": 2, "batch_size": 16, "members": 2}, "model": {"w
 
 
 def page_of(rows: pd.DataFrame, task: str, target: str, **options: dict) -> Page:
-    catalog = run(rows, task, target, **{**SHORT, **options})
+    catalog = run(rows, task, target, report=True, **{**SHORT, **options})
     assert catalog["toy.model_card"].load().startswith("---\n")
     json.dumps(catalog["toy.facts"].load(), allow_nan=False)
     return Page(catalog["toy.report"].load())

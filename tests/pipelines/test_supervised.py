@@ -16,6 +16,7 @@ from torchlane.core.options import SECTIONS
 from torchlane.figures.style import is_words
 from torchlane.pipelines.supervised import create_pipeline
 
+STAGES = ("prepare", "tune", "train", "evaluate")
 OPTIONS = {
     "training": {"epochs": 60, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None},
     "model": {"widths": [16]},
@@ -49,8 +50,8 @@ class Facts(Kept):
         return {**super().load(), "place": PLACE}
 
 
-def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCatalog:
-    """Run the whole pipeline on a catalog in memory."""
+def run(rows: pd.DataFrame, task: str, target: str, report: bool = False, **options: dict) -> DataCatalog:
+    """Run the pipeline on a catalog in memory, with its figures and its page if the test looks at them."""
     columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
     columns.pop(target, None)
     sections = {**OPTIONS, "data": {"task": task, "target": target, "columns": columns}, **options}
@@ -66,7 +67,7 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     for name, model in SECTIONS.items():
         if f"params:toy.{name}" in pipeline.inputs():
             catalog[f"params:toy.{name}"].save(model.model_validate(sections.get(name, {})))
-    SequentialRunner().run(pipeline, catalog)
+    SequentialRunner().run(pipeline if report else pipeline.only_nodes_with_tags(*STAGES), catalog)
     return catalog
 
 
@@ -79,7 +80,7 @@ def run(rows: pd.DataFrame, task: str, target: str, **options: dict) -> DataCata
     ],
 )
 def test_pipeline_learns_every_task_from_raw_rows_to_figures(toy_rows, task, target, metric, at_least):
-    catalog = run(toy_rows, task, target)
+    catalog = run(toy_rows, task, target, report=True)
     metrics = catalog["toy.metrics"].load()
     assert metrics["test"][metric] >= at_least
     assert metrics["test"][metric] > metrics["baseline"][metric]
@@ -137,7 +138,7 @@ def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
 def test_search_reaches_encoder_model_and_report(toy_rows):
     space = {"encoding.numbers": {"choices": ["min_max"]}, "model.widths": {"choices": [[24]]}}
     tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid"}
-    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
+    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3}, report=True)
     model = catalog["toy.model"].load()
     assert model.encoder == catalog["toy.encoder"].load()
     assert model.encoder.columns[0].encoding == "min_max"
@@ -174,7 +175,7 @@ def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
 
 
 def test_without_a_search_nothing_is_chosen(toy_rows):
-    catalog = run(toy_rows, "regression", "price")
+    catalog = run(toy_rows, "regression", "price", report=True)
     assert catalog["toy.chosen_options"].load() == {"trials": 0, "values": {}}
     assert catalog["toy.leaderboard"].load().empty
     assert is_words(catalog["toy.search_figure"].load())
@@ -217,7 +218,7 @@ def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
     data = {"columns": {"size": {"kind": "number"}, "place": {"kind": "category"}}, "weight": "times"}
     data |= {"task": "regression", "target": "price"}
     rows = with_weights(toy_rows)
-    catalog = run_quick(rows, data=data, evaluation={"folds": 2}, split={"valid_fraction": 0.3})
+    catalog = run_quick(rows, report=True, data=data, evaluation={"folds": 2}, split={"valid_fraction": 0.3})
     metrics, model = catalog["toy.metrics"].load(), catalog["toy.model"].load()
     assert metrics["weight"] == "times" and metrics["rows"] == {"train": 33, "valid": 18, "test": 9}
     assert list(model.encoder.feature_names) == list(run_quick(toy_rows)["toy.encoder"].load().feature_names)
@@ -333,6 +334,6 @@ FIGURES_OF_TEST = ("predictions", "residuals", "reliability", "roc", "precision_
 
 @pytest.mark.parametrize(("task", "target"), [("regression", "price"), ("binary", "kind"), ("multiclass", "place")])
 def test_without_test_rows_figures_of_them_are_words_and_the_others_are_drawn(toy_rows, task, target):
-    catalog = run(toy_rows, task, target, split={"test_fraction": 0}, training={"epochs": 1})
+    catalog = run(toy_rows, task, target, split={"test_fraction": 0}, training={"epochs": 1}, report=True)
     figures = {name: catalog[f"toy.{name}_figure"].load() for name in (*FIGURES_OF_TEST, "distributions")}
     assert [name for name, figure in figures.items() if not is_words(figure)] == ["distributions"]

@@ -16,7 +16,7 @@ from torchlane.core.layers.layout import Layout
 
 ALPHAS = tuple(10.0 ** (exponent / 2) for exponent in range(-4, 9))  # of a ridge regression: 0.01 to 10,000
 COSTS = (0.01, 0.1, 1.0, 10.0)  # C of a logistic regression
-MOST_ROWS, TRIED_ROWS = 200_000, 2_000  # to fit, and to choose the strength of the penalty on
+MOST_ROWS, TRIED_ROWS = 100_000, 2_000  # to fit, and to choose the strength of the penalty on
 MOST_VALUES = 20_000_000  # of features, and of features times labels for labels
 MOST_PIXELS = 16  # on a side of an image, which is averaged down to that
 DENSE = 256  # features, up to which an array is faster than a sparse one
