@@ -64,7 +64,7 @@ def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
     artifacts = of_numbers(split=SplitOptions(part_column="part"))
     assert find_split(artifacts)["said"] == ["The column part names the part of each row."]
     assert "are in the same part" in str(find_rows(of_numbers())["said"])
-    assert "count as copies of it." in str(find_rows(artifacts)["said"])
+    assert "They count as copies." in str(find_rows(artifacts)["said"])
 
 
 def test_mistakes_of_numbers_are_numbers_though_their_file_is_read_as_text():
