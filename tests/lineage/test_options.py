@@ -18,8 +18,8 @@ def test_option_that_an_artifact_was_made_with_stays_for_stages_that_take_it(fin
     assert line.startswith(
         "toy.split.seed is 3 and was 0 when splits was made; change it back, or run the stage prepare"
     )
-    line = refusal(finished, "report", split={"seed": 3})  # the page names the options
-    assert line.startswith("toy.split.seed is 3 and was 0 when data_summary was made")
+    line = refusal(finished, "report", split={"seed": 3})  # the page names the seed
+    assert line.startswith("toy.split.seed is 3 and was 0 when data_summary was made; change it back, or run the stage")
 
 
 def test_options_without_effect_on_what_stands_do_not_block(finished):
