@@ -31,8 +31,8 @@ def _beside(artifacts: Artifacts) -> str:
     linear = artifacts.baselines["linear"]
     median = artifacts.metrics.get("median") if artifacts.data.task == "regression" else artifacts.metrics["baseline"]
     others = [("always guessing", median), ((linear or {}).get("name", ""), (linear or {}).get("test"))]
-    told = [f"{who} {_shown(artifacts, of[name])}" for who, of in others if of and of.get(name) is not None]
-    return f"{said}{'; ' if told else ''}{', '.join(told)}."
+    told = [f"that of {who} is {_shown(artifacts, of[name])}" for who, of in others if of and of.get(name) is not None]
+    return f"{'; '.join([said, *told])}."
 
 
 def _shown(artifacts: Artifacts, value: float | None) -> str:
