@@ -214,6 +214,15 @@ def test_linear_model_that_is_clearly_better_is_called_so(by, title):
     assert warning["title"] == title
 
 
+def test_linear_model_is_not_recommended_where_nothing_is_better_than_a_constant():
+    useless = replace(NUMBERS, ahead=Estimate(0.1, 0.2, 300))
+    result = find_warnings(replace(useless, baselines=linear(-0.01, 0.03)))
+    assert [each["code"] for each in result["warnings"]] == ["no-better-than-constant"]
+    assert "linear-as-good" in result["not_checked"]
+    better = find_warnings(replace(useless, baselines=linear(-0.3, 0.03)))
+    assert {each["code"] for each in better["warnings"]} == {"no-better-than-constant", "linear-as-good"}
+
+
 def test_scores_that_are_not_defined_are_no_warnings_of_chance():
     unknown = {"score": None, "losses": {"valid": Estimate(1.0, math.nan, 1), "test": Estimate(9.0, math.nan, 1)}}
     result = find_warnings(replace(NUMBERS, **unknown, ahead=Estimate(0.0, math.nan, 1)))

@@ -13,7 +13,9 @@ def answers(artifacts):
 def test_five_questions_of_a_stranger_are_answered_with_numbers_of_the_run():
     found = answers(of_numbers())
     assert list(found) == ["scores", "certainty", "failures", "drivers", "provenance"]
-    assert found["scores"].startswith("Its mean absolute error on test is 30,157 USD; that of always guessing is 52,000 USD")
+    assert found["scores"].startswith(
+        "Its mean absolute error on test is 30,157 USD; that of always guessing is 52,000 USD"
+    )
     assert "148,568 USD wide" in found["certainty"]
     assert "Model file" in found["provenance"]
 

@@ -51,7 +51,7 @@ def fit_baselines(
                 ahead = _ahead(model, tensors[part], predicted, truth)
     metric = model.task.primary_metric
     if parts["test"]:
-        reached = shown_score(metric, parts["test"][metric], model.encoder.target)
+        reached = shown_score(metric, parts["test"][metric], model.data.target_unit)
         logger.info("baseline: %s reaches test %s", linear.name, reached)
     return {
         "linear": {

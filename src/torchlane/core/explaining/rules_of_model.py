@@ -164,6 +164,8 @@ def linear_as_good(evidence: Evidence) -> Result:
     reached = linear["test"][evidence.primary]
     if by > ONE_SIDED * error or (by > error and by > SMALL_GAIN * (1 - reached)):
         return None
+    if by >= -ONE_SIDED * error and isinstance(no_better_than_constant(evidence), Finding):
+        return NotChecked("test does not show that the model is better than a constant")
     of_model = evidence.metrics["test"][evidence.primary]
     return Finding(
         "A linear model is better"

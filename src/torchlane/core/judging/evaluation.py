@@ -78,7 +78,7 @@ def evaluate(
     if target.labels:
         metrics |= _judge_classes(target, listed, truths["test"], weights_by_part["test"], quiet)
     if metrics["test"]:
-        _log(metrics, target, model.task.primary_metric, logging.DEBUG if quiet else logging.INFO)
+        _log(metrics, model, logging.DEBUG if quiet else logging.INFO)
     return _with_named(metrics, named or {}, model, predictions, truths), listed
 
 
@@ -97,22 +97,23 @@ def _score_part(model: TrainedModel, part: TensorDataset, outputs: Tensor, predi
     return {**score(model.task, prediction, truth, *weights), "loss": sum(losses) / len(losses)}
 
 
-def shown_score(name: str, value: float | None, target: TargetEncoder) -> str:
-    """Write a score for the log; errors are in the units of the target's column, which is named."""
-    return f"{name} {shown_number(value)}" + (f" {target.name}" if name.endswith("_error") else "")
+def shown_score(name: str, value: float | None, unit: str) -> str:
+    """Write a score for the log; errors are in the `unit` of the target."""
+    return f"{name} {shown_number(value)}" + (f" {unit}" if name.endswith("_error") else "")
 
 
-def _log(metrics: Mapping[str, Any], target: TargetEncoder, primary: str, level: int) -> None:
+def _log(metrics: Mapping[str, Any], model: TrainedModel, level: int) -> None:
+    primary = model.task.primary_metric
     logger.log(
         level,
         "evaluation: test %s (constant: %s %s), %d rows of %s%s%s",
-        ", ".join(shown_score(name, value, target) for name, value in metrics["test"].items()),
+        ", ".join(shown_score(name, value, model.data.target_unit) for name, value in metrics["test"].items()),
         primary,
         shown_number(metrics["baseline"][primary]),
         metrics["rows"]["test"],
         metrics["data"],
         f", weighted by '{metrics['weight']}'" if "weight" in metrics else "",
-        "" if target.positive is None else f"; the positive label is '{metrics['positive']}'",
+        "" if metrics.get("positive") is None else f"; the positive label is '{metrics['positive']}'",
     )
 
 

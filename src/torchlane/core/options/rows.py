@@ -91,6 +91,11 @@ class DataOptions(Options):
         return declared.model_copy(update={"nullable": False})
 
     @property
+    def target_unit(self) -> str:
+        """What errors are measured in: the unit of the target or, if none is declared, its name."""
+        return self.target_column.unit or self.target
+
+    @property
     def weight_column(self) -> ColumnOptions | None:
         """The rules of the weight of rows, which is at least 0 and must not be missing; None without a weight."""
         if self.weight is None:

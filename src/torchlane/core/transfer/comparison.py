@@ -183,7 +183,7 @@ def judge(
     summary = summarise(scores, fine_tuned.task.primary_metric)
     forgetting = describe_forgetting(parent, fine_tuned, old)
     known = count_known(clean_rows, splits, None if "reason" in forgetting else old, fine_tuned.data)
-    _log_comparison(summary, forgetting, known, fine_tuned.encoder.target)
+    _log_comparison(summary, forgetting, known, fine_tuned.data.target_unit)
     details = {name: fine_tuned.details[name] for name in ("parent", "fine_tuning")}
     return {"comparison": summary, "forgetting": forgetting, "known_to_parent": known, **details}
 
@@ -196,14 +196,12 @@ def _require_parent(parent: TrainedModel, fine_tuned: TrainedModel) -> None:
         )
 
 
-def _log_comparison(
-    summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None, target: TargetEncoder
-) -> None:
+def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], known: int | None, unit: str) -> None:
     """Log the comparison, and what was forgotten."""
     primary = summary["primary_metric"]
     for name, metrics in summary["models"].items():
         shown = ", ".join(
-            f"{shown_score(metric, value['mean'], target)} ± {shown_number(value['spread'], 2)}"
+            f"{shown_score(metric, value['mean'], unit)} ± {shown_number(value['spread'], 2)}"
             for metric, value in metrics.items()
             if value
         )
