@@ -51,8 +51,7 @@ def plot_partial_dependence(
     figure.update_yaxes(range=[low - room, high + room], tickformat=".0%" if shares else "~s")
     of_labels = f"the {len(labels)} commonest labels" if len(labels) > 1 else escaped(labels[0])
     told = f"mean probability of {of_labels}" if shares else "mean prediction"
-    spread = "bands and bars reach over the members" + (" before calibration" if shares else "")
-    return finish(figure, title, source, f"{told} if every row had this value; {spread}")
+    return finish(figure, title, source, f"{told} if every row had this value; bands and bars reach over the members")
 
 
 def _in_order(lines: pd.DataFrame, levels: Sequence[object]) -> pd.DataFrame:

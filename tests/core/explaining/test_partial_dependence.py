@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,13 +88,20 @@ def test_commonest_levels_are_shown_in_their_order():
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_labels_stand_with_their_probabilities(task):
     each = case(task)
-    found = partial_dependence(each.model, each.judged, each.clean, ["place"])
-    positive = each.model.encoder.target.positive
+    model = replace(each.model, calibration=each.model.calibration.model_copy(update={"temperature": 2.0}))
+    found = partial_dependence(model, each.judged, each.clean, ["place"])
+    positive = model.encoder.target.positive
     assert found["label"].unique().tolist() == ([positive] if task == "binary" else ["a", "b", "c"])
     changed = each.clean.assign(place=found["value"].iloc[0])
-    predicted = each.model.predict(changed[each.names])
+    predicted = model.predict(changed[each.names])
+    features = torch.from_numpy(model.encoder.encode_features(changed))
+    of_members = model.predictions_of(model.outputs(features))
+    alone = torch.stack([model.join_members(member) for member in of_members.split(1)]).mean(1)
+    names = [f"{label}" for label in model.encoder.target.restore(model.encoder.target.labels)]
     for label, own in found.groupby("label"):
         assert own["prediction"].iloc[0] == pytest.approx(predicted[f"probability_{label}"].mean())
+        ends = [*alone[:, names.index(label)].tolist(), own["prediction"].iloc[0]]
+        assert (own["low"].iloc[0], own["high"].iloc[0]) == pytest.approx((min(ends), max(ends)))
     assert ((found["low"] <= found["prediction"]) & (found["prediction"] <= found["high"])).all()
 
 

@@ -33,8 +33,8 @@ def partial_dependence(
     number or a date: all values that `train_rows` have of a number or a date if they are at most `MOST_VALUES`, else
     quantiles; and the commonest levels. `prediction` is in the units of the target, or the probability of `label`: the
     positive one of a binary task, each of at most `MOST_LABELS` of a multiclass one. It is averaged by the weights
-    of rows. `low` and `high` are the least and the largest such average of a member, or the prediction itself where it
-    lies beyond, since it is calibrated and members are not.
+    of rows. `low` and `high` are the least and the largest such average of a member, calibrated like the prediction, or
+    the prediction itself where it lies beyond, since a mean of probabilities is calibrated after it is taken.
     """
     varied = VariedModel(model, rows.features)
     columns = {column.name: column for column in model.encoder.tabular}
@@ -77,7 +77,8 @@ def _labels(model: TrainedModel) -> dict[str, int]:
 def _average(model: TrainedModel, outputs: Tensor, rows: JudgedRows) -> tuple[Tensor, Tensor]:
     """Average predictions over rows: those of the ensemble (n_labels or 1,), and of the members (members, …)."""
     each = model.task.predict(outputs, model.encoder.target)  # (members, n_rows) or (members, n_rows, n_labels)
-    both = torch.cat([model.join_members(each)[None], each]).view(len(each) + 1, len(rows), -1)
+    joined = [model.join_members(members) for members in (each, *each.split(1))]  # calibrated all alike
+    both = torch.stack(joined).view(len(each) + 1, len(rows), -1)
     weights = torch.ones(len(rows), dtype=torch.float64) if rows.weights is None else rows.weights.double()
     averages = torch.einsum("mrl,r->ml", both, weights / weights.sum())
     return averages[0], averages[1:]
