@@ -6,16 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plotly.graph_objects import Figure, Histogram, Scatter
 
-from torchlane.figures.style import escaped, finish, words
+from torchlane.figures.style import escaped, finish, panels, words
 from torchlane.reporting.drawn import MOST_BYTES, draw, draw_all
 
 
 def test_title_becomes_text_of_the_page_without_the_source():
     note = "the weights of epoch 25 are kept, which is the best of all that were tried in this training"
     drawn = draw("history", finish(Figure(Scatter(x=[1], y=[2])), "Training: loss and r2_score", "a, b; data: c", note))
-    assert drawn.heading == "Training: loss and r2_score"
+    assert drawn.heading == "Training: loss and R²"
     assert drawn.notes == (f"T{note[1:]}.",)
     assert (drawn.section, "title" in json.loads(drawn.json)["layout"]) == ("training", False)
+
+
+def test_metrics_are_named_as_people_say_them_and_columns_as_they_are():
+    figure = finish(panels(["drop of r2_score"]), "What r2_score tells", "sales", "on test, where r2_score is 0.8")
+    drawn = draw("feature_importances", figure)
+    assert (drawn.heading, drawn.notes) == ("What R² tells", ("On test, where R² is 0.8.",))
+    assert json.loads(drawn.json)["layout"]["annotations"][0]["text"] == "drop of R²"
+    assert draw("pairs", figure).heading == "What r2_score tells"
 
 
 @given(st.text(max_size=30))

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from torchlane.reporting.facts.wording import in_words
+
 DIGITS = 8  # of a number in a figure; a screen shows four, also of numbers that differ in the last ones only
 MOST_BYTES = 60_000  # of a figure's JSON; larger ones show fewer of their points
 MOST_BYTES_TOGETHER = 1_200_000  # of all figures; the library that draws them has 1.5 million of the page's three
@@ -58,6 +60,7 @@ SECTIONS: dict[str, tuple[str, str, str]] = {  # of figures by name: section, he
     ),
     "search": ("search", "Trials", "What the search tried, and which options mattered."),
 }
+OF_METRICS = {"history", "search", "feature_importances"}  # figures whose words name metrics, and no column
 _NOTE = re.compile(r"\s*<(?:span|sub)\b")
 _SOURCE = re.compile(r"(?:^|[;,]\s)data:\s.*$", re.DOTALL)
 _TAGS = re.compile(r"</?(?:span|sub|sup|b|i|em|br)\b[^>]*>")
@@ -93,6 +96,10 @@ def draw(name: str, figure: Any) -> Drawn:
     layout = plain["layout"]
     title, notes = _read_title(layout.pop("title", None))
     heading = title or heading
+    if name in OF_METRICS:
+        heading, notes = in_words(heading), tuple(map(in_words, notes))
+        for each in layout.get("annotations", ()):
+            each["text"] = in_words(each["text"])
     if is_words(plain):
         return Drawn(name, section, heading, "", (str(layout["meta"]["words"]),), "", 0, 0)
     layout["margin"] = {**layout.get("margin", {}), "t": 36}
