@@ -32,6 +32,7 @@ from torchlane.cli import explain
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import SECTIONS
 from torchlane.core.rows.checking import ROW
+from torchlane.datasets.facts import FactsDataset
 from torchlane.datasets.rows import RawRowsDataset
 from torchlane.datasets.studies import StudiesDataset
 from torchlane.pipelines.supervised import create_pipeline
@@ -125,6 +126,8 @@ def run(path: Path, data: dict[str, Any]) -> tuple[list[Row], int]:
         if name.endswith("checkpoints"):
             catalog[name].save(NoCheckpoints())
     catalog["salaries.studies"] = StudiesDataset(use_case="salaries", filepath=str(path.with_name("search.sqlite")))
+    about = {"model": "model.safetensors", "inbox": "inbox", "environment": "", "given": {}}
+    catalog["salaries.facts"] = FactsDataset(use_case="salaries", filepath=str(path.with_name("facts.json")), **about)
     for name, model in SECTIONS.items():
         if f"params:salaries.{name}" in pipeline.inputs():
             catalog[f"params:salaries.{name}"].save(model.model_validate(sections.get(name, {})))
