@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "torchlane init prices.csv --target=price": TABLES,
     "kedro registry list": set(),
     "kedro run --pipeline=salaries --tags=prepare": TABLES,
-    "kedro run --pipeline=salaries": TABLES | TORCH | FIGURES,
+    "kedro run --pipeline=salaries": TABLES | TORCH | FIGURES | {"scipy", "sklearn"},  # for the linear baseline
     "kedro run --pipeline=salaries.predict": TABLES | TORCH | FIGURES | {"sqlalchemy"},
 }
 PROGRAM = """
