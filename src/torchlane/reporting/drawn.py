@@ -14,7 +14,7 @@ from torchlane.reporting.facts.wording import in_words
 
 DIGITS = 8  # of a number in a figure; a screen shows four, also of numbers that differ in the last ones only
 MOST_BYTES = 60_000  # of a figure's JSON; larger ones show fewer of their points
-MOST_BYTES_TOGETHER = 1_200_000  # of all figures; the library that draws them has 1.5 million of the page's three
+MOST_BYTES_TOGETHER = 1_200_000  # of all figures; the library that draws them takes 0.7 million of a page
 TOO_LARGE = "This figure is too large for a page. kedro viz run shows it."
 FEWEST_POINTS = 200  # that are not thinned further
 PANEL_PIXELS = 260  # a panel that stands beside others is no narrower

@@ -1,6 +1,7 @@
 """The page and the model card, laid out by templates from facts."""
 
 import base64
+import gzip
 import hashlib
 import json
 import re
@@ -61,10 +62,9 @@ def render_page(facts: "Facts", figures: Mapping[str, Any]) -> str:
             contents=CONTENTS,
             drawn=drawn,
             more=any(each.section == "more" for each in drawn),
-            plotly=plotly,
             policy=_policy(script, plotly["text"]),
             css=Markup(_template_text("page.css")),
-            plotly_script=Markup(plotly["text"]),
+            plotly=plotly,
             script=Markup(script),
         )
     )
@@ -88,10 +88,11 @@ def render_card(facts: "Facts") -> str:
 
 @cache
 def vendored_plotly() -> dict[str, str]:
-    """Read the part of plotly.js that comes with the package: its name, version, digest and text."""
+    """Read the part of plotly.js that comes with the package: its name, version, digest, gzip in base64, and text."""
     folder = files("torchlane.reporting") / "vendored"
     about: dict[str, str] = json.loads((folder / "plotly.json").read_text(encoding="utf-8"))
-    return {**about, "text": (folder / about["file"]).read_text(encoding="utf-8")}
+    packed = (folder / about["file"]).read_bytes()
+    return {**about, "packed": base64.b64encode(packed).decode(), "text": gzip.decompress(packed).decode()}
 
 
 def _policy(*scripts: str) -> str:

@@ -38,12 +38,23 @@
       draw(entry.target);
     }
   }, { rootMargin: "600px" });
-  for (const plot of plots) seen.observe(plot);
+  const unpack = async () => {
+    const packed = Uint8Array.from(atob(document.querySelector("[data-plotly]").textContent), (each) => each.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  };
+  unpack().then(() => {
+    for (const plot of plots) seen.observe(plot);
+  }, () => {
+    for (const plot of plots) plot.textContent = "This browser is too old to draw the figures.";
+  });
   dark.addEventListener("change", recolour);
   printing.addEventListener("change", recolour);
   addEventListener("beforeprint", () => {
     for (const fold of document.querySelectorAll("details")) fold.open = true;
-    plots.forEach(draw);
+    if (window.Plotly) plots.forEach(draw);
     recolour();
   });
 })();
