@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchlane.core.tasks import metrics
 from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
 from torchlane.core.tasks.metrics import Metric
+from torchlane.core.tasks.row_scores import RowScorer, accuracy_rows, auc_rows, r2_rows
 
 if TYPE_CHECKING:
     from torchlane.core.encoding.target import TargetEncoder
@@ -23,7 +24,8 @@ class Task:
     `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
     `predict` turns outputs into float64 predictions: raw values (n_rows,) for regression, otherwise
     probabilities (n_rows, n_labels). `metrics` compare predictions of several networks at once with the
-    truth, which is raw values or label indices; the first is the primary metric.
+    truth, which is raw values or label indices; the first is the primary metric, whose `row_scores` say what each row
+    adds to it.
     """
 
     losses: Mapping[str, Callable[..., nn.Module]]  # some accept class_weights (n_labels,) or label_smoothing
@@ -31,6 +33,7 @@ class Task:
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
     constant: Callable[..., Tensor]  # best constant prediction from (truth of train, number of labels, its weights)
     metrics: Mapping[str, Metric]
+    row_scores: RowScorer
 
     @property
     def primary_metric(self) -> str:
@@ -99,6 +102,7 @@ TASKS: Mapping[str, Task] = {
         predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
         constant=_mean,
         metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
+        row_scores=r2_rows,
     ),
     "binary": Task(
         losses={"binary_cross_entropy": binary_cross_entropy},
@@ -113,6 +117,7 @@ TASKS: Mapping[str, Task] = {
             metrics.macro_f1_score,
             metrics.cross_entropy_loss,
         ),
+        row_scores=auc_rows,
     ),
     "multiclass": Task(
         losses={"cross_entropy": cross_entropy},
@@ -125,5 +130,6 @@ TASKS: Mapping[str, Task] = {
             metrics.macro_f1_score,
             metrics.cross_entropy_loss,
         ),
+        row_scores=accuracy_rows,
     ),
 }
