@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchlane.core.options import shown_number
+from torchlane.core.search.option_importances import REASON
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
@@ -193,18 +194,22 @@ def _about_overfit(artifacts: Artifacts) -> str:
 
 def find_search(artifacts: Artifacts) -> Facts:
     """Say what a search tried and chose."""
-    board = artifacts.leaderboard
-    values = artifacts.chosen_options.get("values", {})
-    if board.empty or not artifacts.recipe.trials:
+    board, chosen = artifacts.leaderboard, artifacts.chosen_options
+    values = chosen.get("values", {})
+    stands = artifacts.recipe.trials or (chosen.get("trials") and not values)  # no other space or rows since
+    if board.empty or not stands:
         return {"said": "No search: all options are as given (tuning.trials is 0).", "chosen": None, "trials": None}
     states = board["state"].value_counts()
     n_pruned, n_failed = (int(states.get(state, 0)) for state in ("pruned", "fail"))
-    names = [str(name) for name in board if str(name) not in ("error", "seconds")][:12]
+    names = [str(name) for name in board if str(name) not in ("chosen", "error", "seconds")][:12]
     importances = {str(name): value for name, value in artifacts.option_importances.items()}
     weights = {name: value for name, value in importances.items() if isinstance(value, (int, float))}
+    why = sentence(f"The search {chosen['said']}") if "said" in chosen else ""  # an earlier version did not say
+    luck = "The best of many trials is best partly by luck, so expect a lower score on test than here." * bool(values)
+    unknown = sentence(f"How much each option mattered: {importances[REASON]}") if REASON in importances else ""
+    tried = f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} stopped early, {n_failed} failed."
     return {
-        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} stopped early, {n_failed} failed. "
-        "The best of many trials is best partly by luck, so expect a lower score on test than here.",
+        "said": " ".join(filter(None, (tried, why, luck, unknown))),
         "chosen": table(
             ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
         ),
