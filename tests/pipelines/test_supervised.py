@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import optuna
 import pandas as pd
@@ -137,7 +139,7 @@ def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
 
 def test_search_reaches_encoder_model_and_report(toy_rows):
     space = {"encoding.numbers": {"choices": ["min_max"]}, "model.widths": {"choices": [[24]]}}
-    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid"}
+    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid", "keep_given": False}
     catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3}, report=True)
     model = catalog["toy.model"].load()
     assert model.encoder == catalog["toy.encoder"].load()
@@ -169,9 +171,20 @@ def test_every_run_fits_a_baseline_and_says_what_it_warns_of(toy_rows):
 def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
     space = {"training.learning_rate": {"low": 1e-6, "high": 0.02, "log": True}}
     tuning = {"trials": 10, "space": space, "epochs": 3, "sampler": "grid", "grid_points": 9, "prune_epochs": None}
-    found = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})["toy.warnings"].load()
+    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
+    found, chosen = catalog["toy.warnings"].load(), catalog["toy.chosen_options"].load()
+    assert (chosen["values"], chosen["said"][:23]) == ({}, "kept the options given:")
     (warning,) = [each for each in found["warnings"] if each["code"] == "search-at-edge"]
     assert warning["numbers"]["options"]["training.learning_rate"]["side"] == "high"
+
+
+def test_a_search_that_keeps_the_options_given_changes_nothing_and_is_told_of(toy_rows):
+    asked = {"tuning": {"trials": 1, "epochs": 2}, "split": {"valid_fraction": 0.3}}
+    catalog = run(toy_rows, "regression", "price", report=True, **asked)
+    assert catalog["toy.chosen_options"].load()["values"] == {}
+    assert catalog["toy.recipe"].load().trials == 0
+    shown = " ".join(re.sub(r"<[^>]*>", " ", catalog["toy.search_figure"].load().layout.title.text).split())
+    assert "the search kept the options given: they alone were tried" in shown
 
 
 def test_without_a_search_nothing_is_chosen(toy_rows):
@@ -282,7 +295,8 @@ def test_weights_of_labelled_rows_reach_constant_balance_and_temperature(toy_row
 def test_search_compares_trials_by_the_weighted_metric(toy_rows):
     columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
     data = {"task": "regression", "target": "price", "columns": columns, "weight": "times"}
-    tuning = {"trials": 1, "space": {"encoding.numbers": {"choices": ["min_max"]}}, "epochs": 2, "sampler": "grid"}
+    space = {"encoding.numbers": {"choices": ["min_max"]}}
+    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid", "keep_given": False}
     options = {"tuning": tuning, "split": {"valid_fraction": 0.3}}
     found = {}
     for name, rows in {"drawn": with_weights(toy_rows), "equal": toy_rows.assign(times="2")}.items():

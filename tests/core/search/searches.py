@@ -11,9 +11,9 @@ import pytest
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import Recipe, TuningOptions
 from torchlane.core.search import candidates
+from torchlane.core.search import search as searching
 from torchlane.core.search.chosen import apply_chosen
 from torchlane.core.search.ground import Ground
-from torchlane.core.search import search as searching
 from torchlane.core.search.search import choose_options
 from torchlane.core.training.members import Outcome
 from torchlane.core.training.optimizers import optimizer_defaults, scheduler_defaults

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.core.search.searches import RATES, apply, assert_trains_the_same, fake_training, record_recipes, search
 from torchlane.core.options import DataOptions, ModelOptions, Recipe
-from torchlane.core.search import search as searching
 from torchlane.core.search.ground import Ground
 
 DIMENSIONS = {

@@ -34,7 +34,9 @@ def lead(ahead: np.ndarray, n_compared: int) -> Lead:
     """The lead of a trial whose rows are `ahead` of those of the options given."""
     rows = {"rows": len(ahead), "worth": float(len(ahead))}
     given_options = {"value": 0.0, "paired": {**rows, "scores": [0.0] * len(ahead)}}
-    return lead_of({"value": float(ahead.mean()), "paired": {**rows, "scores": ahead.tolist()}}, given_options, n_compared)
+    return lead_of(
+        {"value": float(ahead.mean()), "paired": {**rows, "scores": ahead.tolist()}}, given_options, n_compared
+    )
 
 
 def share_changed(ahead: np.ndarray) -> float:

@@ -69,7 +69,9 @@ def test_grid_without_the_options_given_tries_them_too(ground, tmp_path, rounds)
     chosen, leaderboard, _ = decide(what, [0.7, 0.6, 0.5], 3, store)
     lines = leaderboard.set_index("trial")
     assert sorted(lines["training.learning_rate"][:2]) == ["0.002", "0.003"]
-    assert lines.loc[2, "training.learning_rate"] == "as given" or float(lines.loc[2, "training.learning_rate"]) == 0.001
+    assert (
+        lines.loc[2, "training.learning_rate"] == "as given" or float(lines.loc[2, "training.learning_rate"]) == 0.001
+    )
     assert (chosen["trials"], chosen["trial"], chosen["values"]) == (3, 2, {})
     greedy = ground(GRID, sampler="grid", trials=2, training={"epochs": 1}, **rounds)
     assert decide(greedy, [0.7, 0.6], 3)[0]["said"] == (

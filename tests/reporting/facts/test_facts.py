@@ -220,7 +220,27 @@ def test_search_lists_trials_and_what_was_chosen():
     assert search["said"].startswith("2 trials, compared on valid: 1 stopped early, 0 failed.")
     assert search["chosen"]["rows"] == [["model.dropout", "0.5", 1.0]]
     assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score", "model.dropout"]
+    assert search["said"].endswith("so expect a lower score on test than here.")  # an earlier version did not say why
     assert find_search(of_numbers())["chosen"] is None
+
+
+def test_search_that_kept_the_options_given_says_why_and_why_no_importance_is_known():
+    said = "kept the options given: the best of 2 trials is ahead by 0.1 ± 0.2 on 9 rows of valid, which may be chance"
+    board = {"trial": [1, 0], "state": "complete", "valid_r2_score": [0.5, 0.4], "chosen": ["", said], "error": ""}
+    artifacts = of_numbers(
+        leaderboard=pd.DataFrame(board),
+        chosen_options={"trials": 2, "values": {}, "said": said},
+        option_importances={"reason": "nothing can be told: 2 trials"},
+    )
+    search = find_search(artifacts)
+    assert search["said"] == (
+        f"2 trials, compared on valid: 0 stopped early, 0 failed. The search {said}. "
+        "How much each option mattered: nothing can be told: 2 trials."
+    )
+    assert search["chosen"]["rows"] == []
+    assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score"]
+    applied_elsewhere = {"trials": 2, "values": {"model.dropout": 0.5}, "said": said}
+    assert find_search(of_numbers(leaderboard=pd.DataFrame(board), chosen_options=applied_elsewhere))["trials"] is None
 
 
 def test_limits_follow_from_the_facts():

@@ -190,8 +190,6 @@ def _tail(targets: np.ndarray) -> float | None:
 def _edges(chosen: Chosen) -> Edges | str:
     if not chosen.get("trials"):
         return "no search"
-    if not chosen.get("values"):
-        return "the search kept the options as given"
     edges: Edges | None = chosen.get("edges")
     return "too few trials, or an earlier version searched" if edges is None else edges
 

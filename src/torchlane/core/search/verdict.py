@@ -72,7 +72,8 @@ def _none_is_better(trials: Trials, given: "FrozenTrial") -> str:
     others = [each for each in trials.ranked() if each.state.name == "COMPLETE" and each.number != given.number]
     behind = [shown_number(value - record_of(each)["value"], 2) for each in others[:1]]
     nearest = f"the next is {behind[0]} behind" if behind else "no other was trained to the end"
-    return f"no other of {len(trials.all())} trials is better ({nearest})"
+    n_trials = len(trials.all())
+    return f"no other of {n_trials} trials is better ({nearest})" if n_trials > 1 else "they alone were tried"
 
 
 def _why_not_compared(given: "FrozenTrial | None") -> str:
