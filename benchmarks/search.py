@@ -10,7 +10,8 @@ seconds and of processor seconds, which other work on the machine changes less.
 `worth`: for each seed the rows are split anew; the primary metric on test of the ensemble with the
 options that a search chose, with those given, whose seeds are the same, and with those of the best
 trial on valid, which a search without `tuning.keep_given` would take. Tables other than salaries are
-at most `--rows` rows of those of `drafts.py`, with the options that `torchlane init` drafts.
+at most `--rows` rows of those of `drafts.py`, with the options that `torchlane init` drafts. `--rate` sets the learning
+rate that is given, to see what a search makes of a poor one.
 """
 
 import argparse
@@ -74,13 +75,12 @@ def make_ground(clean: pd.DataFrame, options: dict, seed: int, **tuning: object)
     return Ground(clean, splits, options["data"], recipe, options["tuning"].model_copy(update=tuning))
 
 
-def search(ground: Ground) -> tuple[Recipe, Recipe, str]:
-    """Search with a storage of its own: the recipe that is chosen, that of the best trial on valid, and the reason."""
-    greedy = replace(ground, options=ground.options.model_copy(update={"keep_given": False}))
-    with tempfile.TemporaryDirectory() as folder:
-        studies = SQLStudies("worth", Path(folder) / "search.sqlite")
-        chosen, best = (choose_options(each, studies, NoCheckpoints())[0] for each in (ground, greedy))
-    return ground.recipe.changed(chosen["values"]), ground.recipe.changed(best["values"]), chosen["said"]
+def search(ground: Ground, folder: str | None = None) -> tuple[Recipe, str]:
+    """Search with a storage of its own, or with that in a folder: the recipe that is chosen, and the reason."""
+    with tempfile.TemporaryDirectory() as own:
+        studies = SQLStudies("worth", Path(folder or own) / "search.sqlite")
+        chosen, _, _ = choose_options(ground, studies, NoCheckpoints())
+    return ground.recipe.changed(chosen["values"]), chosen["said"]
 
 
 def train(ground: Ground, recipe: Recipe, members: int | None = None) -> dict[str, float]:
@@ -162,7 +162,9 @@ def judge_search(
     lines = []
     for seed in range(seeds):
         ground = make_ground(clean, options, seed, **tuning)
-        chosen, best, said = search(ground)
+        greedy = replace(ground, options=ground.options.model_copy(update={"keep_given": False}))
+        with tempfile.TemporaryDirectory() as folder:
+            (chosen, said), (best, _) = (search(each, folder) for each in (ground, greedy))  # the same trials
         given = train(ground, ground.recipe, ensemble)[ground.metric]
         of_best = given if best == ground.recipe else train(ground, best, ensemble)[ground.metric]
         lines.append({"given": given, "chosen": given if chosen == ground.recipe else of_best, "best": of_best})
@@ -207,6 +209,7 @@ def main() -> None:
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--tables", nargs="+", choices=["salaries", *TABLES], default=JUDGED)
     parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rate", type=float)
     arguments = parser.parse_args()
     salaries = read_project("salaries", arguments.env)
     logging.disable(logging.INFO)
@@ -217,6 +220,8 @@ def main() -> None:
     found = []
     for name in arguments.tables:
         clean, options = salaries if name == "salaries" else read_drafted(name, arguments.rows)
+        if arguments.rate:
+            options["training"] = options["training"].model_copy(update={"learning_rate": arguments.rate})
         print(f"{name}: {len(clean):,} rows", flush=True)
         scores = judge_search(clean, options, arguments.seeds, arguments.ensemble, **tuning)
         found.append(scores.assign(table=name, metric=TASKS[options["data"].task].primary_metric))
