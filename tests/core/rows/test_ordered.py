@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 from torchlane.core.options import DataOptions, EvaluationOptions, SplitOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.folds import deal_folds, require_folds
-from torchlane.core.rows.splits import fold_rows, rows_of, split_rows
+from torchlane.core.rows.ordered import cut_by_order, expanding_windows
+from torchlane.core.rows.splits import PARTS, fold_rows, rows_of, split_rows
 
-RANK = {"train": 0, "valid": 1, "test": 2}
-drawn = settings(max_examples=100, deadline=None)
+drawn, few = settings(max_examples=100, deadline=None), settings(max_examples=10, deadline=None)
 times = st.lists(st.integers(0, 12), min_size=8, max_size=60)
 fractions = st.sampled_from([0.0, 0.1, 0.15, 0.3])
 
@@ -37,73 +38,61 @@ def by_time(each: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame({"row": np.arange(1, len(each) + 1), "time": np.array(each, float), "x": 0.0, "y": 0.0})
 
 
-def parts_at(rows: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Give the time and the part of each row of a split."""
-    return splits.merge(rows[["row", "time"]], on="row").assign(rank=lambda each: each["part"].map(RANK))
+def all_splits(rows: pd.DataFrame, options: SplitOptions) -> list[pd.DataFrame]:
+    return [split_rows(rows, options_of(), options), *fold_rows(rows, options_of(), options, 3, 0)]
 
 
-def require_order(found: pd.DataFrame) -> None:
+def require_order(time: np.ndarray, parts: np.ndarray) -> None:
     """Check that no row is later than one of a later part, and that rows of equal time share a part."""
-    ends = found.groupby("rank")["time"].agg(["min", "max"])
-    assert (ends["max"].to_numpy()[:-1] < ends["min"].to_numpy()[1:]).all()
-    assert found.groupby("time")["part"].nunique().max() == 1
-
-
-def nearest(possible: list[int], rows: float) -> int:
-    return min(possible, key=lambda each: (round(abs(each - rows), 6), each))
+    ends = [(time[parts == part].min(), time[parts == part].max()) for part in PARTS if (parts == part).any()]
+    assert all(last < first for (_, last), (first, _) in pairwise(ends))
 
 
 @drawn
-@given(times, fractions, fractions, st.integers(0, 2**32 - 1))
-def test_latest_rows_are_test_and_those_before_valid_wherever_they_stand_in_the_file(each, valid, test, seed):
-    asked = [part for part, share in (("valid", valid), ("test", test)) if share]
-    assume(len(set(each)) > max(1, len(asked)))
-    rows = by_time(each)
-    options = SplitOptions(order_by="time", valid_fraction=valid, test_fraction=test, repeats="apart", seed=seed % 9)
-    found = parts_at(rows, split_rows(rows, options_of(), options))
-    assert set(found["part"]) == {"train", *asked}
-    assert found["row"].tolist() == rows["row"].tolist()
-    require_order(found)
-    shuffled = rows.sample(frac=1, random_state=seed)
-    again = split_rows(shuffled, options_of(), options).sort_values("row", ignore_index=True)
-    assert again["part"].tolist() == found["part"].tolist()
-
-
-@drawn
-@given(times, fractions.filter(bool), fractions.filter(bool))
+@given(times, fractions, fractions)
 def test_each_cut_is_the_nearest_that_keeps_equal_times_together_and_leaves_rows_for_every_part(each, valid, test):
-    ends = np.cumsum(np.unique(each, return_counts=True)[1]).tolist()
-    assume(len(ends) > 2)
-    rows = by_time(each)
-    options = SplitOptions(order_by="time", valid_fraction=valid, test_fraction=test, repeats="apart")
-    counts = split_rows(rows, options_of(), options)["part"].value_counts()
-    first = nearest(ends[:-2], (1 - valid - test) * len(each))
-    second = nearest([end for end in ends[:-1] if end > first], (1 - test) * len(each))
-    assert (counts["train"], counts["valid"], counts["test"]) == (first, second - first, len(each) - second)
+    order = np.unique(each, return_inverse=True)[1]
+    asked = [part for part, share in (("valid", valid), ("test", test)) if share]
+    assume(order.max() >= len(asked))
+    parts = cut_by_order(order, SplitOptions(order_by="time", valid_fraction=valid, test_fraction=test))
+    require_order(np.array(each), parts)
+    ends, n_before = np.cumsum(np.bincount(order)).tolist(), 0
+    begins = {"valid": 1 - valid - test, "test": 1 - test}
+    for number, part in enumerate(asked):
+        possible = [end for end in ends[: len(ends) - len(asked) + number] if end > n_before]
+        n_before = min(possible, key=lambda end: (round(abs(end - begins[part] * len(each)), 6), end))
+        assert n_before == (order < order[parts == part].min()).sum()
+    assert set(parts) == {"train", *asked}
 
 
 @drawn
-@given(times, st.integers(2, 6), fractions, st.integers(0, 2**32 - 1))
-def test_each_fold_learns_from_all_that_lies_before_its_test_block(each, folds, valid, seed):
-    assume(len(set(each)) >= folds + 2)
-    rows = by_time(each)
-    options = SplitOptions(order_by="time", valid_fraction=valid, repeats="apart")
-    found = [parts_at(rows, splits) for splits in fold_rows(rows, options_of(), options, folds, seed)]
-    begin, n_before = None, 0
-    for fold in found:
-        require_order(fold)
-        assert set(fold["part"]) == {"train", "test", *(["valid"] if valid else [])}
-        tested, before = fold[fold["part"] == "test"], fold[fold["part"] != "test"]
-        assert sorted(before["row"]) == rows.loc[rows["time"] < tested["time"].min(), "row"].tolist()
-        assert n_before < len(before)
-        assert begin is None or len(before) == begin  # the block begins where the last one ended
-        n_before, begin = len(before), len(fold)
-    assert begin == len(rows)  # the last block ends with the last row
+@given(times, st.integers(2, 6), fractions)
+def test_each_fold_learns_from_all_that_lies_before_its_test_block(each, folds, valid):
+    order = np.unique(each, return_inverse=True)[1]
+    assume(order.max() >= folds + 1)
+    end = 0
+    for before, test in expanding_windows(order, SplitOptions(order_by="time", valid_fraction=valid), folds):
+        assert len(before) and len(test) and len(np.unique(order[before])) > bool(valid)
+        assert order[before].max() < order[test].min()
+        assert sorted(before) == np.flatnonzero(order < order[test].min()).tolist()
+        assert not end or len(before) == end  # the block begins where the last one ended
+        end = len(before) + len(test)
+    assert end == len(each)
+
+
+@few
+@given(times, fractions, fractions, st.integers(0, 2**32 - 1))
+def test_parts_and_folds_follow_from_the_times_wherever_rows_stand_in_the_file(each, valid, test, seed):
+    assume(len(set(each)) >= 5)
+    rows = pd.DataFrame({"row": np.arange(1, len(each) + 1), "time": np.array(each, float), "x": 0.0, "y": 0.0})
     shuffled = rows.sample(frac=1, random_state=seed)
-    for fold, splits in zip(found, fold_rows(shuffled, options_of(), options, folds, 0), strict=True):
-        assert dict(zip(splits["row"], splits["part"], strict=True)) == dict(
-            zip(fold["row"], fold["part"], strict=True)
+    options = SplitOptions(order_by="time", valid_fraction=valid, test_fraction=test, repeats="apart", seed=seed % 9)
+    for first, again in zip(all_splits(rows, options), all_splits(shuffled, options), strict=True):
+        require_order(rows.set_index("row")["time"].loc[first["row"]].to_numpy(), first["part"].to_numpy())
+        assert dict(zip(first["row"], first["part"], strict=True)) == dict(
+            zip(again["row"], again["part"], strict=True)
         )
+        assert again["row"].is_unique
 
 
 def test_windows_have_about_as_many_rows_each_as_lie_before_the_first():
@@ -160,9 +149,9 @@ def test_copies_stay_where_their_time_puts_them_and_are_said(caplog):
     [
         (["1"] * 20, {}, "split.order_by 'time' is 1 in all 20 rows, so none is later than another; name another"),
         (["2024-02-29"] * 20, {"kind": "date"}, "'time' is 2024-02-29 in all 20 rows"),
-        (["", *map(str, range(18)), "?"], {}, r"is missing in 2 of 20 rows \(row 1, 20\), which have no place in the .*set data.columns.time.nullable to false"),
-        (["1", "2", *[""] * 18], {}, r"missing in 18 of 20 rows \(row 3, 4, 5, 6, 7 and 13 more\)"),
-        (["", *["2024-01-01", "2024-01-02"] * 9, "NaT"], {"kind": "date"}, r"missing in 2 of 20 rows \(row 1, 20\)"),
+        (["", *map(str, range(18)), "?"], {}, r"is missing in 2 of 20 rows \(rows 1, 20\), which have no place in the .*set data.columns.time.nullable to false"),
+        (["1", "2", *[""] * 18], {}, r"missing in 18 of 20 rows \(rows 3, 4, 5, 6, 7 and 13 more\)"),
+        (["", *["2024-01-01", "2024-01-02"] * 9, "NaT"], {"kind": "date"}, r"missing in 2 of 20 rows \(rows 1, 20\)"),
         (list("abcdefghij") * 2, {"kind": "category"}, "'time' is declared as a category, which has no order; set data.columns.time.kind to date or number"),
         (["1", "2"] * 10, {}, "'time' has 2 distinct values in 20 rows, too few for train, valid, test, since rows of equal value stay together"),
     ],
@@ -226,7 +215,7 @@ def test_given_parts_are_kept_and_the_latest_of_train_are_valid():
     assert split_rows(rows, data, options)["part"].tolist() == ["valid"] * 3 + ["train"] * 17 + ["test"] * 5
     for splits in fold_rows(rows, data, options, 3, 0):
         assert set(splits["row"]) <= set(range(1, 21))
-        require_order(parts_at(rows, splits))
+        require_order(rows.set_index("row")["time"].loc[splits["row"]].to_numpy(), splits["part"].to_numpy())
     assert options.unlike == {}
 
 

@@ -54,10 +54,11 @@ def _require_values(values: pd.Series, rows: pd.Series, by: str) -> None:
     missing = rows[values.isna()]
     if len(missing):
         more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+        named = f"{'row' if len(missing) == 1 else 'rows'} {', '.join(map(str, missing[:MOST_NAMED]))}{more}"
         raise ValueError(
-            f"split.order_by '{by}' is missing in {len(missing)} of {len(rows)} rows (row "
-            f"{', '.join(map(str, missing[:MOST_NAMED]))}{more}), which have no place in the order; fill them in, set "
-            f"data.columns.{by}.nullable to false, which rejects such rows, or name another column"
+            f"split.order_by '{by}' is missing in {len(missing)} of {len(rows)} rows ({named}), which have no place in "
+            f"the order; fill them in, set data.columns.{by}.nullable to false, which rejects such rows, or name "
+            f"another column"
         )
 
 
@@ -143,8 +144,8 @@ def require_labels(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOpt
     first = moments.idxmin()
     raise ValueError(
         f"label {', '.join(natural_order(set(labels[unknown])))} of '{data.target}' occurs in valid or test but not in "
-        f"train: the first such row is {clean_rows.loc[first, ROW]}, of '{by}' {shown_moments(moments.loc[[first]])[0]}; "
-        f"set smaller fractions, give earlier rows of it, or leave those rows or split.order_by out"
+        f"train: the first such row is {clean_rows.loc[first, ROW]}, of '{by}' {shown_moments(moments.loc[[first]])[0]}"
+        f"; set smaller fractions, give earlier rows of it, or leave those rows or split.order_by out"
     )
 
 
