@@ -140,12 +140,11 @@ def require_labels(clean_rows: pd.DataFrame, splits: pd.DataFrame, data: DataOpt
     unknown = ~labels.isin(set(labels[(splits["part"] == "train").to_numpy()]))
     if not unknown.any():
         return
-    moments = clean_rows.loc[unknown, by]
-    first = moments.idxmin()
+    first = clean_rows[unknown].sort_values(by).iloc[[0]]
     raise ValueError(
         f"label {', '.join(natural_order(set(labels[unknown])))} of '{data.target}' occurs in valid or test but not in "
-        f"train: the first such row is {clean_rows.loc[first, ROW]}, of '{by}' {shown_moments(moments.loc[[first]])[0]}"
-        f"; set smaller fractions, give earlier rows of it, or leave those rows or split.order_by out"
+        f"train: the first such row is {first[ROW].item()}, of '{by}' {shown_moments(first[by])[0]}; set smaller "
+        f"fractions, give earlier rows of it, or leave those rows or split.order_by out"
     )
 
 
