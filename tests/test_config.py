@@ -258,6 +258,11 @@ def test_columns_that_the_split_goes_by_are_no_features(read):
     assert parameters["prices"]["data"]["features"] == ["size"]
 
 
+def test_column_that_orders_the_split_is_a_feature_like_any_other(read):
+    _, parameters = read(GROUPED.replace("group_by: [owner], part_column: part", "order_by: size"))
+    assert parameters["prices"]["data"].get("features", []) == []
+
+
 def test_columns_that_the_split_goes_by_are_features_where_they_are_named(read):
     _, parameters = read(GROUPED, "prices: {data: {features: [size, owner]}}")
     assert parameters["prices"]["data"]["features"] == ["size", "owner"]

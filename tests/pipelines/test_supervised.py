@@ -105,6 +105,7 @@ def test_folds_are_scored_into_the_metrics(toy_rows):
     metrics = run(toy_rows, "regression", "price", evaluation=evaluation)["toy.metrics"].load()
     found = metrics["cross_validation"]
     assert (found["folds"], found["repeats"]) == (3, 1)
+    assert "split" not in metrics and "order_by" not in found
     assert found["r2_score"]["low"] < found["r2_score"]["mean"] < found["r2_score"]["high"]
     assert metrics["calibration"]["coverage_asked"] == 0.8
     assert found["squares_error"]["mean"] > 0
@@ -351,3 +352,20 @@ def test_without_test_rows_figures_of_them_are_words_and_the_others_are_drawn(to
     catalog = run(toy_rows, task, target, split={"test_fraction": 0}, training={"epochs": 1}, report=True)
     figures = {name: catalog[f"toy.{name}_figure"].load() for name in (*FIGURES_OF_TEST, "distributions")}
     assert [name for name, figure in figures.items() if not is_words(figure)] == ["distributions"]
+
+
+def test_metrics_and_log_say_that_test_is_unlike_train_where_the_split_makes_it_so(toy_rows, caplog):
+    caplog.set_level("INFO")
+    brief = {"training": {"epochs": 2, "members": 2}, "diagnosis": {"enabled": False}}
+    dated = toy_rows.assign(sold=pd.date_range("2024-01-01", periods=60).strftime("%Y-%m-%d"))
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}, "sold": {"kind": "date"}}
+    data = {"task": "regression", "target": "price", "columns": columns, "features": ["size", "place"]}
+    ordered = run(dated, "regression", "price", data=data, split={"order_by": "sold"}, evaluation={"folds": 2}, **brief)
+    metrics = ordered["toy.metrics"].load()
+    assert metrics["split"] == {"order_by": "sold"} and metrics["cross_validation"]["order_by"] == "sold"
+    assert "; test is later than train and valid by 'sold'" in caplog.text
+    assert ordered["toy.test_predictions"].load()["row"].tolist() == list(range(52, 61))
+    assert ordered["toy.data_summary"].load()["periods"]["test"] == ["2024-02-21", "2024-02-29"]
+    grouped = run(dated, "regression", "price", split={"group_by": ["size"]}, **brief)["toy.metrics"].load()
+    assert grouped["split"] == {"group_by": ["size"]}
+    assert "; no group of test by 'size' is in train or valid" in caplog.text

@@ -183,3 +183,13 @@ def test_more_folds_than_rows_of_the_smallest_class_are_refused(toy_rows, toy_da
 def test_one_fold_is_refused():
     with pytest.raises(ValueError, match="one fold leaves no row to train on"):
         EvaluationOptions(folds=1)
+
+
+def test_windows_of_an_order_are_scored_and_named(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+    split = SplitOptions(order_by="size")
+    table = cross_validate(clean, toy_data, split, RECIPE, EvaluationOptions(folds=3), NoCheckpoints())
+    assert table[list(PARTS)].to_numpy().tolist() == [[13, 2, 15], [25, 5, 15], [38, 7, 15]]
+    assert table["mean_absolute_error"].gt(0).all()
+    assert summarise_folds(table, order_by="size")["order_by"] == "size"
+    assert "order_by" not in summarise_folds(table)

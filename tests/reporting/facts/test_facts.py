@@ -67,6 +67,46 @@ def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
     assert "They count as copies." in str(find_rows(artifacts)["said"])
 
 
+def in_order(of=of_numbers, metrics: dict | None = None, **split: object):
+    artifacts = of({"split": {"order_by": "sold"}, **(metrics or {})}, split=SplitOptions(order_by="sold", **split))
+    periods = {"train": ["2020-01-01", "2022-06-30"], "test": ["2022-07-01", "2022-12-31"]}
+    return replace(artifacts, data_summary={**artifacts.data_summary, "periods": periods})
+
+
+def test_rows_that_are_split_in_an_order_are_said_to_be_with_the_ends_of_each_part():
+    said = find_split(in_order())["said"]
+    assert said == [
+        "Rows are split in the order of sold, and those of an equal value share a part: train has 2020-01-01 to "
+        "2022-06-30; test has 2022-07-01 to 2022-12-31.",
+        "So test shows how well later rows are predicted from earlier ones.",
+    ]
+    assert "They count as copies." in str(find_rows(in_order())["said"])
+    mixed = find_split(in_order(part_column="part"))["said"]
+    assert mixed[0] == "The column part names the part of each row."
+    assert mixed[1].startswith("Rows are in the order of sold, which decides what the column does not name: train has")
+
+
+def test_certainty_and_limits_say_what_an_ordered_or_grouped_split_means_for_later_rows_and_other_groups():
+    folds = {"folds": 4, "repeats": 1, "recipe": "as given", "order_by": "sold"}
+    certainty = find_certainty(in_order(metrics={"cross_validation": folds}))
+    assert certainty["said"][1] == (
+        "The split is in the order of sold. Intervals were made on valid, which is earlier than test, so they may not "
+        "hold as well for later rows."
+    )
+    assert certainty["folds"]["said"].startswith("The rows were cut into 4 windows in the order of sold; each was")
+    assert certainty["said"][2].endswith("(evaluation.folds) judges on more rows.")
+    labels = replace(of_labels(metrics={"split": {"group_by": ["owner", "place"]}}))
+    assert (
+        "grouped by owner and place. Probabilities were calibrated on the groups of valid"
+        in (find_certainty(labels)["said"][1])
+    )
+    assert "Intervals were made" not in str(find_certainty(in_order(metrics={"rows": {"train": 90, "test": 91}})))
+    end = "In the order of sold, test ends at 2022-12-31. How well later rows are predicted is not known"
+    assert end in str(find_limits(in_order()))
+    assert "In the order" not in str(find_limits(of_numbers()))
+    assert "In the order" not in str(find_limits(in_order(metrics={"rows": {"train": 90, "valid": 9}})))
+
+
 def test_mistakes_of_numbers_are_numbers_though_their_file_is_read_as_text():
     mistakes = pd.DataFrame({"row": [3], "truth": ["5.0"], "prediction": ["-4.491435393922488"], "error": [9.491]})
     assert find_failures(of_numbers(mistakes=mistakes))["mistakes"]["rows"] == [[3, 5.0, -4.491435393922488, 9.491]]
