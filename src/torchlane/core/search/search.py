@@ -48,6 +48,7 @@ def choose_options(ground: Ground, store: StudyStore, checkpoints: CheckpointSto
             "the search compares options on valid, which has no rows; set split.valid_fraction above 0, "
             "or tuning.trials to 0"
         )
+    ground = ground.fitted()
     space = resolve_space(options, ground.recipe, ground.data)
     n_trials = options.trials if options.sampler != "grid" else _grid_trials(space, options)
     search = _Search(ground, space, store, checkpoints)
