@@ -1,6 +1,6 @@
 """How large batches are, how long a network trains and how many networks there are, by the number of rows of train.
 
-This is the one place where these numbers stand. To change them, edit `BANDS` and run `docs/by_rows.py`.
+This is the one place where these numbers stand. To change them, edit `BANDS`, then run `docs/options.py`.
 """
 
 import math

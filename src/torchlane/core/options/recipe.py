@@ -42,7 +42,7 @@ class Recipe(Options):
     def fitted(self, n_rows: int, *, is_table: bool) -> "Recipe":
         """Return a recipe that leaves nothing to the number of rows of train."""
         values = fitted_values(self.training, fitting(self.training, self.model, n_rows, is_table=is_table))
-        return self.changed({f"training.{name}": value for name, value in values.items()})
+        return self.changed({f"training.{name}": value for name, value in values.items()}) if values else self
 
     def value(self, name: str, unset: Any = None) -> Any:
         """Return the value of an option, or `unset` if it has none."""
