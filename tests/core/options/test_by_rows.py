@@ -70,7 +70,7 @@ def test_no_patience_stays_none_and_no_number_of_members_means_auto():
 
 
 def test_all_other_options_are_kept():
-    settings = {"learning_rate": 0.5, "loss": "huber", "scheduler": {"name": "ExponentialLR"}, "seed": 7}
+    settings = {"learning_rate": 0.5, "loss": "huber", "scheduler": {"name": "OneCycleLR", "step": "batch"}, "seed": 7}
     training = TrainingOptions.model_validate(settings)
     fitted = fitting(training, ModelOptions(), 10, is_table=True)
     assert {name: getattr(fitted, name) for name in settings} == {name: getattr(training, name) for name in settings}

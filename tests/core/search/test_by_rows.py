@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from tests.core.fitted import FEW, MANY, use_small_bands
@@ -32,7 +30,7 @@ def test_search_with_auto_is_that_with_the_numbers_that_the_rows_choose(ground, 
 def test_first_trial_has_the_number_that_the_rows_choose(ground, monkeypatch):
     use_small_bands(monkeypatch, N_TRAIN)
     _, board, _ = search(ground(SIZES, training=AUTO))
-    assert board.set_index("trial").loc[0, "training.batch_size"] == json.dumps(FEW["batch_size"])
+    assert board.set_index("trial").loc[0, "training.batch_size"] == FEW["batch_size"]
 
 
 def test_search_is_another_one_where_the_rows_choose_other_numbers(ground, monkeypatch):
