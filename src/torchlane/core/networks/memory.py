@@ -14,7 +14,7 @@ from torchlane.core.networks.transformer import attention_bytes, token_bytes
 from torchlane.core.options import FittedTraining, ModelOptions
 from torchlane.core.tasks.tasks import TASKS
 
-COPIES = 8  # of the weights of a training: networks, stack, two moments, best weights, a state to resume from, …
+COPIES = 10  # of the weights of a training: networks, stack, gradients, two moments, best weights, 3 to resume from, …
 PREDICTED_ROWS = 256  # pass through a network at once after training
 NUMBER_BYTES = 4
 MOST_SHARE = 0.8  # of the memory; the rest is for the rows and for other programs
