@@ -100,6 +100,7 @@ def one_after_another(ground: Ground) -> None:
 
     from torchlane.core.search.sampling import ask
 
+    ground = ground.fitted()
     space = resolve_space(ground.options, ground.recipe, ground.data)
     study = optuna.create_study(direction="maximize")
     parts = [rows_of(part, ground.clean_rows, ground.splits) for part in ("train", "valid")]

@@ -97,11 +97,14 @@ def test_output_root_may_be_set_for_a_run(read):
             "  training: {learning_rate: -1}",
             r"prices.training.learning_rate: input should be greater than 0, not -1; set it in .*prices.yml",
         ),
-        ("  training: {epochs: many}", r"prices.training.epochs: input should be a valid integer.*, not 'many'"),
+        (
+            "  training: {epochs: many}",
+            r"prices.training.epochs: a whole number, 1 or more, or auto is needed, not 'many'; set it in .*prices.yml",
+        ),
         ("  training: {device: tpu}", r"prices.training.device: .*, not 'tpu'"),
         (
             "  training: {batch_size: 0}",
-            r"prices.training.batch_size: input should be greater than or equal to 1, not 0",
+            r"prices.training.batch_size: a whole number, 1 or more, or auto is needed, not 0; set it in .*prices.yml",
         ),
         (
             "  split: {valid_fraction: 0.6, test_fraction: 0.5}",

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.core.fitted import FEW, MANY, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import cross_validate, summarise_folds
@@ -100,6 +101,25 @@ def test_folds_hold_about_the_same_share_of_each_class(toy_rows, toy_data):
     clean, _ = check_rows(toy_rows, data)
     dear = [(rows_of("test", clean, splits)["kind"] == "dear").sum() for splits in fold_rows(clean, data, SPLIT, 5, 0)]
     assert max(dear) - min(dear) <= 1
+
+
+@pytest.mark.parametrize(("most_of_few", "numbers"), [(41, FEW), (40, MANY)])
+def test_rows_of_train_of_a_fold_choose_what_is_auto(toy_rows, toy_data, monkeypatch, most_of_few, numbers):
+    use_small_bands(monkeypatch, most_of_few)
+    clean, _ = check_rows(toy_rows, toy_data)
+    by_rows, as_given = (
+        cross_validate(
+            clean,
+            toy_data,
+            SPLIT,
+            Recipe(encoding=ENCODING, model=MODEL, training=TrainingOptions.model_validate(training)),
+            EvaluationOptions(folds=5),
+            NoCheckpoints(),
+        )
+        for training in ({}, numbers)
+    )
+    assert by_rows["train"].unique().tolist() == [41]
+    pd.testing.assert_frame_equal(by_rows, as_given, check_exact=True)
 
 
 def test_a_fold_scores_what_its_own_training_scores(toy_rows, toy_data):

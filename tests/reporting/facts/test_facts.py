@@ -228,6 +228,21 @@ def test_training_says_members_kept_epochs_time_and_device():
     assert (about["time"], about["device"]) == ("1.5 s", "cpu, 1 thread")
 
 
+def test_training_says_what_the_number_of_rows_chose_and_only_that():
+    artifacts = of_numbers()
+    rows = f"{artifacts.metrics['rows']['train']} rows of train"
+    about = dict(find_training(artifacts)["about"])
+    assert about["auto"] == f"batch_size 64, epochs 200, patience_epochs 20 and members 16, by {rows}"
+    assert about["batch"] == "64 rows"
+    training = TrainingOptions(epochs=200, batch_size=64, members=16)
+    about = dict(find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"])
+    assert about["auto"] == f"patience_epochs 20, by {rows}"
+    training = TrainingOptions(epochs=200, batch_size=64, members=16, patience_epochs=None)
+    assert "auto" not in dict(
+        find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"]
+    )
+
+
 def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
     training = TrainingOptions(batch_size=32, optimizer=OptimizerOptions(arguments={"weight_decay": 0.1}))
     plain = of_numbers().recipe
@@ -235,7 +250,7 @@ def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
     artifacts = of_numbers(recipe=recipe, chosen_options={"trials": 8, "values": {"model.dropout": 0.5}})
     assert find_options(artifacts)["table"]["rows"] == [
         ["model.dropout", "0.5", "0", "search"],
-        ["training.batch_size", "32", "64", "given"],
+        ["training.batch_size", "32", "auto", "given"],
         ["training.optimizer", "{arguments: {weight_decay: 0.1}}", "{}", "given"],
     ]
     assert find_options(of_numbers())["table"]["rows"] == []

@@ -5,6 +5,7 @@ Nothing here imports torch until the name of a torch class has to be checked tha
 """
 
 from torchlane.core.options.base import Level, Options, fault_in_options
+from torchlane.core.options.by_rows import FittedTraining, describe_fitting, fitted_values, fitting
 from torchlane.core.options.columns import ColumnOptions
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
@@ -32,6 +33,7 @@ __all__ = [
     "EncodingOptions",
     "EvaluationOptions",
     "FineTuningOptions",
+    "FittedTraining",
     "FreezeOptions",
     "Level",
     "LossOptions",
@@ -50,7 +52,10 @@ __all__ = [
     "TaskName",
     "TrainingOptions",
     "TuningOptions",
+    "describe_fitting",
     "fault_in_options",
+    "fitted_values",
+    "fitting",
     "require_coverage",
     "shown_limit",
     "shown_number",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from torchlane.core.options.automatic import AUTO
 from torchlane.core.options.base import Options, broken_rule
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import EncodingOptions
@@ -122,6 +123,8 @@ def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
         key = "".join(f"{each} " for each in fault["loc"][:1])
         raise ValueError(f"{name}: {key}{broken_rule(fault['msg'])}") from error
     assert isinstance(dimension, (RangeOptions, ChoicesOptions))
+    if isinstance(dimension, ChoicesOptions) and _annotation(name) is int and AUTO in dimension.choices:
+        raise ValueError(f"{name}: {AUTO} is chosen by the number of rows, not by a search; name numbers")
     if isinstance(dimension, RangeOptions) and is_whole(name, dimension):
         for end in (dimension.low, dimension.high, dimension.step or 1.0):
             if not end.is_integer():

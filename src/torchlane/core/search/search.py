@@ -50,6 +50,7 @@ def choose_options(ground: Ground, store: StudyStore, checkpoints: CheckpointSto
             "the search compares options on valid, which has no rows; set split.valid_fraction above 0, "
             "or tuning.trials to 0"
         )
+    ground = ground.fitted()
     space = resolve_space(options, ground.recipe, ground.data)
     if options.sampler == "grid":
         _require_small_grid(space, options)

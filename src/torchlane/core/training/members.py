@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from torchlane.core.machine.randomness import RandomState
 from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.batches import batch_sizes
@@ -36,7 +36,7 @@ class Member:
     train: TensorDataset
     valid: TensorDataset
     objective: Objective
-    options: TrainingOptions
+    options: FittedTraining
     adaptation: Adaptation | None = None
 
     @cached_property
@@ -86,12 +86,12 @@ def make_members(
     train: TensorDataset,
     valid: TensorDataset,
     objective: Objective,
-    options: TrainingOptions,
+    options: FittedTraining,
     device: torch.device,
 ) -> list[Member]:
-    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`."""
+    """Build `options.members` networks, member i after `torch.manual_seed(options.seed + i)`."""
     members = []
-    for number in range(options.members or 1):
+    for number in range(options.members):
         random = RandomState(options.seed + number, device)
         with random.in_use():
             model = build().to(device)

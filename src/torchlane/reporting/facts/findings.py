@@ -5,6 +5,7 @@ from typing import Any
 
 from torchlane.core.options import shown_number
 from torchlane.core.search.option_importances import REASON
+from torchlane.core.options.automatic import AUTO
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
@@ -154,19 +155,29 @@ def find_training(artifacts: Artifacts) -> Facts:
     recipe, provenance, history = artifacts.recipe, artifacts.provenance, artifacts.history
     model, training = recipe.model, recipe.training
     kept = history.loc[history["members_kept"] > 0, "epoch"]
-    epochs = len(history)
+    epochs, fitted = len(history), provenance["by_rows"]
     about = [
         ("network", str(model.kind) if model.name is None else f"{model.name} of torchvision"),
         ("layers of a member", str(artifacts.diagnosis["capacity"])),
         ("members", _members(provenance["members"])),
-        ("epochs", f"{epochs} of at most {training.epochs}{_kept(kept)}"),
+        ("epochs", f"{epochs} of at most {fitted['epochs']}{_kept(kept)}"),
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
         ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
         ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
-        ("batch", counted(training.batch_size, "row")),
+        ("batch", counted(fitted["batch_size"], "row")),
+        *_by_rows(artifacts),
     ]
     return {"about": about, "overfit": _about_overfit(artifacts)}
+
+
+def _by_rows(artifacts: Artifacts) -> list[tuple[str, str]]:
+    """Name the options that were `auto`, with what the number of rows of train chose."""
+    asked, fitted = artifacts.recipe.training, artifacts.provenance["by_rows"]
+    chosen = [f"{name} {value}" for name, value in fitted.items() if getattr(asked, name) == AUTO]
+    if not chosen:
+        return []
+    return [("auto", f"{listed(chosen)}, by {counted(artifacts.metrics['rows']['train'], 'row')} of train")]
 
 
 def _members(number: int) -> str:
