@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchlane.core.options import shown_number
-from torchlane.core.search.option_importances import REASON
 from torchlane.core.options.automatic import AUTO
+from torchlane.core.search.option_importances import REASON
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
