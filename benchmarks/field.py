@@ -8,7 +8,8 @@ stops early on valid. The others have no use for it: they are fitted on train an
 rows out by default take them from there. They take columns by their types in pandas, all but numbers as categories.
 
 Predictions are kept under `--results`, a folder a table and seed, and a rerun goes on where the last one ended. A fit
-of more than `--most-seconds` ends the turn of its method on that table. `OMP_NUM_THREADS` sets the threads of all.
+of more than `--most-seconds` of a processor ends the turn of its method on that table. `OMP_NUM_THREADS` sets the
+threads of all methods.
 
 `--set '{training: {members: 4}}' --name "4 members" --methods torchlane` runs a network with other options. `--judge`
 takes the tables that no choice may rest on. `--report` only prints what is there. RealMLP-TD, TabM-D and AutoGluon run
@@ -81,7 +82,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path("build/field"))
     parser.add_argument("--set", default="{}", help="options of the network by section, as YAML")
     parser.add_argument("--name", default=OURS, help="what to call a network with other options")
-    parser.add_argument("--most-seconds", type=float, default=180, help="of a fit of a method in this environment")
+    parser.add_argument("--most-seconds", type=float, default=180, help="of a processor, for a fit in this environment")
     parser.add_argument("--seconds", type=float, help="AutoGluon's, instead of ten times ours")
     parser.add_argument("--presets", default="best_quality", help="AutoGluon's")
     parser.add_argument("--report", action="store_true", help="run nothing")

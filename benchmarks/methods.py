@@ -3,13 +3,16 @@
 import hashlib
 import importlib
 import json
+import math
 import multiprocessing
 import os
+import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +81,7 @@ def put_job(folder: Path, rows: Mapping[str, pd.DataFrame], facts: Mapping[str, 
 
 
 def run_method(method: Method, folders: list[Path], most_seconds: float | None = None) -> None:
-    """Fill in the predictions that are missing; a fit of more than `most_seconds` ends the method's turn."""
+    """Fill in the predictions that are missing; a fit of more processor seconds than these ends the method's turn."""
     missing = [folder for folder in folders if not is_done(folder, method)]
     if not missing or (most_seconds and any(_took_longer(folder, method, most_seconds) for folder in folders)):
         return
@@ -101,27 +104,20 @@ def _run(method: Method, folder: Path) -> None:
 
 def _run_at_most(method: Method, folders: list[Path], most_seconds: float) -> None:
     """Run in another process, since no fit can be stopped from within; one process for all, which warms up once."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=_run_all, args=(method, folders, theirs))
+    process = multiprocessing.get_context("fork").Process(target=_run_limited, args=(method, folders, most_seconds))
     process.start()
-    theirs.close()
-    for folder in folders:
-        if not ours.poll(most_seconds):
-            process.kill()
-            keep(folder / f"{method.name}.over", {"settings": method.settings, "seconds": most_seconds})
-            print(f"{folder.parent.name} {folder.name}: {method.name} took longer", file=sys.stderr, flush=True)
-            break
-        try:
-            ours.recv()
-        except EOFError:  # it has said why
-            break
     process.join()
+    if process.exitcode == -signal.SIGXCPU:
+        folder = next(each for each in folders if not is_done(each, method))
+        keep(folder / f"{method.name}.over", {"settings": method.settings, "seconds": most_seconds})
+        print(f"{folder.parent.name} {folder.name}: {method.name} takes longer", file=sys.stderr, flush=True)
 
 
-def _run_all(method: Method, folders: list[Path], connection: Connection) -> None:
+def _run_limited(method: Method, folders: list[Path], most_seconds: float) -> None:
     for folder in folders:
+        soft, hard = math.ceil(time.process_time() + most_seconds), resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
         _run(method, folder)
-        connection.send(None)
 
 
 def _took_longer(folder: Path, method: Method, most_seconds: float) -> bool:
