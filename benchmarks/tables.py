@@ -11,8 +11,9 @@ method is run again only where its settings or the rows have changed. `--report`
 there. `OMP_NUM_THREADS` sets the threads of all methods.
 
 `--set '{training: {members: 4}}' --name "4 members" --methods torchlane` adds a network with other
-options. `--inner` cuts the folds from the rows that the first fold of the first repeat trains on, which
-is how options are compared without a look at its test rows.
+options, `--default --name default` one without those that the use case sets for model and training.
+`--inner` cuts the folds from the rows that the first fold of the first repeat trains on, which is how
+options are compared without a look at its test rows.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from classifiers import read_use_case, settings_of
 from methods import METHODS, OURS, Method, autogluon, fit_network, peer, put_job, run_method, score_folder
 from peers.jobs import Job, Predict
 from torchlane.core.judging.cross_validation import summarise_folds
-from torchlane.core.options import Options
+from torchlane.core.options import SECTIONS, Options
 from torchlane.core.rows.splits import rows_of, split_rows
 
 USE_CASES = ("salaries", "water_potability", "zoo", "salaries_2025")
@@ -50,11 +51,16 @@ def main() -> None:
     parser.add_argument("--set", default="{}", help="options of the network by section, as YAML")
     parser.add_argument("--name", default=OURS, help="what to call a network with other options")
     parser.add_argument("--seconds", type=float, default=60, help="AutoGluon's limit a fold")
+    parser.add_argument(
+        "--default", action="store_true", help="the network without what YAML says of model and training"
+    )
     parser.add_argument("--inner", action="store_true")
     parser.add_argument("--report", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     for use_case in arguments.use_cases:
         rows, options = read_use_case(use_case, arguments.env, yaml.safe_load(arguments.set))
+        if arguments.default:
+            options |= {section: SECTIONS[section]() for section in ("model", "training")}
         logging.disable(logging.INFO)
         warnings.filterwarnings("ignore", message="The least populated class")
         results = arguments.results / (f"{use_case}_inner" if arguments.inner else use_case)
