@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchlane.core.layers.layout import NUMBER, Layout
+from torchlane.core.layers.numbers import Numbers
 
 LARGE_TABLE = 4096  # rows from which training steps only on those that a batch looks up, where it can
 LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of rows can be chosen
@@ -72,8 +73,15 @@ class CodedLinear(nn.Linear):
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:
-    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds."""
+    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds.
+
+    Numbers that it embeds are features as they are, the first ones.
+    """
+    numbers = next((layer for layer in model.modules() if isinstance(layer, Numbers)), None)
     first = next((layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)), None)
+    if numbers is not None and first is not None:
+        measured, others = rows[:, numbers.columns], rows[:, numbers.others]
+        return torch.cat([measured, Indicators(first.layout.part(others.shape[1])).to(rows.device)(others)], dim=1)
     if first is None:
         return rows
     plain = Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first

@@ -1,6 +1,7 @@
 """Outputs of stacked perceptrons for rows that differ from given ones in a few columns.
 
-The first layer is linear, so only what these columns add to its result is computed anew. Outputs are those for the
+The first linear layer takes each column, or the embedding of each number, apart from the others, so only what these
+columns add to its result is computed anew. Outputs are those for the
 whole rows to rounding. Where no value differs, or the first layer ignores the columns, they have the same bits.
 """
 
@@ -48,7 +49,12 @@ class VariedRows:
         name = self._program.first_layer
         coded = self._buffers.get(f"{name}.coded")
         if coded is None or columns.start not in (known := coded[0].tolist()):
-            return torch.baddbmm(hidden, (values - before).expand(len(hidden), -1, -1), self._table[:, columns])
+            numbers = self._program.numbers
+            if numbers is None:
+                return torch.baddbmm(hidden, (values - before).expand(len(hidden), -1, -1), self._table[:, columns])
+            wide, old_values = numbers.changed(self._parameters, self._buffers, columns, before)
+            _, new_values = numbers.changed(self._parameters, self._buffers, columns, values)
+            return torch.baddbmm(hidden, new_values - old_values, self._table[:, wide])
         start = self._buffers[f"{name}.starts"][0, known.index(columns.start)]
         lookup = self._buffers[f"{name}.lookup"][0]
         new, old = (lookup[start + codes[:, 0].long()] for codes in (values, before))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.machine.randomness import RandomState
 from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
 from torchlane.core.options import TrainingOptions
@@ -89,13 +90,17 @@ def make_members(
     options: TrainingOptions,
     device: torch.device,
 ) -> list[Member]:
-    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`."""
+    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`.
+
+    Layers that embed numbers learn their bins from the rows of train.
+    """
     members = []
     for number in range(options.members or 1):
         random = RandomState(options.seed + number, device)
         with random.in_use():
             model = build().to(device)
         members.append(Member(model, random, train, valid, objective, options))
+    learn_numbers([member.model for member in members], train.tensors[0])
     return members
 
 
