@@ -49,6 +49,11 @@ class Encoder(Fitted):
         """The columns of a table; none if there is an image."""
         return tuple(column for column in self.columns if not isinstance(column, ImageEncoder))
 
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The name of each measured number, in the order of their columns."""
+        return tuple(column.feature_names[place] for column in self.tabular for place in column.measured)
+
     def layout(self, *, embeds: bool = False) -> Layout:
         """Say which features a network makes of an encoded row.
 

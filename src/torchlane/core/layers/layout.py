@@ -57,6 +57,11 @@ class Layout:
         return np.unique(self.columns[self.indicating])
 
     @property
+    def of_measured(self) -> np.ndarray:
+        """Whether each feature is a measured number: bool (n_features,)."""
+        return np.isin(self.columns, self.measured)
+
+    @property
     def others(self) -> np.ndarray:
         """The columns that hold no measured number: int64 (n_others,)."""
         return np.setdiff1d(np.arange(self.n_columns), self.measured)
@@ -66,7 +71,7 @@ class Layout:
         others, n_new = self.others, len(self.measured) * width
         places = np.full(self.n_columns, NUMBER)
         places[others] = np.arange(len(others))
-        kept = ~np.isin(self.columns, self.measured)
+        kept = ~self.of_measured
         return Layout(
             len(others) + n_new,
             np.concatenate([places[self.columns[kept]], len(others) + np.arange(n_new)]),

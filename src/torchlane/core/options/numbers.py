@@ -33,6 +33,11 @@ class NumbersOptions(Options):
     frequencies: int = Field(48, ge=1)
     sigma: float = Field(0.1, gt=0)
 
+    @property
+    def n_basis(self) -> int:
+        """The number of functions of a number that an embedding is made of; 0 for kind plain."""
+        return {"plain": 0, "piecewise_linear": 2 + self.bins, "periodic": 1 + 2 * self.frequencies}[self.kind]
+
     @model_validator(mode="after")
     def _options_fit_kind(self) -> Self:
         fitting = OPTIONS_OF_NUMBERS[self.kind]
