@@ -1,6 +1,6 @@
 import pytest
 
-from torchlane.core.options import EncodingOptions, ModelOptions, Recipe, TrainingOptions
+from torchlane.core.options import EncodingOptions, ModelOptions, RangeOptions, Recipe, TrainingOptions
 from torchlane.core.options.searchable import is_option, is_whole
 
 
@@ -33,7 +33,13 @@ def test_search_may_change_the_kind_and_the_options_of_a_kind():
     assert recipe.changed({"model.numbers": "periodic"}).model.numbers.kind == "periodic"
     assert recipe.value("model.numbers.width") == 16
     assert is_option("model.numbers.bins") and is_option("model.numbers")
-    from torchlane.core.options import RangeOptions
-
     assert is_whole("model.numbers.bins", RangeOptions(low=4, high=64))
     assert not is_whole("model.numbers.sigma", RangeOptions(low=1, high=2))
+
+
+def test_search_may_change_a_kind_and_one_of_its_options_together():
+    recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(), training=TrainingOptions())
+    changed = recipe.changed({"model.numbers": "piecewise_linear", "model.numbers.bins": 9})
+    assert (changed.model.numbers.kind, changed.model.numbers.bins) == ("piecewise_linear", 9)
+    changed = recipe.changed({"training.loss": "cross_entropy", "training.loss.label_smoothing": 0.1})
+    assert (changed.training.loss.name, changed.training.loss.label_smoothing) == ("cross_entropy", 0.1)
