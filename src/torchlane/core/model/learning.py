@@ -12,15 +12,18 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.tensors import fingerprint
+from torchlane.core.layers.numbers import Numbers, PiecewiseLinearNumbers
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
 from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
+from torchlane.core.networks.state_dicts import listed
 from torchlane.core.options import (
     DataOptions,
     FittedTraining,
@@ -125,6 +128,8 @@ def train_models(
         capacity,
         choose_device(first.training.device),
     )
+    if len(lessons) == 1:
+        _log_numbers(members[0].model, first.encoder, model)
     if observer is not None:
         observer.begin(members[0])
     outcomes = iter(fit(members, checkpoints.of_run(identify(fitted, model)), observer=observer))
@@ -140,6 +145,19 @@ def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
         return " x ".join(map(str, encoder.feature_shape))
     layout = build_layout(model, encoder)
     return str(layout.n_features + len(layout.embedded))
+
+
+def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> None:
+    """Say which numbers have fewer bins than the options ask for, or that there are no numbers to embed."""
+    if model.numbers.kind == "plain":
+        return
+    layer = next((layer for layer in network.modules() if isinstance(layer, Numbers)), None)
+    if layer is None:
+        logger.info("model.numbers %s: no feature is a number, so there is nothing to embed", model.numbers.kind)
+    elif isinstance(layer, PiecewiseLinearNumbers):
+        few = [f"{name} {n}" for name, n in zip(encoder.measured_names, layer.n_bins, strict=True) if n < layer.bins]
+        if few:
+            logger.info("model.numbers: fewer than %d bins for numbers of few values: %s", layer.bins, listed(few))
 
 
 def conclude(

@@ -8,6 +8,7 @@ from torchlane.core.encoding.columns import CategoryEncoder
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.layers.coded import indicator_bytes
 from torchlane.core.layers.layout import Layout
+from torchlane.core.layers.numbers import numbers_bytes
 from torchlane.core.machine.devices import total_bytes
 from torchlane.core.networks.network import build_layout
 from torchlane.core.networks.transformer import attention_bytes, token_bytes
@@ -68,7 +69,13 @@ Needs = tuple[int, int, int]  # weights of a member, and bytes of a row in train
 
 def _of_perceptron(options: ModelOptions, encoder: Encoder, layout: Layout) -> Needs:
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    return layout.n_features * (*options.widths, width)[0], 0, 0
+    first = (*options.widths, width)[0]
+    if options.numbers.kind == "plain" or not len(layout.measured):
+        return layout.n_features * first, 0, 0
+    n_numbers, n_basis = len(layout.measured), options.numbers.n_basis
+    embedded = n_numbers * n_basis * options.numbers.width
+    of_row = numbers_bytes(n_numbers, n_basis, options.numbers.width)
+    return embedded + layout.widened(options.numbers.width).n_features * first, of_row, of_row
 
 
 def _of_transformer(options: ModelOptions, encoder: Encoder, layout: Layout) -> Needs:

@@ -12,6 +12,7 @@ from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, N
 from torchlane.core.options.fine_tuning import FineTuningOptions, FreezeOptions
 from torchlane.core.options.judging import DiagnosisOptions, EvaluationOptions, require_coverage
 from torchlane.core.options.network import OPTIONS_OF_KIND, AugmentationOptions, ModelKind, ModelOptions
+from torchlane.core.options.numbers import NumbersOptions
 from torchlane.core.options.recipe import Recipe
 from torchlane.core.options.rows import DataOptions, Part, SplitOptions, TaskName
 from torchlane.core.options.scoring import DriftOptions, PredictionOptions
@@ -40,6 +41,7 @@ __all__ = [
     "ModelKind",
     "ModelOptions",
     "NumberEncoding",
+    "NumbersOptions",
     "OptimizerOptions",
     "Options",
     "Part",

@@ -31,6 +31,7 @@ OPEN = ("encoding.columns", "model.arguments", "training.optimizer.arguments", "
 WIDTH = "model.width"  # of every hidden layer, for the kinds in LAYERED
 DEPTH = "model.depth"  # the number of hidden layers for these kinds; for a cnn its own option
 LAYERED = ("mlp", "rnn")
+SHORT = {"loss": "name", "numbers": "kind"}  # groups that may be written as one option of theirs
 
 
 def flatten_space(given: Any) -> dict[str, Dimension]:
@@ -83,8 +84,8 @@ def put_option(sections: dict[str, Any], name: str, value: Any) -> None:
     """Set an option by name in nested dicts. Missing dicts are created."""
     *groups, last = path_of(name)
     for key in groups:
-        if not isinstance(sections.get(key), dict):
-            sections[key] = {}
+        if not isinstance(given := sections.get(key), dict):
+            sections[key] = {SHORT[key]: given} if key in SHORT and isinstance(given, str) else {}
         sections = sections[key]
     sections[last] = value
 
