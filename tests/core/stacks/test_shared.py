@@ -117,6 +117,13 @@ def test_the_module_leaves_the_networks_that_it_was_made_from_as_they_were():
     assert not own & {id(each) for each in shared.parameters()}
 
 
-def test_a_network_without_hidden_layers_has_nothing_to_share():
-    with pytest.raises(ValueError, match=r"the network has none; give model.widths a width, or set training.sharing"):
-        SharedPerceptrons([nn.Sequential(nn.Linear(3, 1))] * 2, torch.ones(2, 3), "tabm")
+@pytest.mark.parametrize(
+    "network", [nn.Sequential(nn.Linear(3, 1)), nn.Linear(3, 1), nn.Sequential(nn.Conv1d(1, 1, 1))]
+)
+def test_a_network_without_hidden_linear_layers_has_nothing_to_share(network):
+    with pytest.raises(
+        ValueError, match=r"training.sharing shares .*; set training.sharing to none, or take model.kind"
+    ):
+        draw_scales(network)
+    with pytest.raises(ValueError, match=r"training.sharing shares"):
+        SharedPerceptrons([network] * 2, torch.ones(2, 3), "tabm")

@@ -49,8 +49,8 @@ def with_members(training: TrainingOptions, model: ModelOptions, encoder: Encode
     """Set the number of members if the options leave it open."""
     if training.members is not None:
         return training
-    stacked = model.kind == "mlp" and encoder.image is None
-    return training.model_copy(update={"members": TABLE_MEMBERS if stacked else 1})
+    several = model.kind == "mlp" and (encoder.image is None or training.sharing != "none")
+    return training.model_copy(update={"members": TABLE_MEMBERS if several else 1})
 
 
 def train_model(

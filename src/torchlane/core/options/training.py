@@ -68,6 +68,9 @@ class TrainingOptions(Options):
 
     `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
     used. Null means 16 for perceptrons on a table, where they cost little more than one, and 1 otherwise.
+    With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, as TabM and
+    TabM-mini do (Gorishniy et al. 2024), and end together. Each is an ordinary perceptron afterwards. A single member
+    shares nothing.
     `stacked` trains them together as one tensor program where that is possible; the result equals that of the
     plain loop up to rounding. With one member, or `stacked: false`, it equals the plain loop bit by bit.
 
@@ -87,6 +90,7 @@ class TrainingOptions(Options):
     """
 
     members: int | None = Field(None, ge=1)
+    sharing: Literal["none", "tabm", "tabm_mini"] = "none"
     stacked: bool = True
     seed: int = Field(0, ge=0)
     epochs: int = Field(200, ge=1)

@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ def draw_scales(model: nn.Module) -> Tensor:
     """Draw how a branch scales its features from the global generator: float32 (n_features,), each 1 or -1.
 
     The features of one column have the same sign.
+
+    Raises:
+        ValueError: the network is not a perceptron with a hidden layer.
     """
     first = _linear_layers(model)[0][1]
     columns = torch.arange(first.in_features)
@@ -48,11 +51,6 @@ class SharedPerceptrons(nn.Module):
         super().__init__()
         self.n_branches = len(models)
         linear = [name for name, _ in _linear_layers(models[0])]
-        if len(linear) < 2:
-            raise ValueError(
-                "training.sharing shares the weights of hidden layers, and the network has none; give model.widths a "
-                "width, or set training.sharing to none"
-            )
         of_models = [dict(_leaves(model)) for model in models]
         self._names: list[str] = []
         self.layers = nn.ModuleList()
@@ -61,8 +59,9 @@ class SharedPerceptrons(nn.Module):
             if name == linear[-1]:
                 made: nn.Module = Heads([each for each in same if isinstance(each, nn.Linear)])
             elif isinstance(layer, nn.Linear):
-                of_kind = SharedCodedLinear if isinstance(layer, CodedLinear) else SharedLinear
-                made = of_kind(layer, len(models), scales if name == linear[0] else None, kind)
+                own = scales if name == linear[0] else None
+                of_kind: type[SharedLinear] = SharedCodedLinear if isinstance(layer, CodedLinear) else SharedLinear
+                made = of_kind(layer, len(models), own, kind)
             elif isinstance(layer, nn.BatchNorm1d):
                 made = BranchNorm([each for each in same if isinstance(each, nn.BatchNorm1d)])
             else:
@@ -113,13 +112,14 @@ class SharedLinear(OfBranches):
         if self.r is None:
             return functional.linear(rows, self.weight, self.bias[0])
         n_out, n_in = self.weight.shape
-        if rows.ndim == 3 and rows.shape[1] * (n_in + n_out) < FEW_ROWS * n_in * n_out:
+        few = rows.ndim == 3 and rows.shape[1] * (n_in + n_out) < FEW_ROWS * n_in * n_out
+        if few or torch.is_autocast_enabled(rows.device.type):
             return self._finished(functional.linear(rows * self.r[:, None], self.weight))
-        weight = self.weight * self.r[:, None]  # (branches, n_out, n_in)
-        if self.s is not None:
-            weight = weight * self.s[:, :, None]
-        bias = self.bias.expand(len(weight), n_out)[:, None]
-        return torch.baddbmm(bias, rows.expand(len(weight), *rows.shape[-2:]), weight.transpose(1, 2))
+        n_branches = len(self.r)
+        s = self.weight.new_ones(()).expand(n_branches, n_out) if self.s is None else self.s
+        of_branches = rows.expand(n_branches, *rows.shape[-2:])
+        result: Tensor = _ScaledMatrix.apply(of_branches, self.weight, self.r, s, self.bias.expand(n_branches, n_out))
+        return result
 
     def _finished(self, products: Tensor) -> Tensor:
         """Scale products (branches, n_rows, n_out), and add the bias."""
@@ -132,14 +132,40 @@ class SharedLinear(OfBranches):
         return {"weight": weight, "bias": self.bias[branch % len(self.bias)]}
 
 
+class _ScaledMatrix(torch.autograd.Function):
+    """`((rows * r) @ weight.T) * s + bias` by one matrix for each branch, in fewer passes over rows than autograd.
+
+    Shapes are those of `SharedLinear`, with rows (branches, n_rows, n_in) and a bias of each branch.
+    """
+
+    @staticmethod
+    def forward(context: Any, rows: Tensor, weight: Tensor, r: Tensor, s: Tensor, bias: Tensor) -> Tensor:
+        scaled = (weight * s[:, :, None]).mul_(r[:, None])  # (branches, n_out, n_in)
+        context.save_for_backward(rows, weight, r, s, scaled)
+        return torch.baddbmm(bias[:, None], rows, scaled.transpose(1, 2))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, r, s, scaled = context.saved_tensors
+        of_rows = torch.bmm(gradient, scaled) if context.needs_input_grad[0] else None
+        of_scaled = torch.bmm(gradient.transpose(1, 2), rows)
+        of_r = torch.bmm(s[:, None], of_scaled * weight)[:, 0]
+        of_scaled.mul_(r[:, None])
+        of_s = (of_scaled * weight).sum(2) if context.needs_input_grad[3] else None
+        of_weight = of_scaled.mul_(s[:, :, None]).sum(0)
+        return of_rows, of_weight, of_r, of_s, gradient.sum(1)
+
+
 class SharedCodedLinear(SharedLinear):
     """A first layer of this kind that takes the encoded rows (n_rows, n_columns), as `CodedLinear` does.
 
     The weights and the scales of a code are looked up once for all branches.
     """
 
-    def __init__(self, layer: CodedLinear, n_branches: int, scales: Tensor | None, kind: Sharing):
+    def __init__(self, layer: nn.Linear, n_branches: int, scales: Tensor | None, kind: Sharing):
         super().__init__(layer, n_branches, scales, kind)
+        assert isinstance(layer, CodedLinear)
         self.codes = copy.copy(layer)
         self.codes._parameters, self.codes._buffers = {}, dict(layer._buffers)
 
@@ -201,4 +227,10 @@ def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module
 
 
 def _linear_layers(model: nn.Module) -> list[tuple[str, nn.Linear]]:
-    return [(name, layer) for name, layer in _leaves(model) if isinstance(layer, nn.Linear)]
+    found = [(name, layer) for name, layer in _leaves(model) if isinstance(layer, nn.Linear)]
+    if type(model) is not nn.Sequential or len(found) < 2:
+        raise ValueError(
+            "training.sharing shares the weights of the hidden layers of a perceptron, and this network is not one or "
+            "has none; set training.sharing to none, or take model.kind mlp with model.widths"
+        )
+    return found

@@ -1,7 +1,7 @@
 """The networks to train, and the outcome of their training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypedDict
@@ -13,6 +13,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.machine.randomness import RandomState
 from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
 from torchlane.core.options import TrainingOptions
+from torchlane.core.stacks.shared import SharedPerceptrons, Sharing, draw_scales
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.batches import batch_sizes
@@ -28,7 +29,8 @@ class Member:
     """One network with its random numbers, its data, its objective and its options.
 
     If `valid` is empty, the last weights are kept. With an `adaptation`, only the parameters that it names
-    are trained, and the weights at the start, epoch 0, may be the ones that are kept.
+    are trained, and the weights at the start, epoch 0, may be the ones that are kept. Members that have the same
+    module `shared` are its branches and train as one; `model` is then the perceptron that the branch starts as.
     """
 
     model: nn.Module
@@ -38,6 +40,7 @@ class Member:
     objective: Objective
     options: TrainingOptions
     adaptation: Adaptation | None = None
+    shared: SharedPerceptrons | None = None
 
     @cached_property
     def smallest_batch(self) -> int:
@@ -59,7 +62,8 @@ class Member:
             return self.options.threads or usual_threads()
 
         def work() -> int:
-            return work_of_step(self.model, self.train.tensors[0], max(self.batch_sizes), n_together)
+            network, n_networks = (self.model, n_together) if self.shared is None else (self.shared, 1)
+            return work_of_step(network, self.train.tensors[0], max(self.batch_sizes), n_networks)
 
         return threads_for(work, self.options.threads)
 
@@ -89,14 +93,34 @@ def make_members(
     options: TrainingOptions,
     device: torch.device,
 ) -> list[Member]:
-    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`."""
+    """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`.
+
+    With `options.sharing`, several members are branches of one module. Its shared weights are those of the first
+    member, each branch has the head of its own member, and its scales are drawn right after that.
+
+    Raises:
+        ValueError: the weights of such a network cannot be shared.
+    """
     members = []
     for number in range(options.members or 1):
         random = RandomState(options.seed + number, device)
         with random.in_use():
             model = build().to(device)
         members.append(Member(model, random, train, valid, objective, options))
+    if options.sharing != "none" and len(members) > 1:
+        _share(members, options.sharing)
     return members
+
+
+def _share(members: Sequence[Member], kind: Sharing) -> None:
+    scales = []
+    for member in members:
+        with member.random.in_use():
+            scales.append(draw_scales(member.model))
+    shared = SharedPerceptrons([member.model for member in members], torch.stack(scales), kind)
+    for branch, member in enumerate(members):
+        member.shared = shared
+        member.model.load_state_dict(shared.unfolded(branch))
 
 
 def line_of(history: list[Line], epoch: int) -> Line:
