@@ -118,7 +118,7 @@ def ours(case: Case, exact: bool) -> Iterator[None]:
     )
     no_rows = TensorDataset(*(tensor[:0] for tensor in case.data.tensors))
     (member,) = make_members(case.build, case.data, no_rows, Objective.of(case.target, None), options, CPU)
-    for _ in PlainRun(member, stop=None, keep_going=False).epochs():
+    for _ in PlainRun([member], stop=None, keep_going=False).epochs():
         yield
 
 

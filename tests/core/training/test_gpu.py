@@ -72,9 +72,9 @@ def test_same_seed_gives_the_same_bits(company):
 
 
 def test_training_goes_on_to_the_same_bits():
-    run = PlainRun(member(0, torch.float32), None, keep_going=False)
+    run = PlainRun([member(0, torch.float32)], None, keep_going=False)
     states = [copy.deepcopy(run.last_state) for _ in run.epochs()]
-    resumed = PlainRun(member(0, torch.float32), None, keep_going=False)
+    resumed = PlainRun([member(0, torch.float32)], None, keep_going=False)
     resumed.load_state_dict(states[3])
     assert len(list(resumed.epochs())) == 6
     assert same_bits(run.outcomes()[0], resumed.outcomes()[0])

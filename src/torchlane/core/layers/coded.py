@@ -62,14 +62,22 @@ class CodedLinear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         table = functional.pad(self.weight.t(), (0, 0, 0, 1))  # the last row stays 0, for codes without a feature
-        numbers, features = rows.index_select(1, self.numbers[0]), self.numbers[1]
-        places = self.lookup[rows.index_select(1, self.coded).long() + self.starts]
+        numbers, places, features = self.numbers_of(rows), self.places_of(rows), self.numbers[1]
         if self.portable:
             return functional.embedding(places, table).sum(1) + functional.linear(
                 numbers, self.weight.index_select(1, features), self.bias
             )
         bias = None if self.bias is None else self.bias[None]
         return looked_up(numbers[None], places[None], table[None], features, bias)[0]
+
+    def numbers_of(self, rows: Tensor) -> Tensor:
+        """Take the columns of numbers from encoded rows: (n_rows, n_numbers)."""
+        return rows.index_select(1, self.numbers[0])
+
+    def places_of(self, rows: Tensor) -> Tensor:
+        """Find the features of the codes in encoded rows, or `n_features` for a code without one: (n_rows, n_coded)."""
+        found: Tensor = self.lookup[rows.index_select(1, self.coded).long() + self.starts]
+        return found
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:

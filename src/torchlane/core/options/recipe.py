@@ -1,7 +1,9 @@
 """The recipe: the options that determine a trained model, all of which a search may change."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.by_rows import fitted_values, fitting
@@ -23,6 +25,21 @@ class Recipe(Options):
     model: ModelOptions
     training: TrainingOptions
     trials: int = 0
+
+    @model_validator(mode="after")
+    def _network_can_share(self) -> Self:
+        sharing = self.training.sharing
+        if sharing != "none" and self.model.kind != "mlp":
+            raise ValueError(
+                f"training.sharing {sharing} is for perceptrons, and model.kind is {self.model.kind}; "
+                f"set training.sharing to none, or model.kind to mlp"
+            )
+        if sharing != "none" and not self.model.widths:
+            raise ValueError(
+                f"training.sharing {sharing} shares the weights of hidden layers, and model.widths names none; "
+                f"set training.sharing to none, or give model.widths a width"
+            )
+        return self
 
     def changed(self, values: Values) -> "Recipe":
         """Return a recipe with these options set.

@@ -23,7 +23,18 @@ SEARCHED: Mapping[str, type[Options]] = {
 NOT_SEARCHED = {  # what the network is, the seed and the epochs, and how the machine is used
     "model": ("kind", "name", "module_class"),
     "training": (
-        *("members", "stacked", "seed", "epochs", "exact", "precision", "matmul_precision", "compile", "device"),
+        *(
+            "members",
+            "sharing",
+            "stacked",
+            "seed",
+            "epochs",
+            "exact",
+            "precision",
+            "matmul_precision",
+            "compile",
+            "device",
+        ),
         *("threads", "checkpoint_minutes", "checkpoint_epochs"),
     ),
 }

@@ -1,12 +1,14 @@
 """The table of everything that differs between regression, binary and multiclass tasks."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from torchlane.core.tasks import metrics
 from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
@@ -23,14 +25,16 @@ class Task:
 
     `losses` compare network outputs (n_rows, width) with encoded targets; the first is the default.
     `predict` turns outputs into float64 predictions: raw values (n_rows,) for regression, otherwise
-    probabilities (n_rows, n_labels). `metrics` compare predictions of several networks at once with the
-    truth, which is raw values or label indices; the first is the primary metric, whose `row_scores` say what each row
-    adds to it.
+    probabilities (n_rows, n_labels). `joint` turns outputs of several members (members, n_rows, width) into float64
+    outputs (n_rows, width) whose prediction is the mean of theirs. `metrics` compare predictions of several networks
+    at once with the truth, which is raw values or label indices; the first is the primary metric, whose `row_scores`
+    say what each row adds to it.
     """
 
     losses: Mapping[str, Callable[..., nn.Module]]  # some accept class_weights (n_labels,) or label_smoothing
     width: Callable[[int], int]  # number of outputs, from the number of labels
     predict: "Callable[[Tensor, TargetEncoder], Tensor]"
+    joint: Callable[[Tensor], Tensor]
     constant: Callable[..., Tensor]  # best constant prediction from (truth of train, number of labels, its weights)
     metrics: Mapping[str, Metric]
     row_scores: RowScorer
@@ -91,6 +95,15 @@ def _two_columns(outputs: Tensor, target: "TargetEncoder") -> Tensor:
     return torch.stack([-outputs, outputs], dim=-1).sigmoid()
 
 
+def _logit_of_mean(outputs: Tensor) -> Tensor:
+    outputs = outputs.double()
+    return functional.logsigmoid(outputs).logsumexp(0) - functional.logsigmoid(-outputs).logsumexp(0)
+
+
+def _log_of_mean(outputs: Tensor) -> Tensor:
+    return outputs.double().log_softmax(-1).logsumexp(0) - math.log(len(outputs))
+
+
 def _named(*found: Metric) -> dict[str, Metric]:
     return {each.__name__: each for each in found}
 
@@ -100,6 +113,7 @@ TASKS: Mapping[str, Task] = {
         losses={"mse": nn.MSELoss, "l1": nn.L1Loss, "huber": nn.HuberLoss},
         width=lambda n_labels: 1,
         predict=lambda outputs, target: target.decode(outputs.squeeze(-1)),
+        joint=lambda outputs: outputs.double().mean(0),
         constant=_mean,
         metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
         row_scores=r2_rows,
@@ -108,6 +122,7 @@ TASKS: Mapping[str, Task] = {
         losses={"binary_cross_entropy": binary_cross_entropy},
         width=lambda n_labels: 1,
         predict=_two_columns,
+        joint=_logit_of_mean,
         constant=_class_shares,
         metrics=_named(
             metrics.roc_auc_score,
@@ -123,6 +138,7 @@ TASKS: Mapping[str, Task] = {
         losses={"cross_entropy": cross_entropy},
         width=lambda n_labels: n_labels,
         predict=lambda outputs, target: outputs.double().softmax(-1),
+        joint=_log_of_mean,
         constant=_class_shares,
         metrics=_named(
             metrics.accuracy_score,

@@ -29,9 +29,10 @@ def fit(
 ) -> list[Outcome]:
     """Train every member, from the last checkpoint on if there is one.
 
-    Members that can be one tensor program are trained together, the others one after another; see
-    `torchlane.core.training.stacked.run` and `torchlane.core.training.plain_run`. After each epoch, `observer`
-    measures the first member and `stop` says which members end. With `keep_going`, a member that fails has an
+    Members that share weights are trained as one module, members that can be one tensor program are trained
+    together, and the others one after another; see `torchlane.core.training.stacked.run` and
+    `torchlane.core.training.plain_run`. After each epoch, `observer` measures the first member and `stop` says which
+    members end; those that share weights end if it names all of them. With `keep_going`, a member that fails has an
     `error` in its outcome and the others continue. `quiet` omits the log lines of single epochs.
 
     Raises:
@@ -76,7 +77,7 @@ def _log_joined_batch(members: Sequence[Member], quiet: bool) -> None:
 
 def _make_run(members: list[Member], program: Program | None, stop: Stop | None, keep_going: bool) -> Run:
     if program is None:
-        return PlainRun(members[0], stop, keep_going)
+        return PlainRun(members, stop, keep_going)
     return StackedRun(members, program, stop, keep_going)
 
 

@@ -27,17 +27,23 @@ def group_alike(members: Sequence[Member]) -> list[list[int]]:
 
 
 def plan_groups(members: Sequence[Member]) -> list[tuple[list[int], Program | None]]:
-    """Group the indices of members that are trained together, with their program; None stands for the plain loop."""
-    reasons = [_why_alone(member.options) for member in members]
+    """Group the indices of members that are trained together, with their program.
+
+    None stands for the plain loop, which trains one network, or one module whose branches are the members.
+    """
+    reasons = ["" if member.shared is not None else _why_alone(member.options) for member in members]
     if len(members) > 1 and any(reasons):
         logger.info("training: members one after another: %s", next(filter(None, reasons)))
     alike: dict[Hashable, list[int]] = {}
     for index, (member, reason) in enumerate(zip(members, reasons, strict=True)):
-        alike.setdefault(index if reason else _key(member), []).append(index)
-    if len(alike) == len(members) > 1 and not any(reasons):
+        alike.setdefault(member.shared or (index if reason else _key(member)), []).append(index)
+    if len(alike) == len(members) > 1 and not any(reasons) and members[0].shared is None:
         logger.info(ONE_AFTER_ANOTHER, len(members), "no two networks are known to be alike")
     groups: list[tuple[list[int], Program | None]] = []
     for indices in alike.values():
+        if members[indices[0]].shared is not None:
+            groups.append((indices, None))
+            continue
         program = _find_program([members[index] for index in indices])
         groups += [(indices, program)] if program is not None else [([index], None) for index in indices]
     return groups

@@ -34,15 +34,17 @@ class HeldOut:
         outputs: Tensor,
         targets: Tensor,
         weights: Tensor | None = None,
+        judged: Tensor | None = None,
     ) -> None:
         """Take in an epoch of members with equally many rows: outputs and targets (members, n_rows, 1).
 
-        The weights of rows are (members, n_rows).
+        The weights of rows are (members, n_rows). The epoch is chosen by the outputs `judged` (members, n_rows, 1),
+        which are those of each member unless they are given.
         """
         n_rows = self._n_rows[members[0]]
         if not n_rows:
             return
-        losses = sums_of_others(objective.row_losses(outputs, targets, weights).cpu())
+        losses = sums_of_others(objective.row_losses(outputs if judged is None else judged, targets, weights).cpu())
         lowest = self._losses[members, :n_rows]
         better = losses < lowest
         self._losses[members, :n_rows] = torch.where(better, losses, lowest)

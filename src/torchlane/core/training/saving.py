@@ -10,7 +10,7 @@ from torchlane.core.training.observation import Observer
 
 logger = logging.getLogger(__name__)
 
-STATE = 3  # the form of what a checkpoint holds; checkpoints of another form are not resumed
+STATE = 4  # the form of what a checkpoint holds; checkpoints of another form are not resumed
 
 
 class Saver:

@@ -67,16 +67,18 @@ class Stepper:
             self._adaptation.begin_epoch(self._model, epoch)
 
     def step(self, features: Tensor, targets: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Take a step on one batch; give outputs (n_rows, width) and loss (), both detached.
+        """Take a step on one batch; give the outputs of the network and the result of the criterion, both detached.
 
-        `weights` (n_rows,) are passed to the criterion, if there are any.
+        That is a loss (), or losses of members (members,), whose mean is minimised then. `weights` (n_rows,) are
+        passed to the criterion, if there are any.
         """
         if self._channels_last and features.ndim == 4:
             features = features.contiguous(memory_format=torch.channels_last)
         self._updates.zero_grad()
         with self._autocast:
             outputs = self._forward(features)
-            loss = self._criterion(outputs, targets, *weights)
+            losses = self._criterion(outputs, targets, *weights)
+            loss = losses.mean() if losses.ndim else losses
         if self._scaler is None:
             _backward(loss)
             self._pull()
@@ -89,7 +91,7 @@ class Stepper:
             self._clip()
             self._scaler.step(self.optimizer)
             self._scaler.update()
-        return outputs.detach(), loss.detach()
+        return outputs.detach(), losses.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Give the state of the optimizer and of gradient scaling."""

@@ -1,0 +1,129 @@
+"""Perceptrons that share weights while they train."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from torchlane.core.layers.layout import NUMBER, Layout
+from torchlane.core.networks.perceptron import build_perceptron
+from torchlane.core.options import ModelOptions
+from torchlane.core.stacks.shared import SharedPerceptrons, draw_scales
+
+
+@st.composite
+def layouts(draw):
+    """Draw a layout of a few columns of numbers and codes, some of them without features."""
+    columns, codes, n_codes = [], [], {}
+    for column in range(draw(st.integers(1, 5))):
+        if draw(st.booleans()):
+            columns.append(column)
+            codes.append(NUMBER)
+        else:
+            n_codes[column] = draw(st.integers(1, 4))
+            known = draw(st.sets(st.integers(0, n_codes[column] - 1), min_size=1))
+            columns += [column] * len(known)
+            codes += sorted(known)
+    return Layout(column + 1, np.array(columns), np.array(codes), n_codes)
+
+
+def rows_for(layout, n_rows, generator):
+    rows = torch.randn(n_rows, layout.n_columns, generator=generator)
+    for column, n_codes in layout.n_codes.items():
+        rows[:, column] = torch.randint(n_codes, (n_rows,), generator=generator).float()
+    return rows
+
+
+def make(options, layout, n_branches, kind, *, leading=()):
+    shape = [layout.n_columns]
+    models = [
+        nn.Sequential(*leading, *build_perceptron(options, shape, 2, None if layout.is_plain else layout))
+        for _ in range(n_branches)
+    ]
+    shared = SharedPerceptrons(models, torch.stack([draw_scales(each) for each in models]), kind)
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    return models, shared
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    layout=layouts(),
+    widths=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    n_branches=st.integers(1, 4),
+    n_rows=st.integers(1, 40),
+    kind=st.sampled_from(["tabm", "tabm_mini"]),
+    activation=st.sampled_from(["GELU", "PReLU", None]),
+    batch_norm=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_an_unfolded_branch_is_a_perceptron_with_the_outputs_of_the_branch(
+    layout, widths, n_branches, n_rows, kind, activation, batch_norm, seed
+):
+    generator = torch.Generator().manual_seed(seed)
+    options = ModelOptions(widths=tuple(widths), activation=activation, batch_norm=batch_norm, dropout=0.3)
+    models, shared = make(options, layout, n_branches, kind)
+    shared(rows_for(layout, 30, generator))  # gives batch norms statistics of their own
+    rows = rows_for(layout, n_rows, generator)
+    outputs = shared.eval()(rows)
+    assert outputs.shape == (n_branches, n_rows, 2)
+    for branch, model in enumerate(models):
+        model.load_state_dict(shared.unfolded(branch))
+        torch.testing.assert_close(model.eval()(rows), outputs[branch], rtol=1e-4, atol=1e-5)
+
+
+class Counting(nn.Module):
+    """Twice the columns, with a weight; counts the rows that it sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([2.0]))
+        self.seen = 0
+
+    def forward(self, rows):
+        self.seen += len(rows)
+        return torch.cat([rows * self.weight, rows], dim=1)[:, : rows.shape[1]]
+
+
+def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_each_member():
+    layout = Layout(3, np.arange(3), np.full(3, NUMBER), {})
+    models, shared = make(ModelOptions(widths=(4,)), layout, 3, "tabm", leading=[Counting()])
+    rows = torch.randn(7, 3)
+    outputs = shared(rows)
+    assert shared.layers[0].seen == 7
+    for branch, model in enumerate(models):
+        model.load_state_dict(shared.unfolded(branch))
+        torch.testing.assert_close(model(rows), outputs[branch], rtol=1e-4, atol=1e-5)
+
+
+def test_branches_have_dropout_masks_of_their_own():
+    models = [nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Linear(50, 1)) for _ in range(2)]
+    shared = SharedPerceptrons([models[0], copy.deepcopy(models[0])], torch.ones(2, 3), "tabm")
+    first, second = shared(torch.randn(4, 3))
+    assert not torch.allclose(first, second)
+    first, second = shared.eval()(torch.randn(4, 3))
+    torch.testing.assert_close(first, second)
+
+
+def test_the_module_leaves_the_networks_that_it_was_made_from_as_they_were():
+    options = ModelOptions(widths=(4, 4), activation="PReLU")
+    models, shared = make(options, Layout(3, np.arange(3), np.full(3, NUMBER), {}), 2, "tabm")
+    own = {id(each) for model in models for each in model.parameters()}
+    assert not own & {id(each) for each in shared.parameters()}
+
+
+@pytest.mark.parametrize(
+    "network", [nn.Sequential(nn.Linear(3, 1)), nn.Linear(3, 1), nn.Sequential(nn.Conv1d(1, 1, 1))]
+)
+def test_a_network_without_hidden_linear_layers_has_nothing_to_share(network):
+    with pytest.raises(
+        ValueError, match=r"training.sharing shares .*; set training.sharing to none, or take model.kind"
+    ):
+        draw_scales(network)
+    with pytest.raises(ValueError, match=r"training.sharing shares"):
+        SharedPerceptrons([network] * 2, torch.ones(2, 3), "tabm")
