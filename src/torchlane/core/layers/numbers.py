@@ -33,7 +33,8 @@ class Numbers(nn.Module):
     first one is the constant 1.
     """
 
-    weight: nn.Parameter
+    weight: nn.Parameter | None
+    weighted = True  # whether the basis is multiplied by weights; else it is the embedding
     rectified = False  # whether embeddings are cut off below 0
 
     def __init__(self, layout: Layout, width: int, n_basis: int):
@@ -41,7 +42,7 @@ class Numbers(nn.Module):
         self.n_columns, self.width, self.n_basis = layout.n_columns, width, n_basis
         self.measured = tuple(layout.measured.tolist())
         self.n_out = layout.n_columns + (width - 1) * len(self.measured)
-        self.weight = nn.Parameter(torch.empty(len(self.measured), n_basis, width))
+        self.weight = nn.Parameter(torch.empty(len(self.measured), n_basis, width)) if self.weighted else None
         self.row_bytes = numbers_bytes(len(self.measured), n_basis, width)
         self.columns: Tensor
         self.others: Tensor
@@ -51,7 +52,9 @@ class Numbers(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         values = rows.index_select(1, self.columns).t()
         basis = self.basis(values, {**dict(self.named_parameters()), **self.constants()}, _directly)
-        weight = functional.pad(self.weight, (0, 0, 0, basis.shape[-1] - self.n_basis))
+        weight = None
+        if self.weight is not None:
+            weight = functional.pad(self.weight, (0, 0, 0, basis.shape[-1] - self.n_basis))
         return torch.cat([rows.index_select(1, self.others), self.embedded(basis, weight)], dim=1)
 
     def constants(self) -> dict[str, Tensor]:
@@ -66,11 +69,17 @@ class Numbers(nn.Module):
         """
         raise NotImplementedError
 
-    def embedded(self, basis: Tensor, weight: Tensor) -> Tensor:
+    def embedded(self, basis: Tensor, weight: Tensor | None) -> Tensor:
         """Multiply a basis (…, n_numbers, n_rows, n) by weights (…, n_numbers, n, n_out): (…, n_rows, all numbers)."""
+        assert weight is not None
         products = torch.bmm(basis.flatten(0, -3), weight.flatten(0, -3)).view(*basis.shape[:-1], -1)
         numbers = products[..., : self.width].transpose(-3, -2).flatten(-2)
         return numbers.relu() if self.rectified else numbers
+
+    def in_blocks(self, features: Tensor) -> Tensor:
+        """View the embeddings among features (…, n_features), which are the last, as (…, n_numbers, width)."""
+        n_numbers = len(self.measured)
+        return features[..., features.shape[-1] - n_numbers * self.width :].unflatten(-1, (n_numbers, self.width))
 
     def extra_repr(self) -> str:
         return f"{len(self.measured)} of {self.n_columns} columns, {self.n_basis}, {self.width}"
@@ -90,6 +99,8 @@ class PiecewiseLinearNumbers(Numbers):
         self.bins = bins
         self.edges: Tensor
         self.register_buffer("edges", torch.zeros(len(self.measured), bins + 1))
+        if self.weight is None:
+            return
         bound = width**-0.5
         with torch.no_grad():
             for row in (1, 0):
@@ -127,6 +138,7 @@ class PeriodicNumbers(Numbers):
         self.n_frequencies = n_frequencies
         self.frequencies = nn.Parameter(torch.empty(len(self.measured), n_frequencies))
         nn.init.trunc_normal_(self.frequencies, 0.0, sigma, a=-3 * sigma, b=3 * sigma)
+        assert self.weight is not None
         nn.init.uniform_(self.weight, -((2 * n_frequencies) ** -0.5), (2 * n_frequencies) ** -0.5)
 
     def basis(self, values: Tensor, tensors: Tensors, apply: Elementwise) -> Tensor:
@@ -186,6 +198,32 @@ def piecewise_constants(edges: Tensor) -> dict[str, Tensor]:
         "high": high,
     }
     return {name: functional.pad(tensor, (0, padding)) for name, tensor in made.items()}
+
+
+class BinnedNumbers(PiecewiseLinearNumbers):
+    """Each number and, for each of its bins, how far it has come through it, for a linear layer to follow.
+
+    The basis is that of `PiecewiseLinearNumbers` without the constant, and there are no weights: those of the linear
+    layer make any function of the number that is linear within each bin.
+    """
+
+    weighted = False
+
+    def __init__(self, layout: Layout, bins: int):
+        super().__init__(layout, 1 + bins, bins)
+
+    def embedded(self, basis: Tensor, weight: Tensor | None) -> Tensor:
+        return basis[..., 1 : 1 + self.width].transpose(-3, -2).flatten(-2)
+
+
+def start_bins_at_zero(model: nn.Module) -> None:
+    """Set the weights that the first linear layer of a perceptron has for bins to 0, if it takes bins."""
+    layers = list(model.children())
+    numbers = next((layer for layer in layers if isinstance(layer, BinnedNumbers)), None)
+    if numbers is not None:
+        first = next(layer for layer in layers if isinstance(layer, nn.Linear))
+        with torch.no_grad():
+            numbers.in_blocks(first.weight)[..., 1:] = 0
 
 
 def learn_numbers(networks: Sequence[nn.Module], rows: Tensor) -> None:

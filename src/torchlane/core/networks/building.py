@@ -7,6 +7,7 @@ from torch import nn
 
 from torchlane.core.layers.coded import Indicators
 from torchlane.core.layers.layout import Layout
+from torchlane.core.layers.numbers import start_bins_at_zero
 from torchlane.core.networks.convolutional import build_convolutional
 from torchlane.core.networks.initialisation import initialise
 from torchlane.core.networks.named import ColourModel, build_own, build_torchvision
@@ -53,6 +54,7 @@ def build_model(
     else:
         model = _build_other(options, sizes, n_outputs, None if layout is None or layout.is_plain else layout)
     initialise(model, options.initialisation)
+    start_bins_at_zero(model)
     if options.weights is not None and from_published:
         assert isinstance(model, ColourModel)
         load_published(model.model, options)

@@ -9,7 +9,7 @@ from torch import nn
 
 from torchlane.core.layers.coded import CodedLinear
 from torchlane.core.layers.layout import NUMBER, Layout
-from torchlane.core.layers.numbers import Numbers, PeriodicNumbers, PiecewiseLinearNumbers
+from torchlane.core.layers.numbers import BinnedNumbers, Numbers, PeriodicNumbers, PiecewiseLinearNumbers
 from torchlane.core.options import ModelOptions, NumbersOptions
 from torchlane.core.options.torch_names import activation_class
 
@@ -34,7 +34,7 @@ def build_perceptron(
     layout = _plain_layout(prod(shape)) if layout is None else layout
     if options.numbers.kind != "plain" and len(layout.measured):
         layers["numbers"] = build_numbers(options.numbers, layout)
-        layout = layout.widened(options.numbers.width)
+        layout = layout.widened(options.numbers.n_out)
     sizes = (layout.n_columns, *options.widths)
 
     def linear(number: int, n_out: int) -> nn.Linear:
@@ -56,6 +56,8 @@ def build_perceptron(
 
 def build_numbers(options: NumbersOptions, layout: Layout) -> Numbers:
     """Build the layer that embeds the measured numbers of a layout."""
+    if options.kind == "bins":
+        return BinnedNumbers(layout, options.bins)
     if options.kind == "periodic":
         return PeriodicNumbers(layout, options.width, options.frequencies, options.sigma)
     return PiecewiseLinearNumbers(layout, options.width, options.bins)

@@ -27,7 +27,12 @@ class Band(NamedTuple):
 
 
 BANDS: Mapping[str, tuple[Band, ...]] = {
-    TABLES: (Band(most_rows=math.inf, batch_size=64, epochs=200, patience_epochs=20, members=16),),
+    TABLES: (
+        Band(most_rows=1_500, batch_size=64, epochs=200, patience_epochs=16, members=16),
+        Band(most_rows=10_000, batch_size=128, epochs=150, patience_epochs=16, members=16),
+        Band(most_rows=30_000, batch_size=256, epochs=100, patience_epochs=12, members=16),
+        Band(most_rows=math.inf, batch_size=512, epochs=60, patience_epochs=8, members=8),
+    ),
     OTHERS: (Band(most_rows=math.inf, batch_size=64, epochs=200, patience_epochs=20, members=1),),
 }
 CHOSEN = Band._fields[1:]  # the options that may be `auto`

@@ -42,7 +42,9 @@ class ModelOptions(Options):
     activation: str | None = "GELU"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
-    numbers: Annotated[NumbersOptions, BeforeValidator(named_kind)] = NumbersOptions()
+    numbers: Annotated[NumbersOptions, BeforeValidator(named_kind)] = Field(
+        default_factory=lambda: NumbersOptions.model_validate({})
+    )
     initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
     depth: int = Field(2, ge=1)
     cell: Literal["LSTM", "GRU"] = "LSTM"

@@ -76,9 +76,9 @@ class TrainingOptions(Options):
     `torchlane.core.options.by_rows`. The log says what was chosen.
 
     `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
-    used. With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, as TabM and
-    TabM-mini do (Gorishniy et al. 2024), and end together. Each is an ordinary perceptron afterwards. A single member
-    shares nothing.
+    used. With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, and end
+    together: as TabM and TabM-mini do (Gorishniy et al. 2024), or by `columns`, which is TabM with one scale for all
+    features of a column. Each is an ordinary perceptron afterwards. A single member shares nothing.
     `stacked` trains them together as one tensor program where that is possible; the result equals that of the
     plain loop up to rounding. With one member, or `stacked: false`, it equals the plain loop bit by bit.
 
@@ -98,7 +98,7 @@ class TrainingOptions(Options):
     """
 
     members: Annotated[Automatic, BeforeValidator(_auto_if_null)] = AUTO
-    sharing: Literal["none", "tabm", "tabm_mini"] = "none"
+    sharing: Literal["none", "tabm", "tabm_mini", "columns"] = "none"
     stacked: bool = True
     seed: int = Field(0, ge=0)
     epochs: Automatic = AUTO

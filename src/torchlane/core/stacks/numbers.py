@@ -59,7 +59,7 @@ class StackedNumbers:
 
         The first result has the columns (n_wide,), the second their values (members, n_rows, n_wide).
         """
-        members, width = len(parameters[f"{self.name}.weight"]), self._layer.width
+        members, width = len(next(iter(parameters.values()))), self._layer.width
         asked = range(columns.start, columns.stop)
         plain = [place for place, column in enumerate(asked) if column not in self._layer.measured]
         measured = [place for place, column in enumerate(asked) if column in self._layer.measured]
@@ -81,4 +81,4 @@ class StackedNumbers:
             if name.startswith(prefix) and tensor.ndim > 2
         }
         basis = self._layer.basis(values, tensors, steadily)
-        return self._layer.embedded(basis, tensors["weight"])
+        return self._layer.embedded(basis, tensors.get("weight"))

@@ -14,7 +14,8 @@ from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.machine.randomness import RandomState
 from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
 from torchlane.core.options import FittedTraining
-from torchlane.core.stacks.shared import SharedPerceptrons, Sharing, draw_scales
+from torchlane.core.stacks.branches import Sharing
+from torchlane.core.stacks.shared import SharedPerceptrons, draw_scales
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.batches import batch_sizes

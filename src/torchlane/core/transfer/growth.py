@@ -129,7 +129,7 @@ def widened_sources(sources: Sequence[int], parent: Encoder, grown: Encoder) -> 
     numbers, others = np.cumsum(before) - 1, np.cumsum(~before) - 1
 
     def among(places: np.ndarray, chosen: np.ndarray) -> list[int]:
-        return [NEW if sources[at] == NEW else int(places[sources[at]]) for at in np.flatnonzero(chosen)]
+        return [NEW if sources[at] == NEW else int(places[sources[at]]) for at in np.flatnonzero(chosen).tolist()]
 
     return among(numbers, after), among(others, ~after)
 
@@ -237,7 +237,7 @@ def _sources_for(name: str, parent: TrainedModel, grown: Encoder) -> list[int]:
     if name.startswith(NUMBERS):
         return of_numbers
     start = int((~before.layout().of_measured).sum())
-    width = numbers.width
+    width = numbers.n_out
     return of_others + [
         NEW if source == NEW else start + source * width + place for source in of_numbers for place in range(width)
     ]
