@@ -37,7 +37,7 @@ def test_linear_model_embeds_numbers_too_and_its_work_is_counted(kind):
     n_basis = 8 if kind == "piecewise_linear" else 11
     assert network(torch.randn(5, 3)).shape == (5, 2)
     assert multiply_adds(network, torch.zeros(1, 3)) == 3 * 16 * 4 + 12 * 2  # a basis is padded to 16
-    assert rows_at_once(network, 1 << 40) == (1 << 30) // (4 * 3 * 2 * (16 + 4))
+    assert rows_at_once(network, 1 << 40) == (1 << 30) // (4 * 3 * (16 + 2 * 4))
     assert network.numbers.n_basis == n_basis
 
 
@@ -63,5 +63,5 @@ def test_embeddings_count_in_the_estimate_of_memory(monkeypatch):
     encoder = Encoder(columns=columns, target=TargetEncoder(name="y", task="regression"))
     training = TrainingOptions(members=16, batch_size=64)
     require_memory(ModelOptions(), encoder, training, CPU)
-    with pytest.raises(ValueError, match=r"takes at least 4\.\d GiB .* there are 3,000 of them; lower"):
+    with pytest.raises(ValueError, match=r"takes at least 7\.\d GiB .* there are 3,000 of them; lower"):
         require_memory(ModelOptions.model_validate({"numbers": "piecewise_linear"}), encoder, training, CPU)

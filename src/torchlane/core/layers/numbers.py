@@ -122,7 +122,7 @@ class PiecewiseLinearNumbers(Numbers):
 
     def basis(self, values: Tensor, tensors: Tensors, apply: Elementwise) -> Tensor:
         scale, shift, low, high = (tensors[name].unsqueeze(-2) for name in ("scale", "shift", "low", "high"))
-        return torch.addcmul(shift, scale, values.unsqueeze(-1)).clamp_(low, high)
+        return torch.addcmul(shift, scale, values.unsqueeze(-1)).clamp(low, high)
 
 
 class PeriodicNumbers(Numbers):
@@ -150,8 +150,8 @@ class PeriodicNumbers(Numbers):
 
 
 def numbers_bytes(n_numbers: int, n_basis: int, width: int) -> int:
-    """Estimate the memory of a layer for a row: the basis twice, as it comes to be, and the embeddings."""
-    return NUMBER_BYTES * n_numbers * (2 * aligned_length(n_basis) + 2 * width)
+    """Estimate the memory of a layer for a row: the basis, and the embeddings as they are computed and joined."""
+    return NUMBER_BYTES * n_numbers * (aligned_length(n_basis) + 2 * width)
 
 
 def aligned_length(length: int) -> int:

@@ -10,8 +10,11 @@ import torch
 from tests.core.training.stacked import test_coded
 from tests.core.training.stacked.members import distance, make_parts, same_bits, train
 from tests.core.training.stacked.members import member as plain_member
+from tests.core.training.test_saving import Losing, Memory
 from torchlane.core.options import ModelOptions
+from torchlane.core.stacks.functional import FunctionalProgram
 from torchlane.core.stacks.perceptrons import PerceptronProgram
+from torchlane.core.training.fit import fit
 from torchlane.core.training.grouping import plan_groups
 from torchlane.core.training.members import Member
 from torchlane.core.training.stacked import stack
@@ -92,3 +95,29 @@ def test_all_members_learn_their_bins_from_the_rows_of_train_alone():
     assert torch.equal(edges[:, 0], train_part.tensors[0].min(0).values)
     assert torch.equal(edges[:, -1], train_part.tensors[0].max(0).values)
     assert torch.equal(edges[:, 2], train_part.tensors[0].quantile(0.5, dim=0))
+
+
+@by_kind
+def test_networks_whose_activation_is_no_program_of_ours_are_stacked_too(numbers):
+    layout = replace(test_coded.layout_of(), measured=np.array([0, 2]))
+    model = ModelOptions(widths=(6,), activation="Tanhshrink", numbers=numbers)
+    members = [test_coded.member(seed, layout, model=model, epochs=2) for seed in range(2)]
+    ((indices, program),) = plan_groups(members)
+    assert len(indices) == 2 and type(program) is FunctionalProgram
+    for one, outcome in zip(members, train(*members), strict=True):
+        assert distance(outcome, train(one)[0]) < 1e-9
+
+
+@by_kind
+@pytest.mark.parametrize("stacked", [True, False])
+def test_training_that_was_cut_off_ends_with_the_same_bits(numbers, stacked):
+    def members() -> list[Member]:
+        changes = {"stacked": stacked, "checkpoint_minutes": 0, "epochs": 4}
+        return [member(seed, numbers, True, torch.float32, **changes) for seed in range(2)]
+
+    expected, checkpoints = fit(members(), Memory()), Losing(2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(members(), checkpoints)
+    checkpoints._left = None
+    for one, other in zip(fit(members(), checkpoints), expected, strict=True):
+        assert same_bits(one, other)
