@@ -1,3 +1,4 @@
+import gc
 import re
 
 import pandas as pd
@@ -14,6 +15,7 @@ from torchlane.core.model.trained import load
 from torchlane.core.networks import memory
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
+from torchlane.core.training.stacked.run import StackedRun
 
 
 def test_checkpoint_is_of_another_training_where_the_same_codes_reach_another_network(toy_rows, toy_data):
@@ -122,8 +124,29 @@ def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(t
 
 def test_memory_is_that_of_the_members_that_the_rows_choose(toy_rows, toy_data, monkeypatch):
     use_small_bands(monkeypatch, most_of_few=60)
-    monkeypatch.setattr(memory, "total_bytes", lambda device: 22_000)
+    monkeypatch.setattr(memory, "total_bytes", lambda device: 32_000)
     train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())
     use_small_bands(monkeypatch, most_of_few=59)
     with pytest.raises(ValueError, match="lower training.members"):
         train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())
+
+
+def test_estimate_of_memory_counts_all_copies_of_the_weights_that_a_training_holds(toy_data, monkeypatch):
+    n_levels, held = 1_100, []
+    rows = pd.DataFrame(
+        {"size": "1", "place": [f"p{number % n_levels}" for number in range(2 * n_levels)], "price": "2"}
+    )
+    rows.loc[::2, "price"] = "3"
+    remember = StackedRun._remember
+
+    def count_after(run: StackedRun) -> None:
+        remember(run)
+        tensors = [each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter)]
+        storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+        held.append(sum(n_bytes for n_bytes in storages.values() if n_bytes >= of_member))
+
+    of_member = n_levels * 64 * 4
+    monkeypatch.setattr(StackedRun, "_remember", count_after)
+    lesson = lesson_of(rows, toy_data, epochs=2, batch_size=2_048, members=4)
+    train_model(lesson, toy_data, ModelOptions(), NoCheckpoints())
+    assert memory.COPIES - 2 < max(held) / (4 * of_member) <= memory.COPIES
