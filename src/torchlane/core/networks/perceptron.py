@@ -21,18 +21,13 @@ def build_perceptron(
 
     Each hidden layer is linear, batch norm, activation and dropout; the options may leave out the last three. With a
     `layout`, the first linear layer takes rows of numbers and codes. Numbers that the options embed are replaced by
-    their embeddings before it. Without a layout, all columns of a table are such numbers.
-
-    Raises:
-        ValueError: the options embed numbers, but rows are images.
+    their embeddings before it. Without a layout, all columns of a table are such numbers. Images have none.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if len(shape) > 1:
-        if options.numbers.kind != "plain":
-            raise ValueError(f"model.numbers {options.numbers.kind} embeds the numbers of a table; images need plain")
         layers["flatten"] = nn.Flatten()
     layout = _plain_layout(prod(shape)) if layout is None else layout
-    if options.numbers.kind != "plain" and len(layout.measured):
+    if options.numbers.kind != "plain" and len(shape) == 1 and len(layout.measured):
         layers["numbers"] = build_numbers(options.numbers, layout)
         layout = layout.widened(options.numbers.n_out)
     sizes = (layout.n_columns, *options.widths)

@@ -1,4 +1,4 @@
-"""Numbers that may be left to a rule: the word `auto` in place of the number."""
+"""Options that may be left to a rule: the word `auto` in place of the number."""
 
 from typing import Annotated, Any, Literal
 
@@ -17,5 +17,17 @@ def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError(f"a whole number, 1 or more, or {AUTO} is needed, not {value!r}") from error
 
 
+Rate = Annotated[float, Field(gt=0)]
+
+
+def _rate_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Do the same for a number above 0."""
+    try:
+        return handler(value)
+    except ValidationError as error:
+        raise ValueError(f"a number above 0, or {AUTO} is needed, not {value!r}") from error
+
+
 Automatic = Annotated[Count | Literal["auto"], WrapValidator(_number_or_auto)]
+AutomaticRate = Annotated[Rate | Literal["auto"], WrapValidator(_rate_or_auto)]
 AutomaticOrNone = Annotated[Count | Literal["auto"] | None, WrapValidator(_number_or_auto)]

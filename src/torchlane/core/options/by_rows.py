@@ -1,15 +1,15 @@
-"""How large batches are, how long a network trains and how many networks there are, by the number of rows of train.
+"""What training options are where they are `auto`: by the kind of network and the number of rows of train.
 
 This is the one place where these numbers stand. To change them, edit `BANDS`, then run `docs/options.py`.
 """
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from torchlane.core.options.automatic import AUTO, Count
+from torchlane.core.options.automatic import AUTO, Count, Rate
 from torchlane.core.options.network import ModelOptions
 from torchlane.core.options.training import TrainingOptions
 
@@ -24,23 +24,27 @@ class Band(NamedTuple):
     epochs: int
     patience_epochs: int
     members: int
+    learning_rate: float
+    sharing: Literal["none", "columns"]
 
 
 BANDS: Mapping[str, tuple[Band, ...]] = {
     TABLES: (
-        Band(most_rows=1_500, batch_size=64, epochs=200, patience_epochs=16, members=16),
-        Band(most_rows=10_000, batch_size=128, epochs=150, patience_epochs=16, members=16),
-        Band(most_rows=30_000, batch_size=256, epochs=100, patience_epochs=12, members=16),
-        Band(most_rows=math.inf, batch_size=512, epochs=60, patience_epochs=8, members=8),
+        Band(1_500, 64, epochs=200, patience_epochs=16, members=16, learning_rate=0.002, sharing="columns"),
+        Band(10_000, 128, epochs=150, patience_epochs=16, members=16, learning_rate=0.002, sharing="columns"),
+        Band(30_000, 256, epochs=100, patience_epochs=12, members=16, learning_rate=0.002, sharing="columns"),
+        Band(math.inf, 512, epochs=60, patience_epochs=8, members=8, learning_rate=0.002, sharing="columns"),
     ),
-    OTHERS: (Band(most_rows=math.inf, batch_size=64, epochs=200, patience_epochs=20, members=1),),
+    OTHERS: (Band(math.inf, 64, epochs=200, patience_epochs=20, members=1, learning_rate=0.001, sharing="none"),),
 }
 CHOSEN = Band._fields[1:]  # the options that may be `auto`
-WORDS = {  # before and after each of them in the log
-    "batch_size": ("batches of ", "row"),
-    "epochs": ("at most ", "epoch"),
-    "patience_epochs": ("a patience of ", "epoch"),
-    "members": ("", "member"),
+SAID = {  # in the log, for one and for more
+    "batch_size": ("batches of {} row", "batches of {} rows"),
+    "epochs": ("at most {} epoch", "at most {} epochs"),
+    "patience_epochs": ("a patience of {} epoch", "a patience of {} epochs"),
+    "members": ("{} member", "{} members"),
+    "learning_rate": ("a learning rate of {}",) * 2,
+    "sharing": ("weights shared by {}",) * 2,
 }
 
 
@@ -51,12 +55,21 @@ class FittedTraining(TrainingOptions):
     epochs: Count
     batch_size: Count
     patience_epochs: int | None = Field(ge=1)
+    learning_rate: Rate
+    sharing: Literal["none", "tabm", "tabm_mini", "columns"] = "none"
 
 
 def fitting(training: TrainingOptions, model: ModelOptions, n_rows: int, *, is_table: bool) -> FittedTraining:
-    """Set each option that is `auto` by the number of rows of train; all others are kept."""
+    """Set each option that is `auto`; all others are kept.
+
+    Weights are shared only where several members train together and have hidden layers.
+    """
     band = find_band(model, n_rows, is_table=is_table)
-    return FittedTraining.model_validate({**dict(training), **{name: getattr(band, name) for name in _open(training)}})
+    fitted = FittedTraining.model_validate(
+        {**dict(training), **{name: getattr(band, name) for name in _open(training)}}
+    )
+    can_share = fitted.members > 1 and fitted.stacked and bool(model.widths)
+    return fitted if training.sharing != AUTO or can_share else fitted.model_copy(update={"sharing": "none"})
 
 
 def find_band(model: ModelOptions, n_rows: int, *, is_table: bool) -> Band:
@@ -65,20 +78,21 @@ def find_band(model: ModelOptions, n_rows: int, *, is_table: bool) -> Band:
     return next(band for band in bands if n_rows <= band.most_rows)
 
 
-def fitted_values(training: TrainingOptions, fitted: FittedTraining) -> dict[str, int]:
+def fitted_values(training: TrainingOptions, fitted: FittedTraining) -> dict[str, Any]:
     """Return the options that were `auto`, with their values."""
     return {name: getattr(fitted, name) for name in _open(training)}
 
 
-def describe_fitting(values: Mapping[str, int], n_rows: int) -> str:
-    """Say what the number of rows of train chose.
+def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
+    """Say what was chosen where options were `auto`.
 
     >>> describe_fitting({"batch_size": 64, "epochs": 200, "members": 16}, 1234)
     'batches of 64 rows, at most 200 epochs, 16 members, by the 1,234 rows of train'
     """
     said = [
-        f"{before}{value:,} {one}{'s' * (value > 1)}"
-        for (before, one), value in ((WORDS[name], value) for name, value in values.items())
+        SAID[name][value != 1].format(value if isinstance(value, str) else f"{value:,}")
+        for name, value in values.items()
+        if value != "none"
     ]
     return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train"
 

@@ -29,6 +29,6 @@ class EncodingOptions(Options):
     categories: CategoryEncoding = "one_hot"
     numbers: NumberEncoding = "z_score"
     pixels: PixelEncoding = "unit"
-    target: Literal["none", "min_max", "z_score"] = "min_max"
+    target: Literal["none", "min_max", "z_score"] = "z_score"
     min_level_count: int = Field(2, ge=1)
     columns: dict[str, ColumnEncoding] = {}

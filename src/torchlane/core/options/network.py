@@ -17,12 +17,16 @@ OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initi
     "torchvision": ("name", "arguments", "weights", "weights_folder"),
     "class": ("module_class", "arguments"),
 }
+DEFAULTS_OF_KIND: dict[str, dict[str, Any]] = {  # where they are not those of the fields
+    "mlp": {"widths": (128, 128), "dropout": 0.1, "numbers": "bins"},
+}
 
 
 class ModelOptions(Options):
     """The network: its kind, and the options of that kind. Options of other kinds are rejected.
 
-    `mlp`, a multilayer perceptron, takes tables and images. `cnn` takes images, `rnn` reads an image row by
+    `mlp`, a multilayer perceptron, takes tables and images; its defaults differ: widths 128 and 128, a dropout of 0.1
+    and the bins of numbers. `cnn` takes images, `rnn` reads an image row by
     row, and `transformer` attends over the features of a table. `widths` are the widths of the hidden layers,
     of the stages of a cnn (of `depth` convolutions each), or of the recurrent layers (of type `cell`).
     `activation` is a class of torch.nn that works element by element, or null for none. `numbers` says how a
@@ -60,16 +64,19 @@ class ModelOptions(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _class_is_a_kind(cls, given: Any) -> Any:
-        named = isinstance(given, dict) and given.get("class") is not None
-        return {"kind": "class", **given} if named else given
+    def _kind_has_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        kind = given.get("kind", "mlp" if given.get("class") is None else "class")
+        return {"kind": kind, **DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {}), **given}
 
     @model_validator(mode="after")
     def _options_fit_kind(self) -> Self:
         fitting = OPTIONS_OF_KIND[self.kind]
         for name, field in type(self).model_fields.items():
             shown = field.alias or name
-            if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != field.default:
+            usual = field.get_default(call_default_factory=True)
+            if name not in ("kind", "initialisation", *fitting) and getattr(self, name) != usual:
                 choices = ", ".join(type(self).model_fields[each].alias or each for each in fitting)
                 raise ValueError(
                     f"{shown} is not an option of kind {self.kind}, which has {choices} and initialisation"

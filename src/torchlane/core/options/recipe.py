@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from torchlane.core.options.automatic import AUTO
 from torchlane.core.options.base import Options
 from torchlane.core.options.by_rows import fitted_values, fitting
 from torchlane.core.options.encoding import EncodingOptions
@@ -29,12 +30,14 @@ class Recipe(Options):
     @model_validator(mode="after")
     def _network_can_share(self) -> Self:
         sharing = self.training.sharing
-        if sharing != "none" and self.model.kind != "mlp":
+        if sharing in (AUTO, "none"):
+            return self
+        if self.model.kind != "mlp":
             raise ValueError(
                 f"training.sharing {sharing} is for perceptrons, and model.kind is {self.model.kind}; "
                 f"set training.sharing to none, or model.kind to mlp"
             )
-        if sharing != "none" and not self.model.widths:
+        if not self.model.widths:
             raise ValueError(
                 f"training.sharing {sharing} shares the weights of hidden layers, and model.widths names none; "
                 f"set training.sharing to none, or give model.widths a width"

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from torchlane.core.options.automatic import AUTO, Automatic, AutomaticOrNone
+from torchlane.core.options.automatic import AUTO, Automatic, AutomaticOrNone, AutomaticRate
 from torchlane.core.options.base import Level, Options
 from torchlane.core.options.familiar import OPTIMIZERS, SCHEDULERS, is_familiar
 from torchlane.core.options.network import AugmentationOptions
@@ -72,7 +72,7 @@ class SchedulerOptions(Options):
 class TrainingOptions(Options):
     """How a network is trained.
 
-    Where `batch_size`, `epochs`, `patience_epochs` or `members` is `auto`, the number of rows of train chooses it; see
+    What is `auto` follows from the kind of network and the number of rows of train; see
     `torchlane.core.options.by_rows`. The log says what was chosen.
 
     `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
@@ -98,12 +98,12 @@ class TrainingOptions(Options):
     """
 
     members: Annotated[Automatic, BeforeValidator(_auto_if_null)] = AUTO
-    sharing: Literal["none", "tabm", "tabm_mini", "columns"] = "none"
+    sharing: Literal["auto", "none", "tabm", "tabm_mini", "columns"] = AUTO
     stacked: bool = True
     seed: int = Field(0, ge=0)
     epochs: Automatic = AUTO
     batch_size: Automatic = AUTO
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: AutomaticRate = AUTO
     loss: Annotated[LossOptions, BeforeValidator(_named_loss)] = Field(default_factory=LossOptions)
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None

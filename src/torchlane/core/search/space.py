@@ -79,7 +79,7 @@ def default_space(recipe: Recipe, data: DataOptions) -> dict[str, Dimension]:
     import torch
 
     model, training = recipe.model, recipe.training
-    low, high = (training.learning_rate * factor for factor in RATE_FACTORS)
+    low, high = (float(training.learning_rate) * factor for factor in RATE_FACTORS)
     space: dict[str, Dimension] = {"training.learning_rate": RangeOptions(low=low, high=high, log=True)}
     arguments = inspect.signature(getattr(torch.optim, training.optimizer.name)).parameters
     if "weight_decay" in arguments:
