@@ -1,5 +1,7 @@
 """Fine-tuning of networks that embed numbers."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,9 +76,11 @@ def test_embeddings_freeze_by_their_name_and_as_the_first_layer(numbers, once):
 
 
 @by_kind
-def test_outputs_of_frozen_layers_computed_once_give_the_same_weights(numbers):
+def test_outputs_of_frozen_layers_computed_once_give_the_same_weights(numbers, caplog):
+    caplog.set_level(logging.INFO)
     parent = parent_of(numbers, make_rows())
     freeze = {"first": 2}
     one, other = (tune(parent, make_rows("abcd"), REGRESSION, once=once, freeze=freeze) for once in (True, False))
+    assert "(first layers computed once)" in caplog.text
     for name, tensor in one.weights.items():
         torch.testing.assert_close(tensor, other.weights[name], rtol=1e-4, atol=1e-6)
