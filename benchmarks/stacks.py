@@ -22,7 +22,7 @@ from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.networks import build_network
-from torchlane.core.options import SECTIONS, ModelOptions, TrainingOptions
+from torchlane.core.options import SECTIONS, FittedTraining, ModelOptions, fitting
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import rows_of, split_rows
 from torchlane.core.stacks.choice import make_program
@@ -54,8 +54,9 @@ class Case:
     def model(self, width: int) -> ModelOptions:
         return self._model.model_copy(update={"widths": (width, width)})
 
-    def training(self, members: int) -> TrainingOptions:
-        return self._training.model_copy(update={"members": members, "epochs": 100_000, "patience_epochs": None})
+    def training(self, members: int) -> FittedTraining:
+        training = fitting(self._training, self._model, len(self.train), is_table=self.encoder.image is None)
+        return training.model_copy(update={"members": members, "epochs": 100_000, "patience_epochs": None})
 
 
 def plain_loop(case: Case, width: int) -> Iterator[None]:

@@ -89,13 +89,13 @@ def train(name: str, threads: int) -> float:
     from torch.utils.data import TensorDataset
     from torchlane.core.encoding.target import TargetEncoder
     from torchlane.core.machine.checkpoints import NoCheckpoints
-    from torchlane.core.options import TrainingOptions
+    from torchlane.core.options import FittedTraining
     from torchlane.core.tasks.objectives import Objective
     from torchlane.core.training.fit import fit
     from torchlane.core.training.members import make_members
 
     members, n_features, widths, batch_size, n_batches, epochs = WIDTHS[name]
-    training = TrainingOptions(
+    training = FittedTraining(
         members=members, batch_size=batch_size, epochs=epochs + 1, patience_epochs=None, threads=threads, device="cpu"
     )
 

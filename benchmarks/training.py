@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from torchlane.core.encoding.target import TargetEncoder
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.members import make_members
 from torchlane.core.training.plain_run import PlainRun
@@ -105,8 +105,10 @@ def floor(case: Case) -> Iterator[None]:
 
 def ours(case: Case, exact: bool) -> Iterator[None]:
     """(b), (c) An epoch of `fit`, as a member's run makes them."""
-    options = TrainingOptions.model_validate(
+    options = FittedTraining.model_validate(
         {
+            "members": 1,
+            "patience_epochs": None,
             "epochs": 10_000,
             "batch_size": case.batch_size,
             "optimizer": {"name": case.optimizer},

@@ -5,6 +5,7 @@ Names, types, defaults and limits come from the options themselves, as do the pa
 `uv run python docs/options.py`.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from torchlane.core.options import SECTIONS, ChoicesOptions, OptimizerOptions, RangeOptions, SchedulerOptions
+from torchlane.core.options.by_rows import BANDS, CHOSEN
 
 PAGE = Path(__file__).with_name("options.md")
 INTRODUCTION = """# Options
@@ -72,6 +74,8 @@ def _sections() -> str:
 def _described(group: str, options: type[BaseModel]) -> Iterator[str]:
     yield _paragraphs(options)
     yield _table(group, options)
+    if group == "training":
+        yield from ("### What `auto` chooses\n", _bands())
     for place, inner in _inner(group, options):
         if place in MEANINGS:
             yield f"### `{place}`\n"
@@ -108,6 +112,28 @@ def _table(group: str, options: type[BaseModel]) -> str:
         shown = _shown(name, field)
         cells = (f"`{shown}`", MEANINGS[group][shown], _takes(field), _default(field))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _rows(least: float, most: float) -> str:
+    """Write a range of numbers of rows."""
+    if math.isinf(most):
+        return f"{least:,} or more" if least else "any number"
+    return f"{least:,} to {most:,}" if least else f"up to {most:,}"
+
+
+def _bands() -> str:
+    """Show what the number of rows of train chooses."""
+    lines = [
+        "| network | rows of train |" + "".join(f" `{name}` |" for name in CHOSEN),
+        "| --- " * (2 + len(CHOSEN)) + "|",
+    ]
+    for network, bands in BANDS.items():
+        least = 0
+        for band in bands:
+            chosen = "".join(f" {getattr(band, name):,} |" for name in CHOSEN)
+            lines.append(f"| {network} | {_rows(least, band.most_rows)} |{chosen}")
+            least = band.most_rows + 1
     return "\n".join([*lines, ""])
 
 

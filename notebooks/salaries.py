@@ -117,9 +117,11 @@ print(f"an output of 0 means {encoder.target.decode(torch.zeros(1)).item():,.0f}
 # ## Batches
 #
 # A `TensorDataset` keeps features and targets together. A `DataLoader` deals them out in batches, in a new order each
-# epoch. An **epoch** is one pass over train.
+# epoch. An **epoch** is one pass over train. The number of rows of train chooses the options that are `auto`, such as
+# the size of a batch.
 
 # %%
+recipe = recipe.fitted(len(train), is_table=True)
 loader = DataLoader(train, batch_size=recipe.training.batch_size, shuffle=True)
 sizes = [len(batch_targets) for _, batch_targets in loader]
 print(f"{len(train)} rows: {len(sizes)} batches of {sizes[0]}, the last of {sizes[-1]}")

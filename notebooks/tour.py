@@ -70,11 +70,11 @@ raw_rows.head(3)
 
 # %% [markdown]
 # The options of a use case are in the catalog too, a section at a time.
-# What `conf/base/parameters/salaries.yml` does not set has its default.
+# What `conf/base/parameters/salaries.yml` does not set has its default. `auto` leaves a number to the rows of train.
 
 # %%
 training = catalog.load("params:salaries.training")
-print(f"{training.epochs} epochs at most, batches of {training.batch_size} rows, {training.optimizer.name}")
+print(f"members: {training.members}; batch_size: {training.batch_size}; optimizer: {training.optimizer.name}")
 
 # %% [markdown]
 # ## Run it

@@ -97,11 +97,14 @@ def test_output_root_may_be_set_for_a_run(read):
             "  training: {learning_rate: -1}",
             r"prices.training.learning_rate: input should be greater than 0, not -1; set it in .*prices.yml",
         ),
-        ("  training: {epochs: many}", r"prices.training.epochs: input should be a valid integer.*, not 'many'"),
+        (
+            "  training: {epochs: many}",
+            r"prices.training.epochs: a whole number, 1 or more, or auto is needed, not 'many'; set it in .*prices.yml",
+        ),
         ("  training: {device: tpu}", r"prices.training.device: .*, not 'tpu'"),
         (
             "  training: {batch_size: 0}",
-            r"prices.training.batch_size: input should be greater than or equal to 1, not 0",
+            r"prices.training.batch_size: a whole number, 1 or more, or auto is needed, not 0; set it in .*prices.yml",
         ),
         (
             "  split: {valid_fraction: 0.6, test_fraction: 0.5}",
@@ -268,6 +271,11 @@ prices:
 def test_columns_that_the_split_goes_by_are_no_features(read):
     _, parameters = read(GROUPED)
     assert parameters["prices"]["data"]["features"] == ["size"]
+
+
+def test_column_that_orders_the_split_is_a_feature_like_any_other(read):
+    _, parameters = read(GROUPED.replace("group_by: [owner], part_column: part", "order_by: size"))
+    assert parameters["prices"]["data"].get("features", []) == []
 
 
 def test_columns_that_the_split_goes_by_are_features_where_they_are_named(read):

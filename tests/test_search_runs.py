@@ -15,7 +15,7 @@ from tests.figures.titles import title_of
 from .commands import PROJECT, Started, noise, run_command
 from .test_runs import digests, read_json
 
-SEARCH = "salaries.tuning.trials=6,salaries.training.epochs=12,salaries.tuning.prune_epochs=4"
+SEARCH = "salaries.tuning.trials=6,salaries.tuning.keep_given=false,salaries.training.epochs=12,salaries.tuning.prune_epochs=4"
 
 
 def test_search_run_leaves_leaderboard_choice_and_a_model_made_by_it(run_kedro, tmp_path):
@@ -73,7 +73,7 @@ def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_
         for each in ("training.learning_rate.low=0.01", "training.learning_rate.high=0.1", "model.width.low=8",
                      "model.width.high=16")
     )  # fmt: skip
-    search = f"salaries.tuning.trials=8,salaries.tuning.epochs=1,{space}"
+    search = f"salaries.tuning.trials=8,salaries.tuning.keep_given=false,salaries.tuning.epochs=1,{space}"
     assert run_kedro(params=search).returncode == 0
     model = tmp_path / "06_models/salaries/model.safetensors"
     bits, found = model.read_bytes(), [(tmp_path / name).read_bytes() for name in FOUND]
@@ -120,7 +120,7 @@ def test_params_fix_a_choice_that_they_set_in_part(tmp_path):
     shutil.copytree(PROJECT / "conf", tmp_path / "conf", ignore=shutil.ignore_patterns("local"))
     with (tmp_path / "conf/test/parameters/zoo.yml").open("a") as file:
         file.write(
-            "  tuning:\n    sampler: grid\n    epochs: 1\n    space:\n      training.optimizer:\n"
+            "  tuning:\n    sampler: grid\n    keep_given: false\n    epochs: 1\n    space:\n      training.optimizer:\n"
             "        choices: [{name: Adam, arguments: {}}]\n      training.learning_rate: {choices: [0.02]}\n"
         )
 

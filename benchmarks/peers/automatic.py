@@ -9,7 +9,10 @@
 # [tool.uv]
 # exclude-newer = "2026-11-25T00:00:00Z" # which fixes all that they bring along
 # ///
-"""AutoGluon with its default presets and a limit on its seconds, in an environment of its own."""
+"""AutoGluon with a limit on its seconds, in an environment of its own.
+
+`AUTOGLUON_PRESETS` names its presets, by default its own default.
+"""
 
 import os
 import tempfile
@@ -29,8 +32,8 @@ def autogluon(job: Job) -> Predict:
         label=job.target, problem_type=job.task, eval_metric=METRICS[job.task], path=folder.name, verbosity=0
     )
     columns = [*job.features, job.target]
-    limit = float(os.environ["AUTOGLUON_SECONDS"])
-    predictor.fit(job.train[columns], time_limit=limit, num_cpus=n_threads(), num_gpus=0)
+    limit, presets = float(os.environ["AUTOGLUON_SECONDS"]), os.environ.get("AUTOGLUON_PRESETS")
+    predictor.fit(job.train[columns], presets=presets, time_limit=limit, num_cpus=n_threads(), num_gpus=0)
 
     def predict(rows: object) -> object:
         assert Path(folder.name).exists()  # it goes when this function does

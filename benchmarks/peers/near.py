@@ -9,7 +9,12 @@ import warnings
 import numpy as np
 import pandas as pd
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -24,6 +29,7 @@ RIDGE_PENALTIES = np.geomspace(0.03, 300, 13)
 INVERSE_PENALTIES = np.geomspace(1e-3, 1e3, 13)
 SCORING = {"binary": "roc_auc", "multiclass": "accuracy"}
 INNER_FOLDS = 5
+MOST_LEVELS = 255  # that scikit-learn's boosted trees take in a column
 
 
 def encoding(categories: list[str], numbers: list[str]) -> object:
@@ -79,6 +85,22 @@ def xgboost(job: Job) -> Predict:
     return _trees(job, kind(n_jobs=n_threads(), random_state=job.seed, enable_categorical=True), numbered=True)
 
 
+def hist_gradient_boosting(job: Job) -> Predict:
+    """scikit-learn's boosted trees with pandas categories; a column of too many levels keeps the commonest."""
+    kind = HistGradientBoostingRegressor if job.task == "regression" else HistGradientBoostingClassifier
+    counts = {name: job.train[name].value_counts() for name in job.categories}
+    rarer = {name: each.index[MOST_LEVELS:] for name, each in counts.items() if len(each) > MOST_LEVELS}
+
+    def without_rarer(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = job.with_levels(rows)
+        return rows.assign(**{name: rows[name].cat.remove_categories(levels) for name, levels in rarer.items()})
+
+    model = kind(random_state=job.seed).fit(without_rarer(job.train), job.truth)
+    if job.task == "regression":
+        return lambda rows: model.predict(without_rarer(rows))
+    return lambda rows: job.probabilities(model.predict_proba(without_rarer(rows)), model.classes_)
+
+
 def catboost(job: Job) -> Predict:
     """CatBoost with its own encoding of categories, which takes levels that train does not have."""
     from catboost import CatBoostClassifier, CatBoostRegressor
@@ -128,6 +150,7 @@ NEAR = {
     "LightGBM": lightgbm,
     "CatBoost": catboost,
     "XGBoost": xgboost,
+    "HistGradientBoosting": hist_gradient_boosting,
     "random forest": random_forest,
     "scikit-learn MLP": sklearn_mlp,
 }

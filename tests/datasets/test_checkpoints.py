@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from torchlane.datasets import checkpoints
 from torchlane.datasets.checkpoints import CheckpointsDataset
 
 
@@ -43,6 +45,28 @@ def test_state_comes_back_as_it_was(store):
     assert run.load() is None
     run.save(saved)
     assert same(store.of_run("a").load(), saved)
+
+
+def test_tensors_are_written_without_a_copy_unless_they_share_memory(store, monkeypatch):
+    whole, rows = torch.rand(4, 3), torch.rand(5, 3)
+    saved = {
+        "whole": whole,
+        "again": whole,
+        "views": [rows[1], rows[2:], rows.T],
+        "empty": torch.zeros(0),
+        "rows": rows,
+    }
+    written = {}
+
+    def noted(tensors, *arguments, **others) -> None:
+        written.update(tensors)
+        save_file(tensors, *arguments, **others)
+
+    monkeypatch.setattr(checkpoints, "save_file", noted)
+    store.of_run("a").save(saved)
+    assert same(store.of_run("a").load(), saved)
+    copied = [tensor.data_ptr() not in (whole.data_ptr(), rows.data_ptr()) for tensor in written.values()]
+    assert copied == [False, True, True, True, True, True, False]
 
 
 def test_damaged_state_is_left_out_for_the_one_before(store, tmp_path, caplog):

@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 
@@ -32,6 +34,15 @@ def test_trials_the_best_so_far_and_importances_are_drawn():
     assert bars.hovertext[0].startswith(name)
     assert "4 trials, 1 failed" in title_of(figure)
     assert "the table" in title_of(figure)
+
+
+def test_what_was_chosen_and_why_is_a_note_also_as_a_file_gives_it_back():
+    said = "kept the options given: the best of 4 trials is ahead by 0.1 ± 0.2 on 9 rows of valid, which may be chance"
+    board = LEADERBOARD.assign(chosen=[None, said, None, None])
+    for found in ({"reason": "nothing can be told: 3 trials"}, {"model.dropout": 1.0}):
+        shown = " ".join(re.sub(r"<[^>]*>", " ", title_of(plot_search(board, found, "x"))).split())
+        assert f"the search {said}" in shown
+    assert "the search" not in title_of(plot_search(LEADERBOARD.assign(chosen=""), {"model.dropout": 1.0}, "x"))
 
 
 def test_reason_why_no_importance_is_known_is_a_note_and_leaves_no_empty_axes():

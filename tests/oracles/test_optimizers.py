@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
+from tests.core.fitted import fitted
 from tests.oracles.agreement import compare
 from tests.oracles.torch_arguments import FLAG, NEEDED, OPTIMIZERS, SCHEDULERS
-from torchlane.core.options import OptimizerOptions, SchedulerOptions, TrainingOptions
+from torchlane.core.options import FittedTraining, OptimizerOptions, SchedulerOptions
 from torchlane.core.options.torch_names import RUN_LENGTH, UNFIT_OPTIMIZERS, UNFIT_SCHEDULERS
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.optimizers import Schedule
@@ -57,7 +58,7 @@ def test_what_steps_together_is_known_and_all_else_is_alone():
 class Case:
     """Members that differ in their settings and share a schedule, and how long they train."""
 
-    options: list[TrainingOptions]
+    options: list[FittedTraining]
     rates: list[float]  # of the groups, as shares of the learning rate
     n_batches: int
     seed: int
@@ -86,7 +87,7 @@ def cases(draw: st.DrawFn, name: str, stacked: bool) -> Case:
             if stacked:
                 del chosen["dampening"]
         options.append(
-            TrainingOptions(
+            fitted(
                 epochs=draw(st.integers(1, 4)),
                 learning_rate=draw(st.floats(1e-4, 0.3)),
                 optimizer=OptimizerOptions(name=name, arguments=chosen),
@@ -146,7 +147,7 @@ def by_hand(case: Case, member: int) -> tuple[list[Tensor], list[float]]:
     return parameters, rates
 
 
-def schedule_by_hand(optimizer: torch.optim.Optimizer, options: TrainingOptions, case: Case) -> Any:
+def schedule_by_hand(optimizer: torch.optim.Optimizer, options: FittedTraining, case: Case) -> Any:
     """Make the scheduler; what the arguments leave out of its length follows from the epochs and batches."""
     assert options.scheduler is not None
     name, given_arguments = options.scheduler.name, options.scheduler.arguments

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import optuna
 import pandas as pd
@@ -103,6 +105,7 @@ def test_folds_are_scored_into_the_metrics(toy_rows):
     metrics = run(toy_rows, "regression", "price", evaluation=evaluation)["toy.metrics"].load()
     found = metrics["cross_validation"]
     assert (found["folds"], found["repeats"]) == (3, 1)
+    assert "split" not in metrics and "order_by" not in found
     assert found["r2_score"]["low"] < found["r2_score"]["mean"] < found["r2_score"]["high"]
     assert metrics["calibration"]["coverage_asked"] == 0.8
     assert found["squares_error"]["mean"] > 0
@@ -137,7 +140,7 @@ def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
 
 def test_search_reaches_encoder_model_and_report(toy_rows):
     space = {"encoding.numbers": {"choices": ["min_max"]}, "model.widths": {"choices": [[24]]}}
-    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid"}
+    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid", "keep_given": False}
     catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3}, report=True)
     model = catalog["toy.model"].load()
     assert model.encoder == catalog["toy.encoder"].load()
@@ -169,9 +172,20 @@ def test_every_run_fits_a_baseline_and_says_what_it_warns_of(toy_rows):
 def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
     space = {"training.learning_rate": {"low": 1e-6, "high": 0.02, "log": True}}
     tuning = {"trials": 10, "space": space, "epochs": 3, "sampler": "grid", "grid_points": 9, "prune_epochs": None}
-    found = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})["toy.warnings"].load()
+    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
+    found, chosen = catalog["toy.warnings"].load(), catalog["toy.chosen_options"].load()
+    assert (chosen["values"], chosen["said"][:23]) == ({}, "kept the options given:")
     (warning,) = [each for each in found["warnings"] if each["code"] == "search-at-edge"]
     assert warning["numbers"]["options"]["training.learning_rate"]["side"] == "high"
+
+
+def test_a_search_that_keeps_the_options_given_changes_nothing_and_is_told_of(toy_rows):
+    asked = {"tuning": {"trials": 1, "epochs": 2}, "split": {"valid_fraction": 0.3}}
+    catalog = run(toy_rows, "regression", "price", report=True, **asked)
+    assert catalog["toy.chosen_options"].load()["values"] == {}
+    assert catalog["toy.recipe"].load().trials == 0
+    shown = " ".join(re.sub(r"<[^>]*>", " ", catalog["toy.search_figure"].load().layout.title.text).split())
+    assert "the search kept the options given: they alone were tried" in shown
 
 
 def test_without_a_search_nothing_is_chosen(toy_rows):
@@ -282,7 +296,8 @@ def test_weights_of_labelled_rows_reach_constant_balance_and_temperature(toy_row
 def test_search_compares_trials_by_the_weighted_metric(toy_rows):
     columns = {"size": {"kind": "number"}, "place": {"kind": "category"}}
     data = {"task": "regression", "target": "price", "columns": columns, "weight": "times"}
-    tuning = {"trials": 1, "space": {"encoding.numbers": {"choices": ["min_max"]}}, "epochs": 2, "sampler": "grid"}
+    space = {"encoding.numbers": {"choices": ["min_max"]}}
+    tuning = {"trials": 1, "space": space, "epochs": 2, "sampler": "grid", "keep_given": False}
     options = {"tuning": tuning, "split": {"valid_fraction": 0.3}}
     found = {}
     for name, rows in {"drawn": with_weights(toy_rows), "equal": toy_rows.assign(times="2")}.items():
@@ -337,3 +352,20 @@ def test_without_test_rows_figures_of_them_are_words_and_the_others_are_drawn(to
     catalog = run(toy_rows, task, target, split={"test_fraction": 0}, training={"epochs": 1}, report=True)
     figures = {name: catalog[f"toy.{name}_figure"].load() for name in (*FIGURES_OF_TEST, "distributions")}
     assert [name for name, figure in figures.items() if not is_words(figure)] == ["distributions"]
+
+
+def test_metrics_and_log_say_that_test_is_unlike_train_where_the_split_makes_it_so(toy_rows, caplog):
+    caplog.set_level("INFO")
+    brief = {"training": {"epochs": 2, "members": 2}, "diagnosis": {"enabled": False}}
+    dated = toy_rows.assign(sold=pd.date_range("2024-01-01", periods=60).strftime("%Y-%m-%d"))
+    columns = {"size": {"kind": "number"}, "place": {"kind": "category"}, "sold": {"kind": "date"}}
+    data = {"task": "regression", "target": "price", "columns": columns, "features": ["size", "place"]}
+    ordered = run(dated, "regression", "price", data=data, split={"order_by": "sold"}, evaluation={"folds": 2}, **brief)
+    metrics = ordered["toy.metrics"].load()
+    assert metrics["split"] == {"order_by": "sold"} and metrics["cross_validation"]["order_by"] == "sold"
+    assert "; test is later than train and valid by 'sold'" in caplog.text
+    assert ordered["toy.test_predictions"].load()["row"].tolist() == list(range(52, 61))
+    assert ordered["toy.data_summary"].load()["periods"]["test"] == ["2024-02-21", "2024-02-29"]
+    grouped = run(dated, "regression", "price", split={"group_by": ["size"]}, **brief)["toy.metrics"].load()
+    assert grouped["split"] == {"group_by": ["size"]}
+    assert "; no group of test by 'size' is in train or valid" in caplog.text

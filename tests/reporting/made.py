@@ -105,6 +105,7 @@ def _artifacts(data: DataOptions, names: list[str], metrics: dict[str, Any], oth
             "rows": "b" * 64,
             "source": metrics["data"],
             "members": 16,
+            "by_rows": {"batch_size": 64, "epochs": 200, "patience_epochs": 20, "members": 16},
             "device": "cpu",
             "threads": 1,
             "versions": {"torchlane": "0.1.0", "torch": "2.15.0"},

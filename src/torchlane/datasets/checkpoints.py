@@ -120,7 +120,7 @@ class FolderCheckpoints:
 
 def _write(state: State, identity: str, path: Path) -> None:
     tensors: dict[str, Tensor] = {}
-    tree = json.dumps(_pack(state, tensors))
+    tree = json.dumps(_pack(state, tensors, set()))
     try:
         save_file(tensors, path, metadata={"identity": identity, "tree": tree})
     except SafetensorError as error:  # raised when the disk is full, for example
@@ -137,17 +137,26 @@ def _read(path: Path) -> tuple[str, State]:
     return header["identity"], state
 
 
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Turn nested containers into JSON; each tensor goes into `tensors` under a number."""
+def _pack(value: Any, tensors: dict[str, Tensor], memory: set[int]) -> Any:
+    """Turn nested containers into JSON; each tensor goes into `tensors` under a number.
+
+    Their memory is not copied, since a state may fill a good part of it. Only views and repeated tensors are copied:
+    safetensors writes no two tensors that share `memory`.
+    """
     if isinstance(value, Tensor):
-        tensors[str(len(tensors))] = value.detach().clone().contiguous()
+        tensor = value.detach().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in memory or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        memory.add(tensor.untyped_storage().data_ptr())
+        tensors[str(len(tensors))] = tensor
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, dict):
-        return {"dict": [[_pack(key, tensors), _pack(each, tensors)] for key, each in value.items()]}
+        return {"dict": [[_pack(key, tensors, memory), _pack(each, tensors, memory)] for key, each in value.items()]}
     if isinstance(value, tuple):
-        return {"tuple": [_pack(each, tensors) for each in value]}
+        return {"tuple": [_pack(each, tensors, memory) for each in value]}
     if isinstance(value, list):
-        return [_pack(each, tensors) for each in value]
+        return [_pack(each, tensors, memory) for each in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a checkpoint holds tensors, numbers, text and containers of them, not {type(value).__name__}")

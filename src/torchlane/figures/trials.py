@@ -32,8 +32,17 @@ def plot_search(leaderboard: pd.DataFrame, importances: OptionImportances, sourc
     _add_trials(figure, leaderboard, metric)
     if known:
         _add_importances(figure, {name: float(share) for name, share in importances.items()})
-    note = "" if known else f"importance of the options: {escaped(importances[REASON])}"
+    unknown = "" if known else f"importance of the options: {importances[REASON]}"
+    note = "; ".join(escaped(each) for each in (_decided(leaderboard), unknown) if each)
     return finish(figure, title, source, note)
+
+
+def _decided(leaderboard: pd.DataFrame) -> str:
+    """Give what the search chose, and why; an earlier version did not say so, nor does a search that chose nothing."""
+    if "chosen" not in leaderboard:
+        return ""
+    said = [str(each) for each in leaderboard["chosen"].dropna() if each]
+    return f"the search {said[0]}" if said else ""
 
 
 def _add_trials(figure: Figure, leaderboard: pd.DataFrame, metric: str) -> None:

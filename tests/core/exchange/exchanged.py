@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from torchlane.core.encoding.encoder import fit_encoder
+from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks import build_network
@@ -65,7 +66,11 @@ def drawn_model(
     states = []
     for seed in range(members):
         torch.manual_seed(seed)
-        state = build_network(options, encoder).state_dict()
+        network = build_network(options, encoder)
+        if options.numbers.kind != "plain":
+            learn_numbers([network], torch.from_numpy(encoder.encode_features(clean)))
+            torch.nn.init.normal_(network.get_parameter("numbers.weight"), std=0.2)
+        state = network.state_dict()
         for name, tensor in state.items():
             if name.endswith("running_mean"):
                 tensor.normal_(std=0.3)
@@ -85,6 +90,10 @@ KINDS: dict[str, Callable[[], TrainedModel]] = {
         members=4, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU"
     ),
     "mlp, binary": lambda: table_model("pair", members=2, widths=[8]),
+    "mlp, piecewise linear numbers": lambda: table_model(members=2, widths=[8], numbers={"kind": "piecewise_linear"}),
+    "mlp, periodic numbers": lambda: table_model(
+        "kind", members=2, widths=[8], numbers={"kind": "periodic", "frequencies": 5, "sigma": 0.3}
+    ),
     "transformer, codes": lambda: table_model(
         "kind", kind="transformer", categories="codes", blocks=1, token_width=8, heads=2, dropout=0.1
     ),

@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.explaining.judged_rows import JudgedRows, judged_rows
+from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks import build_network
 from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions, TrainingOptions
@@ -49,8 +50,14 @@ class Case:
         encoder = fit_encoder(self.clean, data, EncodingOptions.model_validate({"target": "z_score", **encoding}))
         torch.manual_seed(0)
         networks = [build_network(network, encoder) for _ in range(members)]
+        learn_numbers(networks, build_tensors(self.clean, encoder).tensors[0])
         states = [each.state_dict() for each in networks]
-        weights = {name: torch.stack([3 * state[name] for state in states]) for name in states[0]}
+        weights = {
+            name: torch.stack([state[name] if name == "numbers.edges" else 3 * state[name] for state in states])
+            for name in states[0]
+        }
+        if "numbers.edges" in weights:  # bins have no weights yet
+            weights["numbers.weight"] += torch.randn(weights["numbers.weight"].shape)
         self.model = TrainedModel(weights, encoder, data, network, TrainingOptions(), {"source": "toy"})
 
     @property

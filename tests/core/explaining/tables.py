@@ -13,9 +13,9 @@ from torchlane.core.rows.checking import check_rows
 
 
 def encode(
-    columns: dict[str, Any], task: str = "regression", weight: str | None = None
+    columns: dict[str, Any], task: str = "regression", weight: str | None = None, n_train: int | None = None
 ) -> tuple[TensorDataset, Encoder]:
-    """Encode columns, of which `y` is the target; those of text are categories."""
+    """Encode columns, of which `y` is the target; those of text are categories. The first `n_train` rows are train."""
     rows = pd.DataFrame(columns).astype(str)
     kinds = {
         name: {"kind": "category" if np.asarray(values).dtype.kind in "US" else "number"}
@@ -24,5 +24,5 @@ def encode(
     }
     data = DataOptions.model_validate({"task": task, "target": "y", "columns": kinds, "weight": weight})
     clean, _ = check_rows(rows, data)
-    encoder = fit_encoder(clean, data, EncodingOptions())
+    encoder = fit_encoder(clean.iloc[:n_train], data, EncodingOptions())
     return build_tensors(clean, encoder), encoder

@@ -154,3 +154,10 @@ def test_images_have_no_distribution():
     found = summarise_data(clean, none, splits, data, SplitOptions())
     assert list(found["distributions"]) == ["label"]
     assert found["columns"]["image"] == {"kind": "image", "unit": None, "distinct": None}
+
+
+def test_ends_of_the_parts_of_an_order_are_noted():
+    assert "periods" not in summary(raw_rows(), data_of())
+    periods = summary(raw_rows().drop(index=7), data_of(), order_by="built")["periods"]
+    ends = [end for part in ("train", "valid", "test") for end in periods[part]]
+    assert ends == sorted(ends)

@@ -38,6 +38,25 @@ def test_copies_that_stay_in_one_part_do_not_give_it_away():
     assert abs(found.auc - 0.5) < 0.15  # by its levels, a classifier that knew copies would be right nearly always
 
 
+def test_levels_of_few_rows_do_not_give_train_away():
+    places = np.array([f"l{number}" for number in RANDOM.integers(0, 2_000, 4_000)])  # two rows each
+    tensors, encoder = encode(
+        {"a": RANDOM.normal(size=4_000), "place": places, "y": RANDOM.normal(size=4_000)}, n_train=2_800
+    )
+    train, test = tensors.tensors[0][:2_800], tensors.tensors[0][2_800:]
+    found = apart(train, test, encoder)
+    assert abs(found.auc - 0.5) < 4 * found.error
+
+
+def test_levels_of_many_rows_that_only_train_has_tell_the_parts_apart():
+    places = np.array([f"l{number}" for number in RANDOM.integers(0, 4, 900)])
+    tensors, encoder = encode({"a": RANDOM.normal(size=900), "place": places, "y": RANDOM.normal(size=900)})
+    unseen = tensors.tensors[0][600:].clone()
+    unseen[:, 1] = encoder.columns[1].unseen
+    found = apart(tensors.tensors[0][:600], unseen, encoder)
+    assert found.auc > 0.9
+
+
 def test_parts_with_few_distinct_rows_are_not_told_apart():
     features, encoder = table(100)
     assert apart(features[:90], features[90:], encoder) is None

@@ -122,6 +122,7 @@ NOT_FOUND = [
     (NUMBERS, {"apart": Apart(0.6, 0.03, 300)}),
     (NUMBERS, {"apart": Apart(0.54, 0.005, 3000)}),
     (NUMBERS, {"apart": Apart(0.9, 0.01, 3000), "parted_by": "split.group_by"}),
+    (NUMBERS, {"apart": Apart(0.9, 0.01, 3000), "parted_by": "split.order_by"}),
     (NUMBERS, {"contradictions": Contradictions(3, 6, 2000, 0.9)}),
     (NUMBERS, {"contradictions": Contradictions(40, 200, 2000, 0.99)}),
     (NUMBERS, {"contradictions": None}),

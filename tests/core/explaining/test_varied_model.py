@@ -15,6 +15,11 @@ CASES = {
     "several categories": {"columns": {**COLUMNS, "class": COLUMNS["place"], "kind": COLUMNS["place"]}},
     "ordinal": {"encoding": {"categories": "ordinal"}},
     "numbers alone": {"columns": {"size": COLUMNS["size"], "built": COLUMNS["built"]}},
+    "piecewise linear": {"network": {"numbers": {"kind": "piecewise_linear", "bins": 6, "width": 3}}},
+    "periodic": {
+        "network": {"numbers": {"kind": "periodic", "frequencies": 5, "width": 3, "sigma": 0.5}},
+        "columns": {"size": COLUMNS["size"], "built": COLUMNS["built"]},
+    },
     "transformer": {"network": {"kind": "transformer", "widths": (64, 64), "token_width": 8, "heads": 2}},
 }
 FOUND = {name: case(**options) for name, options in CASES.items()}
@@ -61,4 +66,5 @@ def test_many_rows_pass_in_several_blocks_with_the_same_result(monkeypatch):
 
 def test_work_of_a_perceptron_leaves_its_first_layer_out():
     assert work_of_row(case(members=2).model) == 2 * ((8 * 4 + 4) + (4 + 1) + 1000)
+    assert work_of_row(FOUND["piecewise linear"].model) == 3 * ((8 * 4 + 4) + (4 + 1) + 8 * 3 + 1000)
     assert work_of_row(FOUND["transformer"].model) > 3 * 1000

@@ -130,3 +130,11 @@ def test_no_situation_stops_a_run(situation):
     expected = {"no test": "no-test", "neither": "no-test", "few rows": "small-test", "all rows in all parts": "tested-on-train", "one value of the target": "undefined-metric"}  # fmt: skip
     if situation in expected:
         assert expected[situation] in codes
+
+
+def test_parts_of_an_order_differ_by_intention():
+    columns = {**draw(200), "x": np.arange(200.0)}
+    found, _ = warnings_of(columns)
+    assert "parts-differ" not in found
+    found, result = warnings_of(columns, split={"order_by": "x"})
+    assert result["not_checked"]["parts-differ"] == "split.order_by makes the parts, which differ by intention"

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.core.fitted import FEW, MANY, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import cross_validate, summarise_folds
@@ -102,6 +103,25 @@ def test_folds_hold_about_the_same_share_of_each_class(toy_rows, toy_data):
     assert max(dear) - min(dear) <= 1
 
 
+@pytest.mark.parametrize(("most_of_few", "numbers"), [(41, FEW), (40, MANY)])
+def test_rows_of_train_of_a_fold_choose_what_is_auto(toy_rows, toy_data, monkeypatch, most_of_few, numbers):
+    use_small_bands(monkeypatch, most_of_few)
+    clean, _ = check_rows(toy_rows, toy_data)
+    by_rows, as_given = (
+        cross_validate(
+            clean,
+            toy_data,
+            SPLIT,
+            Recipe(encoding=ENCODING, model=MODEL, training=TrainingOptions.model_validate(training)),
+            EvaluationOptions(folds=5),
+            NoCheckpoints(),
+        )
+        for training in ({}, numbers)
+    )
+    assert by_rows["train"].unique().tolist() == [41]
+    pd.testing.assert_frame_equal(by_rows, as_given, check_exact=True)
+
+
 def test_a_fold_scores_what_its_own_training_scores(toy_rows, toy_data):
     scores, clean = scores_of(toy_rows, toy_data, folds=3, repeats=2)
     assert scores[["repeat", "fold"]].values.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
@@ -183,3 +203,13 @@ def test_more_folds_than_rows_of_the_smallest_class_are_refused(toy_rows, toy_da
 def test_one_fold_is_refused():
     with pytest.raises(ValueError, match="one fold leaves no row to train on"):
         EvaluationOptions(folds=1)
+
+
+def test_windows_of_an_order_are_scored_and_named(toy_rows, toy_data):
+    clean, _ = check_rows(toy_rows, toy_data)
+    split = SplitOptions(order_by="size")
+    table = cross_validate(clean, toy_data, split, RECIPE, EvaluationOptions(folds=3), NoCheckpoints())
+    assert table[list(PARTS)].to_numpy().tolist() == [[13, 2, 15], [25, 5, 15], [38, 7, 15]]
+    assert table["mean_absolute_error"].gt(0).all()
+    assert summarise_folds(table, order_by="size")["order_by"] == "size"
+    assert "order_by" not in summarise_folds(table)

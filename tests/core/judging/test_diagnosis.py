@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
-from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions, ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
@@ -34,7 +35,7 @@ def watch(
     **training: Any,
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """Train on tensors, the network altered by `change` at first, and diagnose."""
-    options = TrainingOptions.model_validate({**HEALTHY, **training})
+    options = fitted({**HEALTHY, **training})
     width = 1 if target is NUMBER else 2
 
     def build() -> nn.Module:
@@ -90,7 +91,7 @@ def test_learning_rate_of_100_is_too_high(labelled):
 
 @pytest.mark.parametrize(("size", "found"), [(1.0, {"learning_rate_too_high"}), (0.001, set())])
 def test_losses_that_rise_count_unless_they_are_next_to_nothing(toy_tensors, size, found):
-    training = TrainingOptions.model_validate(HEALTHY)
+    training = fitted(HEALTHY)
     observer = Observer(DiagnosisOptions(overfit_steps=0))
     objective = Objective.of(NUMBER, training.loss)
     build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
@@ -215,7 +216,7 @@ def test_the_probe_and_the_batch_learned_by_heart_have_no_dropout(toy_tensors):
     def look(build, rate: float):
         torch.manual_seed(0)
         observer = Observer(DiagnosisOptions(overfit_steps=20))
-        options = TrainingOptions(members=1)
+        options = fitted(members=1)
         observer.begin(*make_members(lambda: build(rate), *toy_tensors, Objective.of(NUMBER), options, CPU))
         return observer.start_loss, observer.overfit, observer.lines
 
@@ -244,7 +245,7 @@ def test_probe_counts_the_weights_of_rows(toy_tensors):
         "all": toy_tensors,
     }.items():
         observer = Observer(DiagnosisOptions(overfit_steps=0))
-        options = TrainingOptions.model_validate(HEALTHY)
+        options = fitted(HEALTHY)
         build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
         member = make_members(build, *parts, Objective.of(NUMBER, None), options, CPU)[0]
         observer.begin(member)
@@ -262,7 +263,7 @@ def test_probe_counts_the_weights_of_rows(toy_tensors):
 @pytest.mark.parametrize(("weights", "found"), [((), set()), ((5.0, 95.0), {"underfitting"})])
 def test_constant_that_a_score_is_held_against_is_that_of_weighted_labels(toy_tensors, weights, found):
     observer = Observer(DiagnosisOptions(overfit_steps=0))
-    training = TrainingOptions.model_validate(HEALTHY)
+    training = fitted(HEALTHY)
     build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
     observer.begin(make_members(build, *toy_tensors, Objective.of(NUMBER, training.loss), training, CPU)[0])
     constant = observer.constant_loss  # so that the score alone tells

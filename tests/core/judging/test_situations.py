@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions, ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
@@ -43,7 +44,7 @@ def found(features: Tensor, targets: Tensor, task: str, model: dict, **training)
     if task != "regression":
         counts = torch.bincount(targets[:cut].flatten().long(), minlength=2).tolist()
         target = TargetEncoder(name="y", task=task, labels=("a", "b"), counts=counts)
-    options = TrainingOptions.model_validate({"epochs": 40, "learning_rate": 0.005, "batch_size": 32, **training})
+    options = fitted({"epochs": 40, "learning_rate": 0.005, "batch_size": 32, **training})
     objective = Objective.of(target, options.loss)
     width = objective.task.width(len(target.labels))
     members = make_members(
@@ -113,7 +114,7 @@ def test_large_targets_that_the_fixed_batch_lacks_are_no_divergence():
 def watched(epochs: int, patience: int | None, losses: list[float], ran: list[int]) -> list[dict]:
     """The findings on valid losses of our own."""
     observer = Observer(DiagnosisOptions())
-    observer.training = TrainingOptions(epochs=epochs, patience_epochs=patience)
+    observer.training = fitted(epochs=epochs, patience_epochs=patience)
     observer.start_loss = observer.constant_loss = 1.0
     history = pd.DataFrame({"train_loss": 0.1, "valid_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
     history["members"] = [sum(each > epoch for each in ran) for epoch in range(len(losses))]

@@ -1,43 +1,19 @@
 import re
 
+import pandas as pd
 import pytest
 import torch
 
-from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
-from torchlane.core.encoding.encoder import Encoder, fit_encoder
-from torchlane.core.encoding.images import ImageEncoder
-from torchlane.core.encoding.target import TargetEncoder
+from tests.core.fitted import FEW, MANY, use_small_bands
+from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.learning import TABLE_MEMBERS, Lesson, identify, train_model, with_members
+from torchlane.core.model.learning import Lesson, fit_lessons, identify, train_model
 from torchlane.core.model.profile import summarise_training
+from torchlane.core.model.trained import load
+from torchlane.core.networks import memory
 from torchlane.core.options import EncodingOptions, ModelOptions, TrainingOptions
 from torchlane.core.rows.checking import check_rows
-
-TARGET = TargetEncoder(name="y", task="regression")
-NUMBER = NumberEncoder(name="x", encoding="z_score", median=0.0, quantiles=(0.0, 1.0), missing=0, flagged=False)
-CODES = CategoryEncoder(name="c", encoding="codes", levels=("a",), counts=(1, 0, 0))
-IMAGE = ImageEncoder(name="image", encoding="unit", size=(1, 8, 8), means=(0.5,), deviations=(1.0,))
-TABLE, PICTURES = Encoder(columns=(NUMBER, CODES), target=TARGET), Encoder(columns=(IMAGE,), target=TARGET)
-
-
-@pytest.mark.parametrize(
-    ("model", "encoder", "expected"),
-    [
-        ({}, TABLE, TABLE_MEMBERS),
-        ({"kind": "transformer"}, TABLE, 1),
-        ({"class": "package.Net"}, TABLE, 1),
-        ({}, PICTURES, 1),
-        ({"kind": "cnn"}, PICTURES, 1),
-        ({"kind": "rnn"}, PICTURES, 1),
-        ({"kind": "torchvision", "name": "resnet18"}, PICTURES, 1),
-    ],
-)
-def test_perceptrons_on_tables_are_16_and_all_else_is_one_where_the_options_leave_it_open(model, encoder, expected):
-    options = ModelOptions.model_validate(model)
-    assert TABLE_MEMBERS == 16
-    assert with_members(TrainingOptions(), options, encoder).members == expected
-    assert with_members(TrainingOptions(members=3), options, encoder).members == 3
 
 
 def test_checkpoint_is_of_another_training_where_the_same_codes_reach_another_network(toy_rows, toy_data):
@@ -47,7 +23,8 @@ def test_checkpoint_is_of_another_training_where_the_same_codes_reach_another_ne
         encoder = fit_encoder(clean, toy_data, EncodingOptions(categories=encoding))
         tensors = build_tensors(clean, encoder)
         assert torch.equal(tensors.tensors[0], one_hot.tensors[0])
-        return identify([Lesson(tensors, tensors, encoder, TrainingOptions())], ModelOptions(kind=kind))
+        model = ModelOptions(kind=kind)
+        return identify(fit_lessons([Lesson(tensors, tensors, encoder, TrainingOptions())], model), model)
 
     one_hot = build_tensors(clean, fit_encoder(clean, toy_data, EncodingOptions()))
     of_perceptron = [identity("mlp", encoding) for encoding in ("one_hot", "codes", "ordinal")]
@@ -87,3 +64,66 @@ def test_profile_of_predictions_is_that_of_valid_and_of_train_only_where_there_i
     )
     assert of_train != of_valid
     assert model.details["profile"] == (of_valid if n_valid else of_train)
+
+
+def lesson_of(rows, data, **training) -> Lesson:
+    clean, _ = check_rows(rows, data)
+    encoder = fit_encoder(clean, data, EncodingOptions())
+    tensors = build_tensors(clean, encoder)
+    scheduler = {"name": "OneCycleLR", "step": "batch"}  # it has to know the number of epochs and batches
+    return Lesson(tensors, tensors, encoder, TrainingOptions.model_validate({"scheduler": scheduler, **training}))
+
+
+@pytest.mark.parametrize(("most_of_few", "numbers"), [(60, FEW), (59, MANY)])
+@pytest.mark.parametrize("kind", ["mlp", "transformer"])
+def test_auto_trains_to_the_bits_of_the_numbers_that_the_rows_choose(
+    toy_rows, toy_data, monkeypatch, tmp_path, most_of_few, numbers, kind
+):
+    use_small_bands(monkeypatch, most_of_few)
+    options = ModelOptions.model_validate(
+        {"kind": kind, "blocks": 1, "token_width": 8, "heads": 2} if kind != "mlp" else {}
+    )
+    numbers = numbers if kind == "mlp" else {**numbers, "members": 1}
+    by_rows, as_given = (
+        train_model(lesson_of(toy_rows, toy_data, **training), toy_data, options, NoCheckpoints())
+        for training in ({}, numbers)
+    )
+    assert by_rows[0].n_members == numbers["members"]
+    assert by_rows[1].drop(columns="seconds").equals(as_given[1].drop(columns="seconds"))
+    assert all(torch.equal(by_rows[0].weights[name], weights) for name, weights in as_given[0].weights.items())
+    by_rows[0].save(tmp_path / "by_rows.safetensors")
+    kept = load(tmp_path / "by_rows.safetensors").training
+    assert kept.model_dump() == as_given[0].training.model_dump()
+    assert {name: getattr(kept, name) for name in numbers} == numbers
+
+
+def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, monkeypatch, caplog):
+    use_small_bands(monkeypatch, most_of_few=60)
+    of_few = lesson_of(toy_rows, toy_data, epochs=2)
+    of_many = lesson_of(pd.concat([toy_rows, toy_rows], ignore_index=True), toy_data, epochs=2)
+    with_numbers = lesson_of(toy_rows, toy_data, **FEW)
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        fit_lessons([of_few, of_many, of_few, with_numbers], ModelOptions())
+    assert [record.getMessage() for record in caplog.records] == [
+        "training: batches of 8 rows, a patience of 1 epoch, 2 members, by the 60 rows of train",
+        "training: batches of 16 rows, a patience of 2 epochs, 3 members, by the 120 rows of train",
+    ]
+
+
+def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(toy_rows, toy_data, monkeypatch):
+    def identity(most_of_few: int, **training) -> str:
+        use_small_bands(monkeypatch, most_of_few)
+        return identify(fit_lessons([lesson_of(toy_rows, toy_data, **training)], ModelOptions()), ModelOptions())
+
+    assert identity(60) == identity(60, **FEW) == identity(0, **FEW)
+    assert identity(59) == identity(0, **MANY) != identity(60)
+
+
+def test_memory_is_that_of_the_members_that_the_rows_choose(toy_rows, toy_data, monkeypatch):
+    use_small_bands(monkeypatch, most_of_few=60)
+    monkeypatch.setattr(memory, "total_bytes", lambda device: 22_000)
+    train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())
+    use_small_bands(monkeypatch, most_of_few=59)
+    with pytest.raises(ValueError, match="lower training.members"):
+        train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())

@@ -6,10 +6,11 @@ from torch import nn
 from torch.nn.modules import activation
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
-from torchlane.core.options import ModelOptions, TrainingOptions, torch_names
+from torchlane.core.options import ModelOptions, torch_names
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
@@ -63,7 +64,7 @@ def test_activation_is_taken_where_networks_can_be_built_and_trained_with_it_and
         assert outputs.shape == (5, 2) and outputs.isfinite().all()
     train = TensorDataset(torch.randn(20, 3), torch.randn(20, 1))
     objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
-    training = TrainingOptions(members=2, epochs=2)
+    training = fitted(members=2, epochs=2)
     members = make_members(lambda: build_model(options, 3, 1), train, train, objective, training, torch.device("cpu"))
     assert all(math.isfinite(each["kept"]["valid_loss"]) for each in fit(members, NoCheckpoints()))
 

@@ -2,13 +2,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.columns import CategoryEncoder, NumberEncoder
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.layers.coded import Indicators, rows_at_once
 from torchlane.core.machine import devices
 from torchlane.core.networks import build_layout, memory, require_memory
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import ModelOptions
 
 CPU = torch.device("cpu")
 NUMBER = NumberEncoder(name="x", encoding="z_score", median=0.0, quantiles=(0.0, 1.0), missing=0, flagged=False)
@@ -26,7 +27,7 @@ def four_gib(monkeypatch):
 
 
 def check(encoder: Encoder, model: dict, **training) -> None:
-    require_memory(ModelOptions.model_validate(model), encoder, TrainingOptions.model_validate(training), CPU)
+    require_memory(ModelOptions.model_validate(model), encoder, fitted(training), CPU)
 
 
 @pytest.mark.parametrize(

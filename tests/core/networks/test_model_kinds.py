@@ -126,7 +126,7 @@ def test_what_a_kind_does_not_take_is_refused(shape, options, message):
     [
         (
             {"cell": "GRU"},
-            "cell is not an option of kind mlp, which has widths, activation, dropout, batch_norm and init",
+            "cell is not an option of kind mlp, which has widths, activation, dropout, batch_norm, numbers and init",
         ),
         ({"kind": "cnn", "class": "a.B"}, "class is not an option of kind cnn"),
         ({"kind": "torchvision"}, "kind torchvision needs name"),

@@ -38,7 +38,13 @@ def ground(toy_rows: pd.DataFrame, toy_data: DataOptions):
                 {"epochs": 24, "batch_size": 16, "patience_epochs": None, **(training or {})}
             ),
         )
-        options = {"trials": 6, "prune_epochs": None, "space": space or {**RATES, **WIDTHS}, **options}
+        options = {
+            "trials": 6,
+            "prune_epochs": None,
+            "keep_given": False,
+            "space": space or {**RATES, **WIDTHS},
+            **options,
+        }
         return Ground(clean, splits, data, recipe, TuningOptions.model_validate(options))
 
     return make

@@ -1,6 +1,7 @@
 """Searches on the toy rows, for the tests of this folder."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -10,6 +11,7 @@ import pytest
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import Recipe, TuningOptions
 from torchlane.core.search import candidates
+from torchlane.core.search import search as searching
 from torchlane.core.search.chosen import apply_chosen
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.search import choose_options
@@ -102,3 +104,14 @@ def fake_outcome(scores: list[float], losses: list[float] | None = None) -> Outc
         for number, (score, loss) in enumerate(zip(scores, losses, strict=True))
     ]
     return Outcome(weights={}, history=history, kept=min(history, key=lambda line: line["valid_loss"]), error="")
+
+
+def fake_training(patch: pytest.MonkeyPatch, draw: Callable[[], float], n_rows: int = 9) -> None:
+    """Let every trial reach a score that is drawn, without training it; all rows of valid agree on it."""
+    patch.setattr(searching, "fit", lambda members, *_, **__: [fake_outcome([draw()]) for _ in members])
+
+    def score_rows(ground: Ground, candidate: object, outcomes: list[Outcome]) -> dict:
+        scores = [outcomes[0]["kept"]["valid_r2_score"]] * n_rows
+        return {"scores": scores, "rows": n_rows, "worth": float(n_rows)}
+
+    patch.setattr(searching, "score_rows", score_rows)

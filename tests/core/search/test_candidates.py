@@ -6,9 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.core.search.searches import RATES, apply, assert_trains_the_same, fake_outcome, record_recipes, search
+from tests.core.search.searches import RATES, apply, assert_trains_the_same, fake_training, record_recipes, search
 from torchlane.core.options import DataOptions, ModelOptions, Recipe
-from torchlane.core.search import search as searching
 from torchlane.core.search.ground import Ground
 
 DIMENSIONS = {
@@ -67,7 +66,7 @@ def test_what_is_trained_is_to_the_last_option_what_was_tried(ground, asked, ran
     what = dataclasses.replace(what, recipe=Recipe.model_validate(sections))
     with pytest.MonkeyPatch.context() as patch:
         recipes = record_recipes(patch)
-        patch.setattr(searching, "fit", lambda members, *_, **__: [fake_outcome([random.random()]) for _ in members])
+        fake_training(patch, random.random)
         chosen, leaderboard, _ = search(what)
     assert len(recipes) == 6
     assert_trains_the_same(recipes[0], what.recipe)
@@ -117,7 +116,7 @@ def test_batch_size_that_batch_norm_refuses_fails_that_trial_alone_and_one_row_l
         in failed.iloc[0]["error"]
     )
     assert sorted(leaderboard["state"]) == ["complete"] * 3 + ["fail"]
-    assert chosen["values"]["training.batch_size"] in sizes[1:]
+    assert leaderboard["training.batch_size"][0] in sizes[1:] and chosen["trial"] == leaderboard["trial"][0]
 
 
 def test_metric_that_is_not_defined_on_valid_fails_the_trials(ground, toy_rows):

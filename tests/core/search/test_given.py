@@ -61,11 +61,11 @@ def test_options_as_given_may_be_outside_the_space_and_win(ground, caplog):
     what = ground(space, training={"learning_rate": 0.02})
     what = dataclasses.replace(what, recipe=what.recipe.changed({"model.widths": [12, 8]}))
     chosen, leaderboard, _ = search(what)
-    assert chosen["values"] == {"model.widths": [12, 8], "training.learning_rate": 0.02}
+    assert (chosen["trial"], chosen["values"]) == (0, {})
     assert leaderboard["model.width"][0] == "as given"
-    assert "with the options as given: no other is better (the next is " in caplog.text
-    as_given = what.recipe.model_copy(update={"trials": chosen["trials"]})
-    assert apply(json.loads(json.dumps(chosen)), what) == as_given
+    assert "kept the options given: no other of 6 trials is better (the next is " in caplog.text
+    assert apply(json.loads(json.dumps(chosen)), what) == what.recipe
+    assert "options: as given, which the search kept" in caplog.text
 
 
 def test_user_class_gives_its_default(ground):

@@ -14,7 +14,8 @@ def test_worse_half_is_given_up_early_and_never_chosen(ground):
     assert (leaderboard["epochs"][:2] == 24).all()
     whole = search(ground(space, trials=8))[1]
     assert chosen["trial"] == whole["trial"][0]
-    assert leaderboard.columns.tolist()[:6] == ["trial", "state", "valid_r2_score", "epochs", "seconds", "error"]
+    assert leaderboard.columns.tolist()[:6] == ["trial", "state", "valid_r2_score", "ahead", "margin", "chosen"]
+    assert leaderboard.columns.tolist()[6:9] == ["epochs", "seconds", "error"]
 
 
 def test_trials_are_compared_with_those_of_other_stacks_too(ground):
@@ -69,8 +70,8 @@ def test_options_as_given_are_compared_but_never_given_up(ground, caplog):
     assert leaderboard.set_index("trial").loc[0, "epochs"] == 24
     assert (leaderboard["state"] == "pruned").any()
     best, given = leaderboard["valid_r2_score"][0], leaderboard.set_index("trial")["valid_r2_score"][0]
-    line = f"the best of 8 trials is trial {chosen['trial']}: valid r2_score {best:.4g}, "
-    assert f"{line}{best - given:.2g} better than the options as given" in caplog.text
+    assert f"the best of 8 trials is trial {chosen['trial']}: valid r2_score {best:.4g}; " in caplog.text
+    assert f"ahead of the options given by {best - given:.2g} ± " in caplog.text
     lines = {0: {"valid_r2_score": 0.1}, 1: {"valid_r2_score": 0.2}}
     others = [{"rungs": {"3": value}} for value in (0.9, 0.8, 0.7, 0.6)]
     assert Halving(what, [0, 5], others, kept=0)(3, lines) == {1}

@@ -152,7 +152,8 @@ def undisturbed() -> dict[str, tuple]:
 def test_a_search_killed_anywhere_goes_on_and_ends_the_same(
     ground, undisturbed, tmp_path, monkeypatch, sampler, place, when
 ):
-    what = ground(trials=8, prune_epochs=6, sampler=sampler, round_trials=4, training={"checkpoint_epochs": 4})
+    training = {"checkpoint_epochs": 4}
+    what = ground(trials=8, prune_epochs=6, sampler=sampler, round_trials=4, keep_given=True, training=training)
     if sampler not in undisturbed:
         undisturbed[sampler] = search(what, SQLStudies("toy", tmp_path / "whole.sqlite"))
     expected = undisturbed[sampler]

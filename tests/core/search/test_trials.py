@@ -10,7 +10,7 @@ def test_machines_that_share_a_storage_share_the_trials(ground, tmp_path):
     what = ground(storage=url, trials=6, round_trials=3)
     stores = [SQLStudies("toy", tmp_path / name / "search.sqlite") for name in ("one", "two")]
     searches = [searching._Search(what, what.options.space, store, NoCheckpoints()) for store in stores]
-    searches[0]._trials.ask(6)
+    searches[0]._trials.ask()
     assert searches[1]._trials.open_round() == []  # those of the other machine are left to it
     _, leaderboard, _ = search(what, stores[1])
     assert sorted(leaderboard["state"]) == ["complete"] * 3 + ["running"] * 3

@@ -1,6 +1,7 @@
 """Perceptrons that share weights while they train."""
 
 import copy
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from torchlane.core.layers.layout import NUMBER, Layout
+from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.networks.perceptron import build_perceptron
 from torchlane.core.options import ModelOptions
+from torchlane.core.stacks.branches import BranchDropout
+from torchlane.core.stacks.by_column import ColumnLinear
 from torchlane.core.stacks.shared import SharedPerceptrons, draw_scales
 
 
@@ -28,7 +32,8 @@ def layouts(draw):
             known = draw(st.sets(st.integers(0, n_codes[column] - 1), min_size=1))
             columns += [column] * len(known)
             codes += sorted(known)
-    return Layout(column + 1, np.array(columns), np.array(codes), n_codes)
+    measured = [place for place in range(column + 1) if place not in n_codes and draw(st.booleans())]
+    return Layout(column + 1, np.array(columns), np.array(codes), n_codes, measured=np.array(measured, dtype=np.int64))
 
 
 def rows_for(layout, n_rows, generator):
@@ -41,9 +46,17 @@ def rows_for(layout, n_rows, generator):
 def make(options, layout, n_branches, kind, *, leading=()):
     shape = [layout.n_columns]
     models = [
-        nn.Sequential(*leading, *build_perceptron(options, shape, 2, None if layout.is_plain else layout))
+        nn.Sequential(
+            OrderedDict(
+                [
+                    *((str(place), each) for place, each in enumerate(leading)),
+                    *build_perceptron(options, shape, 2, layout).named_children(),
+                ]
+            )
+        )
         for _ in range(n_branches)
     ]
+    learn_numbers(models, rows_for(layout, 20, torch.Generator().manual_seed(0)))
     shared = SharedPerceptrons(models, torch.stack([draw_scales(each) for each in models]), kind)
     with torch.no_grad():
         for parameter in shared.parameters():
@@ -57,16 +70,19 @@ def make(options, layout, n_branches, kind, *, leading=()):
     widths=st.lists(st.integers(1, 9), min_size=1, max_size=3),
     n_branches=st.integers(1, 4),
     n_rows=st.integers(1, 40),
-    kind=st.sampled_from(["tabm", "tabm_mini"]),
+    kind=st.sampled_from(["tabm", "tabm_mini", "columns"]),
+    numbers=st.sampled_from(["plain", "bins", "piecewise_linear", "periodic"]),
     activation=st.sampled_from(["GELU", "PReLU", None]),
     batch_norm=st.booleans(),
     seed=st.integers(0, 9),
 )
 def test_an_unfolded_branch_is_a_perceptron_with_the_outputs_of_the_branch(
-    layout, widths, n_branches, n_rows, kind, activation, batch_norm, seed
+    layout, widths, n_branches, n_rows, kind, numbers, activation, batch_norm, seed
 ):
     generator = torch.Generator().manual_seed(seed)
-    options = ModelOptions(widths=tuple(widths), activation=activation, batch_norm=batch_norm, dropout=0.3)
+    options = ModelOptions(
+        widths=tuple(widths), activation=activation, batch_norm=batch_norm, dropout=0.3, numbers=numbers
+    )
     models, shared = make(options, layout, n_branches, kind)
     shared(rows_for(layout, 30, generator))  # gives batch norms statistics of their own
     rows = rows_for(layout, n_rows, generator)
@@ -99,6 +115,40 @@ def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_eac
     for branch, model in enumerate(models):
         model.load_state_dict(shared.unfolded(branch))
         torch.testing.assert_close(model(rows), outputs[branch], rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(layout=layouts(), n_branches=st.integers(2, 4), seed=st.integers(0, 9))
+def test_scaling_columns_is_tabm_whose_scales_of_a_column_are_equal(layout, n_branches, seed):
+    torch.manual_seed(seed)
+    options = ModelOptions(widths=(5, 4), numbers="bins")
+    models, by_column = make(options, layout, n_branches, "columns")
+    first, plain = next(layer for layer in by_column.layers if isinstance(layer, ColumnLinear)), by_column.state_dict()
+    scales = first.r[:, first.groups].detach()
+    tabm = SharedPerceptrons(models, scales, "tabm")
+    place = [*by_column.layers].index(first)
+    tabm.load_state_dict({**plain, f"layers.{place}.r": scales}, strict=True)
+    rows = rows_for(layout, 9, torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(by_column(rows), tabm(rows), rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_half_of_the_branches_begins_without_bins_and_the_others_with_them():
+    layout = Layout(2, np.arange(2), np.full(2, NUMBER), {}, measured=np.arange(2))
+    models = [build_perceptron(ModelOptions(widths=(4,), numbers="bins"), [2], 1, layout) for _ in range(4)]
+    shared = SharedPerceptrons(models, torch.stack([draw_scales(each) for each in models]), "columns")
+    first = shared.layers[1]
+    of_bins = torch.stack([first.r[:, group] for group in first.together])
+    assert of_bins.abs().tolist() == [[0, 0, 1, 1]] * 2
+    assert int((first.r != 0).sum()) == 3 * 4
+
+
+def test_dropout_of_branches_drops_its_share_and_keeps_the_mean():
+    layer, rows = BranchDropout(0.1).train(), torch.ones(3, 1001, 101)
+    torch.manual_seed(0)
+    dropped = layer(rows)
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.1, abs=0.003)
+    assert float(dropped.max()) == pytest.approx(1 / 0.9, rel=1e-4)
+    assert layer.eval()(rows) is rows
 
 
 def test_branches_have_dropout_masks_of_their_own():

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.options import LossOptions, TaskName, TrainingOptions
+from torchlane.core.options import LossOptions, TaskName
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.core.training.fit import fit
@@ -54,7 +55,7 @@ def train(lesson: tuple[TensorDataset, TensorDataset, Objective], first: int = 0
     """Train the members from the `first` on."""
     train, valid, objective = lesson
     settings = {"epochs": 3, "batch_size": 8, "learning_rate": 0.05, "patience_epochs": None, **changes}
-    options = TrainingOptions.model_validate(settings)
+    options = fitted(settings)
     width = len(objective.target.labels) if objective.target.task == "multiclass" else 1
 
     def build() -> nn.Module:

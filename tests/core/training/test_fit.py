@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.threads import threads_for, torch_threads
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import FittedTraining, ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history, mean_metrics
@@ -25,8 +26,8 @@ MODEL = ModelOptions(widths=(8, 4), dropout=0.2, batch_norm=True)
 CPU = torch.device("cpu")
 
 
-def options(**changes: Any) -> TrainingOptions:
-    return TrainingOptions.model_validate({"epochs": 6, "batch_size": 16, "patience_epochs": None, **changes})
+def options(**changes: Any) -> FittedTraining:
+    return fitted({"epochs": 6, "batch_size": 16, "patience_epochs": None, **changes})
 
 
 @dataclass
@@ -44,7 +45,7 @@ def train(tensors, changes: dict[str, Any], model: ModelOptions = MODEL, checkpo
     return Fitted([each["weights"] for each in outcomes], mean_history(outcomes), mean_metrics(outcomes))
 
 
-def plain_loop(tensors, chosen: TrainingOptions, make_optimizer, make_scheduler=None) -> tuple[dict, list[float]]:
+def plain_loop(tensors, chosen: FittedTraining, make_optimizer, make_scheduler=None) -> tuple[dict, list[float]]:
     with torch_threads(threads_for(lambda: 0)):  # as many as narrow steps take: the bits of batch norm depend on it
         return plain_loop_on_these_threads(tensors, chosen, make_optimizer, make_scheduler)
 

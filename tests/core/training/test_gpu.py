@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import Member, Outcome, make_members
@@ -33,9 +34,7 @@ def member(seed: int, dtype: torch.dtype, model: ModelOptions = DROPOUT, shape: 
     train, valid = make_parts(shape, dtype)
     objective = Objective.of(TargetEncoder.model_validate({"name": "y", "task": "regression"}), None)
     build = lambda: build_model(model, shape if len(shape) > 1 else shape[0], 1).to(dtype)  # noqa: E731
-    (made,) = make_members(
-        build, train, valid, objective, TrainingOptions.model_validate(settings), torch.device("cuda")
-    )
+    (made,) = make_members(build, train, valid, objective, fitted(settings), torch.device("cuda"))
     return made
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from torchlane.core.options import TrainingOptions
+from tests.core.fitted import fitted
+from torchlane.core.options import FittedTraining
 from torchlane.core.training import joined
 from torchlane.core.training.joined import ELEMENTWISE, Joined
 from torchlane.core.training.optimizers import Schedule
@@ -48,9 +49,9 @@ class Tied(nn.Module):
         return self.second(self.first(features)).sum(1, keepdim=True)
 
 
-def options(name="Adam", arguments=None, **changes) -> TrainingOptions:
+def options(name="Adam", arguments=None, **changes) -> FittedTraining:
     optimizer = {"name": name, "arguments": arguments or {}}
-    return TrainingOptions.model_validate({"learning_rate": 0.01, "optimizer": optimizer, **changes})
+    return fitted({"learning_rate": 0.01, "optimizer": optimizer, **changes})
 
 
 def batches(n_steps):

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.threads import threads_for, torch_threads
 from torchlane.core.networks import build_model
-from torchlane.core.options import DiagnosisOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions, ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.fit import fit
@@ -58,7 +59,7 @@ def make(build: Any, n_rows: int, n_features: int = 3, task: Any = "regression",
     train, valid = (TensorDataset(features[part], targets[part]) for part in (slice(n_rows), slice(n_rows, None)))
     settings = {"epochs": 2, "optimizer": {"name": "SGD"}, "learning_rate": 0.02, "members": 1, **training}
     target = TargetEncoder(name="y", task=task, labels=() if task == "regression" else ("a", "b"), counts=())
-    options = TrainingOptions.model_validate(settings)
+    options = fitted(settings)
     return make_members(build, train, valid, Objective.of(target), options, CPU)
 
 
@@ -145,8 +146,8 @@ def test_every_network_is_asked_whether_it_takes_one_row(build, n_features, expe
     before = copy.deepcopy(model.state_dict())
     state = torch.get_rng_state()
     features = torch.randn(9, n_features, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert smallest_batch(model, features, TrainingOptions(batch_size=4)) == expected
-    assert smallest_batch(model, features, TrainingOptions(batch_size=5)) == 1  # none is left over
+    assert smallest_batch(model, features, fitted(batch_size=4)) == expected
+    assert smallest_batch(model, features, fitted(batch_size=5)) == 1  # none is left over
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert model.training
@@ -159,7 +160,7 @@ def test_batch_norm_that_fine_tuning_keeps_still_takes_one_row():
     features = torch.randn(9, 3, dtype=torch.float64)
     for first_epoch, expected in ((None, 1), (1, 2), (3, 2), (4, 1)):
         adaptation = Adaptation((group,), dict.fromkeys(norms, first_epoch))
-        assert smallest_batch(model, features, TrainingOptions(batch_size=4, epochs=3), adaptation) == expected
+        assert smallest_batch(model, features, fitted(batch_size=4, epochs=3), adaptation) == expected
 
 
 @pytest.mark.parametrize(("first_epoch", "sizes"), [(None, {4, 1}), (2, {4, 5})])

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchlane.core.options import TrainingOptions, shown_number
+from tests.core.fitted import fitted
+from torchlane.core.options import shown_number
 from torchlane.core.training.progress import with_progress
 
 
@@ -29,7 +30,7 @@ class Run:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_log_has_plain_lines_with_readable_numbers_if_there_is_no_terminal(caplog, capsys, quiet):
     with caplog.at_level(logging.INFO, "torchlane"):
-        list(with_progress(Run(), "2 members", TrainingOptions(epochs=2), quiet))
+        list(with_progress(Run(), "2 members", fitted(epochs=2), quiet))
     lines = [
         "2 members: epoch 1: train_loss 30,156, valid_loss 1,234,568, valid_mean_absolute_error 99.5",
         "2 members: epoch 2: train_loss 30,156, valid_loss 1,234,568, valid_mean_absolute_error 99.5",

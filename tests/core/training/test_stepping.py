@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from torchlane.core.options import TrainingOptions
+from tests.core.fitted import fitted
+from torchlane.core.options import FittedTraining
 from torchlane.core.training.stepping import Stepper, process_settings
 
 
-def options(**changes: Any) -> TrainingOptions:
-    return TrainingOptions.model_validate({"learning_rate": 0.01, **changes})
+def options(**changes: Any) -> FittedTraining:
+    return fitted({"learning_rate": 0.01, **changes})
 
 
-def take_steps(chosen: TrainingOptions, steps: int = 30) -> tuple[list[float], nn.Module]:
+def take_steps(chosen: FittedTraining, steps: int = 30) -> tuple[list[float], nn.Module]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
     features = torch.randn(32, 6)

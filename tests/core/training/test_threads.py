@@ -6,10 +6,11 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine import threads
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.options import DiagnosisOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.fit import fit
@@ -37,7 +38,7 @@ def train(build, shape, **options):
     generator = torch.Generator().manual_seed(0)
     features = torch.rand(shape, generator=generator)
     data = TensorDataset(features, features.flatten(1).mean(1, keepdim=True))
-    chosen = TrainingOptions(**{"batch_size": 16, "epochs": 2, "patience_epochs": None, "device": "cpu", **options})
+    chosen = fitted(**{"batch_size": 16, "epochs": 2, "patience_epochs": None, "device": "cpu", **options})
     objective = Objective.of(TargetEncoder(name="y", task="regression"), chosen.loss)
     members = make_members(build, data, data, objective, chosen, torch.device("cpu"))
     return fit(members, NoCheckpoints(), quiet=True)
@@ -118,7 +119,7 @@ def test_watching_and_frozen_layers_take_one_thread_where_they_are_narrow(machin
     monkeypatch.setattr(nn.Linear, "forward", recording)
     features = torch.rand(48, 40)
     data = TensorDataset(features, features.mean(1, keepdim=True))
-    chosen = TrainingOptions(batch_size=16, epochs=1, device="cpu")
+    chosen = fitted(batch_size=16, epochs=1, device="cpu")
     objective = Objective.of(TargetEncoder(name="y", task="regression"), chosen.loss)
     (member,) = make_members(perceptron, data, data, objective, chosen, torch.device("cpu"))
     observer = Observer(DiagnosisOptions(overfit_steps=3))

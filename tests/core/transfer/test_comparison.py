@@ -47,6 +47,19 @@ def test_comparison_scores_the_three_on_the_same_held_out_rows():
     assert set(summary["ahead"]) == {"parent", "scratch"}
 
 
+def test_comparison_is_over_one_split_where_the_split_is_in_an_order(caplog):
+    parent = train_parent(make_rows(), REGRESSION)
+    tuning = FineTuningOptions.model_validate({**TUNING, "repeats": 3})
+    options, clean, splits, lesson = make_lesson(parent, make_rows(), REGRESSION, tuning)
+    ((tuned, _),) = transfer.fine_tune(parent, [lesson], options, tuning, NoCheckpoints())
+    recipe = Recipe.model_validate({"encoding": {}, "model": MODEL, "training": TRAINING})
+    split = split_options().model_copy(update={"order_by": "size"})
+    caplog.set_level("INFO")
+    lines = comparison.compare(parent, tuned, clean, splits, options, split, recipe, tuning, NoCheckpoints())
+    assert [line["repeat"] for line in lines] == [0, 0, 0]
+    assert "comparison: over one split, since split.order_by 'size' splits in one way" in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("metric", "parent", "scratch", "fine_tuned"),
     [

@@ -111,3 +111,18 @@ def test_undefined_scores_and_endless_intervals_are_said_in_words():
     assert not any(
         isinstance(value, float) and math.isnan(value) for card in answer["cards"] for value in card.values()
     )
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ({"order_by": "sold"}, ["This was measured on later rows than those of train, in the order of sold."]),
+        ({"group_by": ["owner"]}, ["This was measured on groups of owner that train does not have."]),
+        (None, []),
+    ],
+)
+def test_answer_says_how_test_is_unlike_train(split, said):
+    metrics = {} if split is None else {"split": split}
+    assert find_answer(of_numbers(metrics))["caution"] == said
+    no_test = {"rows": {"train": 80, "valid": 20}, "test": {}, "baseline": {}, "calibration": {}}
+    assert "in the order of" not in str(find_answer(of_numbers({**metrics, **no_test}))["caution"])

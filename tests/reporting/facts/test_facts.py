@@ -67,6 +67,46 @@ def test_rows_that_a_column_puts_into_parts_may_have_copies_in_two():
     assert "They count as copies." in str(find_rows(artifacts)["said"])
 
 
+def in_order(of=of_numbers, metrics: dict | None = None, **split: object):
+    artifacts = of({"split": {"order_by": "sold"}, **(metrics or {})}, split=SplitOptions(order_by="sold", **split))
+    periods = {"train": ["2020-01-01", "2022-06-30"], "test": ["2022-07-01", "2022-12-31"]}
+    return replace(artifacts, data_summary={**artifacts.data_summary, "periods": periods})
+
+
+def test_rows_that_are_split_in_an_order_are_said_to_be_with_the_ends_of_each_part():
+    said = find_split(in_order())["said"]
+    assert said == [
+        "Rows are split in the order of sold, and those of an equal value share a part: train has 2020-01-01 to "
+        "2022-06-30; test has 2022-07-01 to 2022-12-31.",
+        "So test shows how well later rows are predicted from earlier ones.",
+    ]
+    assert "They count as copies." in str(find_rows(in_order())["said"])
+    mixed = find_split(in_order(part_column="part"))["said"]
+    assert mixed[0] == "The column part names the part of each row."
+    assert mixed[1].startswith("Rows are in the order of sold, which decides what the column does not name: train has")
+
+
+def test_certainty_and_limits_say_what_an_ordered_or_grouped_split_means_for_later_rows_and_other_groups():
+    folds = {"folds": 4, "repeats": 1, "recipe": "as given", "order_by": "sold"}
+    certainty = find_certainty(in_order(metrics={"cross_validation": folds}))
+    assert certainty["said"][1] == (
+        "The split is in the order of sold. Intervals were made on valid, which is earlier than test, so they may not "
+        "hold as well for later rows."
+    )
+    assert certainty["folds"]["said"].startswith("The rows were cut into 4 windows in the order of sold; each was")
+    assert certainty["said"][2].endswith("(evaluation.folds) judges on more rows.")
+    labels = replace(of_labels(metrics={"split": {"group_by": ["owner", "place"]}}))
+    assert (
+        "grouped by owner and place. Probabilities were calibrated on the groups of valid"
+        in (find_certainty(labels)["said"][1])
+    )
+    assert "Intervals were made" not in str(find_certainty(in_order(metrics={"rows": {"train": 90, "test": 91}})))
+    end = "In the order of sold, test ends at 2022-12-31. How well later rows are predicted is not known"
+    assert end in str(find_limits(in_order()))
+    assert "In the order" not in str(find_limits(of_numbers()))
+    assert "In the order" not in str(find_limits(in_order(metrics={"rows": {"train": 90, "valid": 9}})))
+
+
 def test_mistakes_of_numbers_are_numbers_though_their_file_is_read_as_text():
     mistakes = pd.DataFrame({"row": [3], "truth": ["5.0"], "prediction": ["-4.491435393922488"], "error": [9.491]})
     assert find_failures(of_numbers(mistakes=mistakes))["mistakes"]["rows"] == [[3, 5.0, -4.491435393922488, 9.491]]
@@ -188,6 +228,21 @@ def test_training_says_members_kept_epochs_time_and_device():
     assert (about["time"], about["device"]) == ("1.5 s", "cpu, 1 thread")
 
 
+def test_training_says_what_the_number_of_rows_chose_and_only_that():
+    artifacts = of_numbers()
+    rows = f"{artifacts.metrics['rows']['train']} rows of train"
+    about = dict(find_training(artifacts)["about"])
+    assert about["auto"] == f"batch_size 64, epochs 200, patience_epochs 20 and members 16, by {rows}"
+    assert about["batch"] == "64 rows"
+    training = TrainingOptions(epochs=200, batch_size=64, members=16)
+    about = dict(find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"])
+    assert about["auto"] == f"patience_epochs 20, by {rows}"
+    training = TrainingOptions(epochs=200, batch_size=64, members=16, patience_epochs=None)
+    assert "auto" not in dict(
+        find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"]
+    )
+
+
 def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
     training = TrainingOptions(batch_size=32, optimizer=OptimizerOptions(arguments={"weight_decay": 0.1}))
     plain = of_numbers().recipe
@@ -195,7 +250,7 @@ def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
     artifacts = of_numbers(recipe=recipe, chosen_options={"trials": 8, "values": {"model.dropout": 0.5}})
     assert find_options(artifacts)["table"]["rows"] == [
         ["model.dropout", "0.5", "0", "search"],
-        ["training.batch_size", "32", "64", "given"],
+        ["training.batch_size", "32", "auto", "given"],
         ["training.optimizer", "{arguments: {weight_decay: 0.1}}", "{}", "given"],
     ]
     assert find_options(of_numbers())["table"]["rows"] == []
@@ -220,7 +275,27 @@ def test_search_lists_trials_and_what_was_chosen():
     assert search["said"].startswith("2 trials, compared on valid: 1 stopped early, 0 failed.")
     assert search["chosen"]["rows"] == [["model.dropout", "0.5", 1.0]]
     assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score", "model.dropout"]
+    assert search["said"].endswith("so expect a lower score on test than here.")  # an earlier version did not say why
     assert find_search(of_numbers())["chosen"] is None
+
+
+def test_search_that_kept_the_options_given_says_why_and_why_no_importance_is_known():
+    said = "kept the options given: the best of 2 trials is ahead by 0.1 ± 0.2 on 9 rows of valid, which may be chance"
+    board = {"trial": [1, 0], "state": "complete", "valid_r2_score": [0.5, 0.4], "chosen": ["", said], "error": ""}
+    artifacts = of_numbers(
+        leaderboard=pd.DataFrame(board),
+        chosen_options={"trials": 2, "values": {}, "said": said},
+        option_importances={"reason": "nothing can be told: 2 trials"},
+    )
+    search = find_search(artifacts)
+    assert search["said"] == (
+        f"2 trials, compared on valid: 0 stopped early, 0 failed. The search {said}. "
+        "How much each option mattered: nothing can be told: 2 trials."
+    )
+    assert search["chosen"]["rows"] == []
+    assert search["trials"]["columns"] == ["trial", "state", "valid_r2_score"]
+    applied_elsewhere = {"trials": 2, "values": {"model.dropout": 0.5}, "said": said}
+    assert find_search(of_numbers(leaderboard=pd.DataFrame(board), chosen_options=applied_elsewhere))["trials"] is None
 
 
 def test_limits_follow_from_the_facts():

@@ -115,6 +115,11 @@ class CategoryEncoder(Fitted):
         """The number of columns of encoded rows."""
         return 1
 
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The columns, among its own, of measured numbers: none, since a code stands for a level."""
+        return ()
+
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to their codes: float32 (n_rows, 1)."""
         return self.codes(values)[:, None].astype(np.float32)
@@ -215,6 +220,11 @@ class NumberEncoder(Fitted):
     def width(self) -> int:
         """The number of columns of encoded rows."""
         return len(self.feature_names)
+
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The columns, among its own, of measured numbers."""
+        return (0,)
 
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names)).

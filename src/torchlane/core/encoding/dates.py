@@ -95,6 +95,11 @@ class DateEncoder(Fitted):
         """The number of columns of encoded rows."""
         return len(self.feature_names)
 
+    @property
+    def measured(self) -> tuple[int, ...]:
+        """The columns, among its own, of measured numbers: the parts that are scaled."""
+        return tuple(place for place, part in enumerate(self.parts) if part in SCALED)
+
     def encode(self, values: pd.Series) -> np.ndarray:
         """Map `values` to float32 (n_rows, len(feature_names))."""
         median = pd.Timestamp(self.median, unit="us", tz="UTC").as_unit("us")

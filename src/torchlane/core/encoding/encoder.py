@@ -49,6 +49,11 @@ class Encoder(Fitted):
         """The columns of a table; none if there is an image."""
         return tuple(column for column in self.columns if not isinstance(column, ImageEncoder))
 
+    @property
+    def measured_names(self) -> tuple[str, ...]:
+        """The name of each measured number, in the order of their columns."""
+        return tuple(column.feature_names[place] for column in self.tabular for place in column.measured)
+
     def layout(self, *, embeds: bool = False) -> Layout:
         """Say which features a network makes of an encoded row.
 
@@ -59,8 +64,10 @@ class Encoder(Fitted):
         codes: list[np.ndarray] = []
         n_codes: dict[int, int] = {}
         embedded: dict[int, int] = {}
+        measured: list[int] = []
         start = 0
         for column in self.tabular:
+            measured += [start + place for place in column.measured]
             if not isinstance(column, CategoryEncoder) or column.encoding == "ordinal":
                 columns.append(np.arange(start, start + column.width))
                 codes.append(np.full(column.width, NUMBER))
@@ -72,7 +79,8 @@ class Encoder(Fitted):
                 n_codes[start] = column.n_codes
             start += column.width
         nothing = np.zeros(0, dtype=np.int64)
-        return Layout(start, np.concatenate([nothing, *columns]), np.concatenate([nothing, *codes]), n_codes, embedded)
+        of_features = np.concatenate([nothing, *columns]), np.concatenate([nothing, *codes])
+        return Layout(start, *of_features, n_codes, embedded, np.array(measured, dtype=np.int64))
 
     def encode_features(self, rows: pd.DataFrame) -> np.ndarray:
         """Encode clean rows: float32 (n_rows, n_columns), or images as uint8 (n_rows, channels, height, width)."""

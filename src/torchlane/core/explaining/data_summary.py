@@ -8,6 +8,7 @@ import pandas as pd
 from torchlane.core.explaining.distributions import count_distinct, distributions_of
 from torchlane.core.options import DataOptions, SplitOptions
 from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.ordered import periods_of
 from torchlane.core.rows.repeats import number_copies
 from torchlane.core.rows.splits import PARTS, REPEATS, compared_columns
 
@@ -22,7 +23,8 @@ def summarise_data(
     It has the `source` of the rows; how many `rows` were read (`raw`), `kept` and `rejected`; how many each broken
     rule `rejected`; the number of `missing` values of each column of the kept rows that has any; how many rows repeat
     others (`repeats`: as copies, or by chance); the number of rows of each part (`split`); `kind`, `unit` and number
-    of `distinct` values of each column (`columns`); and `distributions`, see `distributions_of`.
+    of `distinct` values of each column (`columns`); and `distributions`, see `distributions_of`. With
+    `split.order_by`, `periods` has the earliest and the latest value of that column in each part.
     """
     columns = data.checked_columns
     n_rejected = int(rejected_rows[ROW].nunique())
@@ -37,6 +39,7 @@ def summarise_data(
         "missing": {str(name): int(count) for name, count in missing.items() if count},
         "repeats": dict(repeats),
         "split": {part: len(where) for part, where in parts.items()},
+        **({} if split.order_by is None else {"periods": periods_of(clean_rows, splits, split.order_by)}),
         "columns": {
             name: {"kind": column.kind, "unit": column.unit, "distinct": distinct[name]}
             for name, column in columns.items()

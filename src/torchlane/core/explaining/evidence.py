@@ -98,7 +98,7 @@ def gather_evidence(
             for line in importances.to_dict("records")
         },
         apart=None
-        if split.all_rows_in or split.group_by
+        if split.all_rows_in or split.group_by or "order_by" in split.unlike
         else tell_apart(train.tensors[0], test.tensors[0], encoder, seed),
         contradictions=_contradictions(parts, split, len(target.labels), seed),
         tail=None if target.labels else _tail(train.tensors[1].flatten().double().numpy()),
@@ -199,4 +199,6 @@ def _parted_by(split: SplitOptions) -> str:
         return "split.all_rows_in"
     if split.part_column is not None:
         return f"split.part_column '{split.part_column}'"
+    if split.order_by is not None:
+        return "split.order_by"
     return "split.group_by" if split.group_by else ""

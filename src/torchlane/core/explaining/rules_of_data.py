@@ -80,7 +80,7 @@ def parts_differ(evidence: Evidence) -> Result:
     """Find out whether a classifier tells rows of test from those of train."""
     if not evidence.has_test:
         return NO_TEST
-    if evidence.parted_by in ("split.all_rows_in", "split.group_by"):
+    if evidence.parted_by in ("split.all_rows_in", "split.group_by", "split.order_by"):
         return NotChecked(f"{evidence.parted_by} makes the parts, which differ by intention")
     if evidence.apart is None:
         return NotChecked("too few rows of a part differ")

@@ -191,7 +191,7 @@ def search_at_edge(evidence: Evidence) -> Result:
     )
     return Finding(
         "The best of the search lies at the edge of its space",
-        f"the search chose {shown}, and trials were better towards it",
+        f"the best trial has {shown}, and trials were better towards it",
         "widen tuning.space there and search again",
         {"options": evidence.edges},
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.machine.threads import decide_threads, multiply_adds, threads_for, torch_threads
 from torchlane.core.model.trained import TrainedModel
+from torchlane.core.stacks.numbers import numbers_of
 from torchlane.core.stacks.perceptrons import is_perceptron
 from torchlane.core.stacks.varied import VariedRows
 
@@ -70,13 +71,22 @@ def work_of_row(model: TrainedModel) -> int:
     network = model.network()
     if is_perceptron(network):
         first = next(layer for layer in network.children() if isinstance(layer, nn.Linear))
-        later = sum(each.numel() for each in network.parameters()) - sum(each.numel() for each in first.parameters())
+        numbers = numbers_of(network)
+        varied = [first] if numbers is None else [first, numbers]
+        later = sum(_size(each) for each in network.children()) - sum(map(_size, varied))
+        later += 0 if numbers is None else _size(numbers) // len(numbers.measured)
     else:
         later = multiply_adds(network, torch.zeros(2, *model.encoder.feature_shape)) // 2
     return model.n_members * (later + BESIDE)
 
 
 def bytes_of_row(model: TrainedModel) -> int:
-    """Estimate the memory of one row while it is explained: the results of the first layer, and predictions."""
+    """Estimate the memory of one row while it is explained: the results of the first layers, and predictions."""
     widest = max((weight.shape[1] for weight in model.weights.values() if weight.ndim > 1), default=1)
-    return 4 * model.n_members * (widest + 4 * max(1, len(model.encoder.target.labels)))
+    numbers = numbers_of(model.network())
+    of_number = 0 if numbers is None else numbers.row_bytes // len(numbers.measured)
+    return model.n_members * (4 * (widest + 4 * max(1, len(model.encoder.target.labels))) + of_number)
+
+
+def _size(layer: nn.Module) -> int:
+    return sum(each.numel() for each in layer.parameters())

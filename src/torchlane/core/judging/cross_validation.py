@@ -53,13 +53,14 @@ def cross_validate(
     return pd.DataFrame(lines, columns=None if lines else ["repeat", "fold", *PARTS])
 
 
-def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any]:
+def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0, order_by: str | None = None) -> dict[str, Any]:
     """Compute the mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
 
     Folds share training rows, so the interval is that of Nadeau and Bengio (2003,
     doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). A fold where a metric is not
     defined does not count for that metric. If a search chose the recipe, its `trials` have seen rows that the
-    folds test; the log and `recipe` say so.
+    folds test; the log and `recipe` say so. Folds in an order are expanding windows, which `order_by` names: there
+    the interval is rough, since windows differ in how many rows they learn from.
     """
     if fold_scores.empty:
         return {}
@@ -68,6 +69,8 @@ def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0) -> dict[str, Any
         "repeats": int(fold_scores["repeat"].max()) + 1,
         "recipe": "as given",
     }
+    if order_by is not None:
+        summary["order_by"] = order_by
     if trials:
         summary["recipe"] = f"chosen by a search of {trials} trials on rows that the folds test: scores are optimistic"
         logger.warning("folds: the recipe was %s", summary["recipe"])

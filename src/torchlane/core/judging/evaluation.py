@@ -17,7 +17,7 @@ from torchlane.core.judging.classes import Scores, score_classes, warn_of_absent
 from torchlane.core.judging.named_metrics import NamedMetrics, score_named
 from torchlane.core.model.seen import SeenRows
 from torchlane.core.model.trained import COVERAGE, TrainedModel
-from torchlane.core.options import shown_number
+from torchlane.core.options import SplitOptions, shown_number
 from torchlane.core.rows.checking import ROW
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.tasks.objectives import Objective
@@ -33,6 +33,7 @@ def evaluate(
     splits: pd.DataFrame,
     coverage: float = COVERAGE,
     *,
+    split: SplitOptions | None = None,
     named: NamedMetrics | None = None,
     quiet: bool = False,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -47,6 +48,8 @@ def evaluate(
     `positive` one (null unless the task is binary), `classes` with the scores of each label on test, and those
     `absent_from_test`. An undefined metric, such as R² of a single row, is null. The second result has `row`,
     `truth` and the columns of `TrainedModel.predict`, in raw units.
+
+    If `split` makes test unlike train by intention, `split` has its `order_by` or `group_by`.
 
     `named` metrics stand beside those of the task, in each part with rows and in the baseline. Each distinct row of
     all parts passes through the networks once.
@@ -71,6 +74,8 @@ def evaluate(
     metrics |= {"rows": {part: len(dataset) for part, dataset in tensors.items()}, "data": model.details["source"]}
     if model.encoder.weight is not None:
         metrics["weight"] = model.encoder.weight
+    if split is not None and split.unlike:
+        metrics["split"] = split.unlike
     listed = _with_truth(listed, rows_of("test", clean_rows, splits), target)
     metrics["calibration"] = _judge_calibration(model, listed, coverage, weights_by_part["test"])
     if target.task == "regression" and metrics["test"]:
@@ -106,7 +111,7 @@ def _log(metrics: Mapping[str, Any], model: TrainedModel, level: int) -> None:
     primary = model.task.primary_metric
     logger.log(
         level,
-        "evaluation: test %s (constant: %s %s), %d rows of %s%s%s",
+        "evaluation: test %s (constant: %s %s), %d rows of %s%s%s%s",
         ", ".join(shown_score(name, value, model.data.target_unit) for name, value in metrics["test"].items()),
         primary,
         shown_number(metrics["baseline"][primary]),
@@ -114,7 +119,14 @@ def _log(metrics: Mapping[str, Any], model: TrainedModel, level: int) -> None:
         metrics["data"],
         f", weighted by '{metrics['weight']}'" if "weight" in metrics else "",
         "" if metrics.get("positive") is None else f"; the positive label is '{metrics['positive']}'",
+        _about_split(metrics.get("split", {})),
     )
+
+
+def _about_split(unlike: Mapping[str, Any]) -> str:
+    if "order_by" in unlike:
+        return f"; test is later than train and valid by '{unlike['order_by']}'"
+    return f"; no group of test by '{', '.join(unlike['group_by'])}' is in train or valid" if unlike else ""
 
 
 def _score_constant(

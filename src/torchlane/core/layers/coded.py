@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchlane.core.layers.layout import NUMBER, Layout
+from torchlane.core.layers.numbers import Numbers
 
 LARGE_TABLE = 4096  # rows from which training steps only on those that a batch looks up, where it can
 LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of rows can be chosen
@@ -80,8 +81,15 @@ class CodedLinear(nn.Linear):
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:
-    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds."""
+    """Give encoded rows (n_rows, …) as the features of the network of a table, with indicators of codes it embeds.
+
+    Numbers that it embeds are features as they are, the first ones.
+    """
+    numbers = next((layer for layer in model.modules() if isinstance(layer, Numbers)), None)
     first = next((layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)), None)
+    if numbers is not None and isinstance(first, CodedLinear):
+        measured, others = rows[:, numbers.columns], rows[:, numbers.others]
+        return torch.cat([measured, Indicators(first.layout.part(others.shape[1])).to(rows.device)(others)], dim=1)
     if first is None:
         return rows
     plain = Indicators(first.layout).to(rows.device) if isinstance(first, CodedLinear) else first
@@ -138,21 +146,23 @@ class _LookedUp(torch.autograd.Function):
         found = found.view(members, n_rows, -1)
         if bias is not None:
             found += bias[:, None]
-        context.save_for_backward(numbers, (places + starts * table.shape[1]).view(-1, n_coded))
+        weights = table if context.needs_input_grad[0] else None
+        context.save_for_backward(numbers, (places + starts * table.shape[1]).view(-1, n_coded), weights)
         context.of_numbers, context.shape = of_numbers, table.shape
         return torch.baddbmm(found, numbers, table[:, of_numbers])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        numbers, flat = context.saved_tensors
+        numbers, flat, weights = context.saved_tensors
         of_table = gradient.new_zeros(context.shape)
         rows, of_rows = of_table.flatten(0, 1), gradient.flatten(0, 1)
         for places in flat.unbind(1):
             rows.index_add_(0, places, of_rows)
         of_table[:, context.of_numbers] = torch.bmm(numbers.transpose(1, 2), gradient)
         of_table[:, -1] = 0
-        return None, None, of_table, None, gradient.sum(1) if context.needs_input_grad[4] else None
+        of_numbers = None if weights is None else torch.bmm(gradient, weights[:, context.of_numbers].transpose(1, 2))
+        return of_numbers, None, of_table, None, gradient.sum(1) if context.needs_input_grad[4] else None
 
 
 def _register(module: nn.Module, **arrays: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -12,16 +12,27 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.tensors import fingerprint
+from torchlane.core.layers.numbers import Numbers, PiecewiseLinearNumbers
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import FORMAT, TrainedModel
 from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
-from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions
+from torchlane.core.networks.state_dicts import listed
+from torchlane.core.options import (
+    DataOptions,
+    FittedTraining,
+    ModelOptions,
+    TrainingOptions,
+    describe_fitting,
+    fitted_values,
+    fitting,
+)
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history, mean_metrics
@@ -32,7 +43,6 @@ from torchlane.core.training.saving import STATE
 logger = logging.getLogger(__name__)
 
 PROFILED = 10_000  # rows whose predictions are summarised, as the reference for drift
-TABLE_MEMBERS = 16
 
 
 @dataclass(frozen=True)
@@ -45,12 +55,27 @@ class Lesson:
     training: TrainingOptions
 
 
-def with_members(training: TrainingOptions, model: ModelOptions, encoder: Encoder) -> TrainingOptions:
-    """Set the number of members if the options leave it open."""
-    if training.members is not None:
-        return training
-    several = model.kind == "mlp" and (encoder.image is None or training.sharing != "none")
-    return training.model_copy(update={"members": TABLE_MEMBERS if several else 1})
+@dataclass(frozen=True)
+class FittedLesson(Lesson):
+    """A lesson whose options leave nothing to the number of rows."""
+
+    training: FittedTraining
+
+
+def fit_lessons(lessons: Sequence[Lesson], model: ModelOptions) -> list[FittedLesson]:
+    """Set what the options of each lesson leave to its number of rows.
+
+    The log says once what was chosen, also for several lessons, such as folds, whose rows choose the same.
+    """
+    fitted, said = [], set()
+    for each in lessons:
+        training = fitting(each.training, model, len(each.train), is_table=each.encoder.image is None)
+        fitted.append(FittedLesson(each.train, each.valid, each.encoder, training))
+        chosen = fitted_values(each.training, training)
+        if chosen and (line := tuple(chosen.items())) not in said:
+            said.add(line)
+            logger.info("training: %s", describe_fitting(chosen, len(each.train)))
+    return fitted
 
 
 def train_model(
@@ -85,15 +110,15 @@ def train_models(
     Raises:
         ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
-    lessons = [replace(lesson, training=with_members(lesson.training, model, lesson.encoder)) for lesson in lessons]
+    fitted = fit_lessons(lessons, model)
     members: list[Member] = []
-    for lesson in lessons:
+    for lesson in fitted:
         training, encoder = lesson.training, lesson.encoder
         objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
         require_memory(model, encoder, training, device)
         build = partial(build_network, model, encoder, training.augmentation)
         members += make_members(build, lesson.train, lesson.valid, objective, training, device)
-    first = lessons[0]
+    first = fitted[0]
     capacity = describe_capacity(members[0].model)
     logger.info(
         "training: %d rows, %s features, members %d, each %s; on %s",
@@ -103,12 +128,14 @@ def train_models(
         capacity,
         choose_device(first.training.device),
     )
+    if len(lessons) == 1:
+        _log_numbers(members[0].model, first.encoder, model)
     if observer is not None:
         observer.begin(members[0])
-    outcomes = iter(fit(members, checkpoints.of_run(identify(lessons, model)), observer=observer))
+    outcomes = iter(fit(members, checkpoints.of_run(identify(fitted, model)), observer=observer))
     return [
         conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})
-        for lesson in lessons
+        for lesson in fitted
     ]
 
 
@@ -120,8 +147,21 @@ def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
     return str(layout.n_features + len(layout.embedded))
 
 
+def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> None:
+    """Say which numbers have fewer bins than the options ask for, or that there are no numbers to embed."""
+    if model.numbers.kind == "plain":
+        return
+    layer = next((layer for layer in network.modules() if isinstance(layer, Numbers)), None)
+    if layer is None:
+        logger.info("model.numbers %s: no feature is a number, so there is nothing to embed", model.numbers.kind)
+    elif isinstance(layer, PiecewiseLinearNumbers):
+        few = [f"{name} {n}" for name, n in zip(encoder.measured_names, layer.n_bins, strict=True) if n < layer.bins]
+        if few:
+            logger.info("model.numbers: fewer than %d bins for numbers of few values: %s", layer.bins, listed(few))
+
+
 def conclude(
-    lesson: Lesson,
+    lesson: FittedLesson,
     own: Sequence[Outcome],
     data: DataOptions,
     model: ModelOptions,
@@ -151,7 +191,7 @@ def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
     return model.describe_predictions(dataset.tensors[0][:PROFILED])["prediction"]
 
 
-def identify(lessons: Sequence[Lesson], model: ModelOptions) -> str:
+def identify(lessons: Sequence[FittedLesson], model: ModelOptions) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
     named = [
         {

@@ -7,6 +7,7 @@ from torch import nn
 
 from torchlane.core.layers.coded import Indicators
 from torchlane.core.layers.layout import Layout
+from torchlane.core.layers.numbers import start_bins_at_zero
 from torchlane.core.networks.convolutional import build_convolutional
 from torchlane.core.networks.initialisation import initialise
 from torchlane.core.networks.named import ColourModel, build_own, build_torchvision
@@ -48,20 +49,25 @@ def build_model(
     fitting, given = (OF_TABLES, "a table") if len(sizes) == 1 else (OF_IMAGES, "an image")
     if options.kind not in fitting:
         raise ValueError(f"model.kind {options.kind} does not take {given}; choose one of {', '.join(fitting)}")
-    layout = None if layout is None or layout.is_plain else layout
-    if options.kind == "transformer":
-        from torchlane.core.networks.transformer import TableTransformer
-
-        model: nn.Module = TableTransformer(options, sizes[0], n_outputs, layout)
-    elif options.kind == "mlp":
-        model = build_perceptron(options, sizes, n_outputs, layout)
-    elif layout is not None:
-        network = BUILDERS[options.kind](options, (layout.n_features,), n_outputs)
-        model = nn.Sequential(OrderedDict(indicators=Indicators(layout), network=network))
+    if options.kind == "mlp":
+        model = build_perceptron(options, sizes, n_outputs, layout if len(sizes) == 1 else None)
     else:
-        model = BUILDERS[options.kind](options, sizes, n_outputs)
+        model = _build_other(options, sizes, n_outputs, None if layout is None or layout.is_plain else layout)
     initialise(model, options.initialisation)
+    start_bins_at_zero(model)
     if options.weights is not None and from_published:
         assert isinstance(model, ColourModel)
         load_published(model.model, options)
     return model
+
+
+def _build_other(options: ModelOptions, sizes: tuple[int, ...], n_outputs: int, layout: Layout | None) -> nn.Module:
+    """Build a network that is no perceptron; `layout` is given if columns hold codes."""
+    if options.kind == "transformer":
+        from torchlane.core.networks.transformer import TableTransformer
+
+        return TableTransformer(options, sizes[0], n_outputs, layout)
+    if layout is not None:
+        network = BUILDERS[options.kind](options, (layout.n_features,), n_outputs)
+        return nn.Sequential(OrderedDict(indicators=Indicators(layout), network=network))
+    return BUILDERS[options.kind](options, sizes, n_outputs)

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from torchlane.core.layers.numbers import Numbers
+
 
 def describe_capacity(model: nn.Module) -> str:
     """Count the parameters of each layer and in total.
@@ -21,6 +23,8 @@ def describe_capacity(model: nn.Module) -> str:
 def _size_of(layer: nn.Module, n_own: int) -> str:
     if isinstance(layer, nn.Linear):
         return f"{layer.in_features}, {layer.out_features}"
+    if isinstance(layer, Numbers):
+        return f"{len(layer.measured)}, {layer.n_basis}, {layer.width}"
     if isinstance(layer, nn.Conv2d):
         return f"{layer.in_channels}, {layer.out_channels}, {' x '.join(map(str, layer.kernel_size))}"
     if isinstance(layer, nn.RNNBase):

@@ -8,13 +8,14 @@ from torchlane.core.encoding.columns import CategoryEncoder
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.layers.coded import indicator_bytes
 from torchlane.core.layers.layout import Layout
+from torchlane.core.layers.numbers import numbers_bytes
 from torchlane.core.machine.devices import total_bytes
 from torchlane.core.networks.network import build_layout
 from torchlane.core.networks.transformer import attention_bytes, token_bytes
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import FittedTraining, ModelOptions
 from torchlane.core.tasks.tasks import TASKS
 
-COPIES = 8  # of the weights of a training: networks, stack, two moments, best weights, a state to resume from, …
+COPIES = 10  # of the weights of a training: networks, stack, gradients, two moments, best weights, 3 to resume from, …
 PREDICTED_ROWS = 256  # pass through a network at once after training
 NUMBER_BYTES = 4
 MOST_SHARE = 0.8  # of the memory; the rest is for the rows and for other programs
@@ -29,7 +30,7 @@ WAYS_OUT: Mapping[str, str] = {
 FEWER_FEATURES = "lower training.batch_size, training.members or the size of the model, or declare fewer columns"
 
 
-def require_memory(options: ModelOptions, encoder: Encoder, training: TrainingOptions, device: torch.device) -> None:
+def require_memory(options: ModelOptions, encoder: Encoder, training: FittedTraining, device: torch.device) -> None:
     """Check that the memory of the device can hold the features or tokens, and the weights for them, of a table.
 
     The estimate counts only what grows with the number of features, so what it refuses could not be trained.
@@ -40,7 +41,7 @@ def require_memory(options: ModelOptions, encoder: Encoder, training: TrainingOp
     if encoder.image is not None or options.kind not in _NEEDS:
         return
     layout = build_layout(options, encoder)
-    members = training.members or 1
+    members = training.members
     together = members if training.stacked else 1
     n_weights, training_row, predicted_row = _NEEDS[options.kind](options, encoder, layout)
     rows = max(training.batch_size * training_row, PREDICTED_ROWS * predicted_row)
@@ -68,7 +69,13 @@ Needs = tuple[int, int, int]  # weights of a member, and bytes of a row in train
 
 def _of_perceptron(options: ModelOptions, encoder: Encoder, layout: Layout) -> Needs:
     width = TASKS[encoder.target.task].width(len(encoder.target.labels))
-    return layout.n_features * (*options.widths, width)[0], 0, 0
+    first = (*options.widths, width)[0]
+    if options.numbers.kind == "plain" or not len(layout.measured):
+        return layout.n_features * first, 0, 0
+    n_numbers, n_basis, n_out = len(layout.measured), options.numbers.n_basis, options.numbers.n_out
+    embedded = 0 if options.numbers.kind == "bins" else n_numbers * n_basis * n_out
+    of_row = numbers_bytes(n_numbers, n_basis, n_out)
+    return embedded + layout.widened(n_out).n_features * first, of_row, of_row
 
 
 def _of_transformer(options: ModelOptions, encoder: Encoder, layout: Layout) -> Needs:

@@ -4,11 +4,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
 from torch import nn
 
 from torchlane.core.layers.coded import CodedLinear
-from torchlane.core.layers.layout import Layout
-from torchlane.core.options import ModelOptions
+from torchlane.core.layers.layout import NUMBER, Layout
+from torchlane.core.layers.numbers import BinnedNumbers, Numbers, PeriodicNumbers, PiecewiseLinearNumbers
+from torchlane.core.options import ModelOptions, NumbersOptions
 from torchlane.core.options.torch_names import activation_class
 
 
@@ -18,15 +20,25 @@ def build_perceptron(
     """Build a perceptron from (n_rows, *shape) to (n_rows, n_outputs).
 
     Each hidden layer is linear, batch norm, activation and dropout; the options may leave out the last three. With a
-    `layout`, the first linear layer takes rows of numbers and codes.
+    `layout`, the first linear layer takes rows of numbers and codes. Numbers that the options embed are replaced by
+    their embeddings before it. Without a layout, all columns of a table are such numbers.
+
+    Raises:
+        ValueError: the options embed numbers, but rows are images.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    sizes = (prod(shape), *options.widths)
     if len(shape) > 1:
+        if options.numbers.kind != "plain":
+            raise ValueError(f"model.numbers {options.numbers.kind} embeds the numbers of a table; images need plain")
         layers["flatten"] = nn.Flatten()
+    layout = _plain_layout(prod(shape)) if layout is None else layout
+    if options.numbers.kind != "plain" and len(layout.measured):
+        layers["numbers"] = build_numbers(options.numbers, layout)
+        layout = layout.widened(options.numbers.n_out)
+    sizes = (layout.n_columns, *options.widths)
 
     def linear(number: int, n_out: int) -> nn.Linear:
-        if layout is not None and number == 0:
+        if number == 0 and not layout.is_plain:
             return CodedLinear(layout, n_out)
         return nn.Linear(sizes[number], n_out)
 
@@ -40,3 +52,17 @@ def build_perceptron(
             layers[f"dropout_{number}"] = nn.Dropout(options.dropout)
     layers["head"] = linear(len(options.widths), n_outputs)
     return nn.Sequential(layers)
+
+
+def build_numbers(options: NumbersOptions, layout: Layout) -> Numbers:
+    """Build the layer that embeds the measured numbers of a layout."""
+    if options.kind == "bins":
+        return BinnedNumbers(layout, options.bins)
+    if options.kind == "periodic":
+        return PeriodicNumbers(layout, options.width, options.frequencies, options.sigma)
+    return PiecewiseLinearNumbers(layout, options.width, options.bins)
+
+
+def _plain_layout(n_columns: int) -> Layout:
+    columns = np.arange(n_columns)
+    return Layout(n_columns, columns, np.full(n_columns, NUMBER), {}, measured=columns)

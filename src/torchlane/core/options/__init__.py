@@ -5,12 +5,14 @@ Nothing here imports torch until the name of a torch class has to be checked tha
 """
 
 from torchlane.core.options.base import Level, Options, fault_in_options
+from torchlane.core.options.by_rows import FittedTraining, describe_fitting, fitted_values, fitting
 from torchlane.core.options.columns import ColumnOptions
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
 from torchlane.core.options.fine_tuning import FineTuningOptions, FreezeOptions
 from torchlane.core.options.judging import DiagnosisOptions, EvaluationOptions, require_coverage
 from torchlane.core.options.network import OPTIONS_OF_KIND, AugmentationOptions, ModelKind, ModelOptions
+from torchlane.core.options.numbers import NumbersOptions
 from torchlane.core.options.recipe import Recipe
 from torchlane.core.options.rows import DataOptions, Part, SplitOptions, TaskName
 from torchlane.core.options.scoring import DriftOptions, PredictionOptions
@@ -32,12 +34,14 @@ __all__ = [
     "EncodingOptions",
     "EvaluationOptions",
     "FineTuningOptions",
+    "FittedTraining",
     "FreezeOptions",
     "Level",
     "LossOptions",
     "ModelKind",
     "ModelOptions",
     "NumberEncoding",
+    "NumbersOptions",
     "OptimizerOptions",
     "Options",
     "Part",
@@ -50,7 +54,10 @@ __all__ = [
     "TaskName",
     "TrainingOptions",
     "TuningOptions",
+    "describe_fitting",
     "fault_in_options",
+    "fitted_values",
+    "fitting",
     "require_coverage",
     "shown_limit",
     "shown_number",

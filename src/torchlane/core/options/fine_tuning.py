@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from torchlane.core.options.automatic import Automatic, AutomaticOrNone
 from torchlane.core.options.base import Fraction, Options
 from torchlane.core.options.training import OptimizerOptions, SchedulerOptions
 
@@ -76,6 +77,9 @@ class FineTuningOptions(Options):
     `rescale` fits the scales of numbers and target on the new rows; otherwise the parent's scales stay.
     `repeats` is the number of times that the rows are split and the model is tuned, to estimate whether
     fine-tuning pays off; with 1, only the one model is judged.
+
+    The defaults of `epochs`, `patience_epochs` and `batch_size` suit few rows. Where one is `auto`, the number of new
+    rows of train chooses it, as for a training from scratch.
     """
 
     parent: str | None = None
@@ -85,9 +89,9 @@ class FineTuningOptions(Options):
     test_fraction: Fraction = 0.2
     seed: int = Field(0, ge=0)
     repeats: int = Field(5, ge=1)
-    epochs: int = Field(100, ge=1)
-    patience_epochs: int | None = Field(20, ge=1)
-    batch_size: int = Field(32, ge=1)
+    epochs: Automatic = 100
+    patience_epochs: AutomaticOrNone = 20
+    batch_size: Automatic = 32
     learning_rate: float = Field(1e-3, gt=0)
     layer_decay: float = Field(1.0, gt=0, le=1)
     learning_rates: dict[str, Annotated[float, Field(gt=0)]] = {}

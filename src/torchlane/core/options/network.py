@@ -2,14 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.familiar import ACTIVATIONS
+from torchlane.core.options.numbers import NumbersOptions, named_kind
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
 OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
-    "mlp": ("widths", "activation", "dropout", "batch_norm"),
+    "mlp": ("widths", "activation", "dropout", "batch_norm", "numbers"),
     "cnn": ("widths", "activation", "dropout", "depth"),
     "rnn": ("widths", "dropout", "cell", "bidirectional"),
     "transformer": ("dropout", "blocks", "token_width", "heads"),
@@ -24,7 +25,8 @@ class ModelOptions(Options):
     `mlp`, a multilayer perceptron, takes tables and images. `cnn` takes images, `rnn` reads an image row by
     row, and `transformer` attends over the features of a table. `widths` are the widths of the hidden layers,
     of the stages of a cnn (of `depth` convolutions each), or of the recurrent layers (of type `cell`).
-    `activation` is a class of torch.nn that works element by element, or null for none.
+    `activation` is a class of torch.nn that works element by element, or null for none. `numbers` says how a
+    perceptron takes the numbers of a table.
 
     `torchvision` builds its model `name`, and `class: package.module.Class` builds the user's own `nn.Module`,
     each with `arguments`. `weights` starts a torchvision model from published weights: `DEFAULT`, or another
@@ -40,6 +42,9 @@ class ModelOptions(Options):
     activation: str | None = "GELU"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
+    numbers: Annotated[NumbersOptions, BeforeValidator(named_kind)] = Field(
+        default_factory=lambda: NumbersOptions.model_validate({})
+    )
     initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
     depth: int = Field(2, ge=1)
     cell: Literal["LSTM", "GRU"] = "LSTM"

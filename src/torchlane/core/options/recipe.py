@@ -6,6 +6,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from torchlane.core.options.base import Options
+from torchlane.core.options.by_rows import fitted_values, fitting
 from torchlane.core.options.encoding import EncodingOptions
 from torchlane.core.options.network import ModelOptions
 from torchlane.core.options.searchable import DEPTH, LAYERED, WIDTH, path_of, put_option
@@ -61,6 +62,11 @@ class Recipe(Options):
         if WIDTH in values or (DEPTH in values and self.model.kind in LAYERED):
             sections["model"]["widths"] = self._layers(values)
         return Recipe.model_validate(sections)
+
+    def fitted(self, n_rows: int, *, is_table: bool) -> "Recipe":
+        """Return a recipe that leaves nothing to the number of rows of train."""
+        values = fitted_values(self.training, fitting(self.training, self.model, n_rows, is_table=is_table))
+        return self.changed({f"training.{name}": value for name, value in values.items()}) if values else self
 
     def value(self, name: str, unset: Any = None) -> Any:
         """Return the value of an option, or `unset` if it has none."""

@@ -122,7 +122,15 @@ class SplitOptions(Options):
     that holds train, valid or test for each row, and these parts are kept. If the column holds no valid,
     `valid_fraction` is split off from train.
 
-    The columns of `group_by` and `part_column` are not features unless `data.features` names them.
+    `order_by` names a column of dates or numbers, most often the time of a row. The latest rows go to test, those
+    before to valid, and the earliest to train. Rows of equal time stay together, so each cut is the nearest one to
+    its fraction. Copies stay where their time puts them, and neither `seed` nor `stratify` counts. Folds are
+    expanding windows: each tests a block of rows on a model of all that lies before it. With `part_column`, the
+    order decides which rows of train become valid, and the folds. It excludes `group_by`, since the rows of a group
+    come at different times.
+
+    The columns of `group_by` and `part_column` are not features unless `data.features` names them. That of
+    `order_by` is one like any other.
     """
 
     valid_fraction: Fraction = 0.15
@@ -133,6 +141,7 @@ class SplitOptions(Options):
     group_by: tuple[str, ...] = ()
     all_rows_in: tuple[Part, ...] = ()
     part_column: str | None = None
+    order_by: str | None = Field(None, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _something_is_left_to_train(self) -> Self:
@@ -146,7 +155,34 @@ class SplitOptions(Options):
             raise ValueError("all_rows_in and part_column exclude each other; leave out one")
         return self
 
+    @model_validator(mode="after")
+    def _order_is_all_that_counts(self) -> Self:
+        if self.order_by is None:
+            return self
+        if self.group_by:
+            raise ValueError(
+                f"order_by '{self.order_by}' and group_by {', '.join(self.group_by)} exclude each other, since the "
+                f"rows of a group come at different times; leave out one"
+            )
+        if self.all_rows_in:
+            raise ValueError("order_by and all_rows_in exclude each other; leave out one")
+        if self.repeats == "together":
+            raise ValueError(
+                f"repeats: together cannot be kept with order_by '{self.order_by}', which parts copies of different "
+                f"times; leave out one"
+            )
+        return self
+
+    @property
+    def unlike(self) -> dict[str, Any]:
+        """How rows of test differ from those of train by intention: `order_by` or `group_by`, or nothing."""
+        if self.part_column is not None:
+            return {}
+        if self.order_by is not None:
+            return {"order_by": self.order_by}
+        return {"group_by": list(self.group_by)} if self.group_by and not self.all_rows_in else {}
+
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that the split uses."""
+        """The columns that the split uses, and the model only if they are named as features."""
         return (*self.group_by, self.part_column) if self.part_column is not None else self.group_by

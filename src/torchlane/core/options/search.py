@@ -18,6 +18,9 @@ class TuningOptions(Options):
     `torchlane.core.search.space`. Options named in `fixed` are not searched, nor are those set with `--params`.
     The first trial takes the options as given, even if they are outside the space, and is never given up.
 
+    With `keep_given`, the options given stay unless the best trial is ahead of them on valid by more than the best of
+    so many trials is by chance; a grid without them has one trial more. Without, the best trial is taken.
+
     The sampler `random` draws all trials at once. `grid` tries every combination, with `grid_points` values of a
     range without a step. `tpe` draws `round_trials` at a time and learns from earlier rounds. With
     `round_trials` the other samplers work in rounds too, which lets several machines share a storage. A trial
@@ -38,6 +41,7 @@ class TuningOptions(Options):
     epochs: int | None = Field(None, ge=1)
     prune_epochs: int | None = Field(10, ge=1)
     round_trials: int | None = Field(None, ge=1)
+    keep_given: bool = True
     grid_points: int = Field(3, ge=2)
     storage: str | None = None
 

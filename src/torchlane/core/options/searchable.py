@@ -8,6 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from torchlane.core.options.automatic import AUTO
 from torchlane.core.options.base import Options, broken_rule
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import EncodingOptions
@@ -41,6 +42,7 @@ OPEN = ("encoding.columns", "model.arguments", "training.optimizer.arguments", "
 WIDTH = "model.width"  # of every hidden layer, for the kinds in LAYERED
 DEPTH = "model.depth"  # the number of hidden layers for these kinds; for a cnn its own option
 LAYERED = ("mlp", "rnn")
+SHORT = {"loss": "name", "numbers": "kind"}  # groups that may be written as one option of theirs
 
 
 def flatten_space(given: Any) -> dict[str, Dimension]:
@@ -93,8 +95,8 @@ def put_option(sections: dict[str, Any], name: str, value: Any) -> None:
     """Set an option by name in nested dicts. Missing dicts are created."""
     *groups, last = path_of(name)
     for key in groups:
-        if not isinstance(sections.get(key), dict):
-            sections[key] = {}
+        if not isinstance(given := sections.get(key), dict):
+            sections[key] = {SHORT[key]: given} if key in SHORT and isinstance(given, str) else {}
         sections = sections[key]
     sections[last] = value
 
@@ -133,6 +135,8 @@ def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
         key = "".join(f"{each} " for each in fault["loc"][:1])
         raise ValueError(f"{name}: {key}{broken_rule(fault['msg'])}") from error
     assert isinstance(dimension, (RangeOptions, ChoicesOptions))
+    if isinstance(dimension, ChoicesOptions) and _annotation(name) is int and AUTO in dimension.choices:
+        raise ValueError(f"{name}: {AUTO} is chosen by the number of rows, not by a search; name numbers")
     if isinstance(dimension, RangeOptions) and is_whole(name, dimension):
         for end in (dimension.low, dimension.high, dimension.step or 1.0):
             if not end.is_integer():

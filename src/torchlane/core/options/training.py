@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from torchlane.core.options.automatic import AUTO, Automatic, AutomaticOrNone
 from torchlane.core.options.base import Level, Options
 from torchlane.core.options.familiar import OPTIMIZERS, SCHEDULERS, is_familiar
 from torchlane.core.options.network import AugmentationOptions
@@ -25,6 +26,11 @@ class LossOptions(Options):
 
 def _named_loss(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _auto_if_null(value: object) -> object:
+    """Read an empty number of members as files of earlier versions meant it."""
+    return AUTO if value is None else value
 
 
 class OptimizerOptions(Options):
@@ -66,11 +72,13 @@ class SchedulerOptions(Options):
 class TrainingOptions(Options):
     """How a network is trained.
 
+    Where `batch_size`, `epochs`, `patience_epochs` or `members` is `auto`, the number of rows of train chooses it; see
+    `torchlane.core.options.by_rows`. The log says what was chosen.
+
     `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
-    used. Null means 16 for perceptrons on a table, where they cost little more than one, and 1 otherwise.
-    With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, as TabM and
-    TabM-mini do (Gorishniy et al. 2024), and end together. Each is an ordinary perceptron afterwards. A single member
-    shares nothing.
+    used. With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, and end
+    together: as TabM and TabM-mini do (Gorishniy et al. 2024), or by `columns`, which is TabM with one scale for all
+    features of a column. Each is an ordinary perceptron afterwards. A single member shares nothing.
     `stacked` trains them together as one tensor program where that is possible; the result equals that of the
     plain loop up to rounding. With one member, or `stacked: false`, it equals the plain loop bit by bit.
 
@@ -89,18 +97,18 @@ class TrainingOptions(Options):
     sets `OMP_NUM_THREADS` or `MKL_NUM_THREADS`.
     """
 
-    members: int | None = Field(None, ge=1)
-    sharing: Literal["none", "tabm", "tabm_mini"] = "none"
+    members: Annotated[Automatic, BeforeValidator(_auto_if_null)] = AUTO
+    sharing: Literal["none", "tabm", "tabm_mini", "columns"] = "none"
     stacked: bool = True
     seed: int = Field(0, ge=0)
-    epochs: int = Field(200, ge=1)
-    batch_size: int = Field(64, ge=1)
+    epochs: Automatic = AUTO
+    batch_size: Automatic = AUTO
     learning_rate: float = Field(1e-3, gt=0)
     loss: Annotated[LossOptions, BeforeValidator(_named_loss)] = Field(default_factory=LossOptions)
     optimizer: OptimizerOptions = Field(default_factory=OptimizerOptions)
     scheduler: SchedulerOptions | None = None
     augmentation: AugmentationOptions | None = None
-    patience_epochs: int | None = Field(20, ge=1)
+    patience_epochs: AutomaticOrNone = AUTO
     clip_norm: float | None = Field(None, gt=0)
     exact: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -7,6 +7,7 @@ import pandas as pd
 
 from torchlane.core.options import DataOptions, SplitOptions
 from torchlane.core.rows.checking import ROW
+from torchlane.core.rows.ordered import cut_by_order, expanding_windows, order_of, periods_of, require_labels
 from torchlane.core.rows.repeats import number_combinations, number_copies
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,13 @@ def split_rows(
 
     Copies of a row (same features, same target) share a part, and so do rows that agree in `options.group_by`.
     Rows that repeat others by chance are assigned one by one; `options.repeats` sets how to tell them from
-    copies. In classification, all parts have about the same share of each class.
-    If rows are assigned at random, `attrs["repeats"]` of the result holds how many repeat others.
+    copies. In classification, all parts have about the same share of each class. With `options.order_by`, rows are
+    assigned by that column alone.
+    Unless the parts are given, `attrs["repeats"]` of the result holds how many repeat others.
 
     Raises:
-        ValueError: a part would be empty, or a column that the options name is missing or has unsuitable values.
+        ValueError: a part would be empty, or a column that the options name is missing or has unsuitable values; or
+            rows are in order and train lacks a label.
     """
     level = logging.DEBUG if quiet else logging.INFO
     _log_left_out(data, options, level)
@@ -35,6 +38,8 @@ def split_rows(
     elif options.all_rows_in:
         parts = [pd.DataFrame({ROW: clean_rows[ROW], "part": part}) for part in options.all_rows_in]
         splits = pd.concat(parts, ignore_index=True)
+    elif options.order_by is not None:
+        splits = _split_in_order(clean_rows, data, options, options.order_by, level)
     else:
         groups, repeats = _group_rows(clean_rows, data, options, level)
         splits = _split(clean_rows, groups, data, options, level)
@@ -49,12 +54,16 @@ def fold_rows(
     """Split `folds` times as `split_rows` does, such that each row is in test exactly once.
 
     Valid is a fraction of the rows outside test. Rows that `options.part_column` puts into test are left out.
+    With `options.order_by`, folds are the windows of `expanding_windows`: the earliest rows are never in test, a
+    fold lacks the rows later than its test, and its valid is the latest of the others.
 
     Raises:
-        ValueError: there are fewer distinct rows than folds, or fewer of some class.
+        ValueError: there are fewer distinct rows than folds, or fewer of some class; or too few values of an order.
     """
     if options.part_column is not None:
         clean_rows = clean_rows[(_given_parts(clean_rows, data, options) != "test").to_numpy()].reset_index(drop=True)
+    if options.order_by is not None:
+        return _fold_in_order(clean_rows, data, options, options.order_by, folds)
     groups, _ = _group_rows(clean_rows, data, options, logging.DEBUG)
     _require_folds(groups, clean_rows[data.target] if data.task != "regression" else None, folds)
     position = _deal(groups, _strata(clean_rows, data, options), np.random.default_rng(seed))
@@ -84,6 +93,37 @@ def _split(
     _require_rows(splits, options)
     logger.log(level, "split: %s", _counts(splits))
     return splits
+
+
+def _split_in_order(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, by: str, level: int
+) -> pd.DataFrame:
+    """Cut test and valid from the latest rows."""
+    splits = pd.DataFrame({ROW: clean_rows[ROW], "part": cut_by_order(order_of(clean_rows, data, by), options)})
+    copies, splits.attrs[REPEATS] = number_copies(clean_rows[compared_columns(data)], options.repeats)
+    parted = splits["part"].groupby(copies).transform("nunique") > 1
+    if parted.any():
+        logger.warning(
+            "split: %d rows are copies of rows in another part; they stay where split.order_by '%s' puts them",
+            parted.sum(), by,
+        )  # fmt: skip
+    require_labels(clean_rows, splits, data, by)
+    periods = ", ".join(f"{part} {' to '.join(ends)}" for part, ends in periods_of(clean_rows, splits, by).items())
+    logger.log(level, "split: %s; in the order of '%s': %s", _counts(splits), by, periods)
+    return splits
+
+
+def _fold_in_order(
+    clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions, by: str, folds: int
+) -> list[pd.DataFrame]:
+    order = order_of(clean_rows, data, by)
+    within = options.model_copy(update={"test_fraction": 0.0})
+    each = []
+    for before, test in expanding_windows(order, options, folds):
+        parts = np.concatenate([cut_by_order(order[before], within), np.full(len(test), "test")])
+        each.append(pd.DataFrame({ROW: clean_rows[ROW].to_numpy()[np.concatenate([before, test])], "part": parts}))
+        _require_weight(clean_rows, each[-1], data)
+    return each
 
 
 def _given_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptions) -> pd.Series:
@@ -117,10 +157,13 @@ def _keep_parts(clean_rows: pd.DataFrame, data: DataOptions, options: SplitOptio
     if options.valid_fraction and not (parts == "valid").any():
         of_train = (parts == "train").to_numpy()
         train_rows = clean_rows[of_train].reset_index(drop=True)
-        groups, _ = _group_rows(train_rows, data, options, level)
         cut = options.model_copy(update={"test_fraction": 0.0})
-        position = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
-        splits.loc[of_train, "part"] = _cut(position, cut)
+        if options.order_by is not None:
+            splits.loc[of_train, "part"] = cut_by_order(order_of(train_rows, data, options.order_by), cut)
+        else:
+            groups, _ = _group_rows(train_rows, data, options, level)
+            position = _deal(groups, _strata(train_rows, data, cut), np.random.default_rng(cut.seed))
+            splits.loc[of_train, "part"] = _cut(position, cut)
     _require_rows(splits, options.model_copy(update={"test_fraction": 0.0}))
     logger.log(level, "split: %s; parts taken from column '%s'", _counts(splits), options.part_column)
     return splits

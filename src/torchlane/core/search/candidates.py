@@ -11,7 +11,7 @@ from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.networks import build_network, require_memory
-from torchlane.core.options import EncodingOptions, TrainingOptions, TuningOptions, fault_in_options
+from torchlane.core.options import EncodingOptions, Recipe, TrainingOptions, TuningOptions, fault_in_options, fitting
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground
 from torchlane.core.tasks.objectives import Objective
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial with its networks, or with the reason why it has none."""
+    """A trial with its networks and what they are made by, or with the reason why it has none."""
 
     trial: "FrozenTrial"
     members: Sequence[Member]
+    encoder: Encoder | None = None
+    recipe: Recipe | None = None
     error: str = ""
 
     @property
@@ -47,8 +49,9 @@ class CandidateBuilder:
         ground = self._ground
         try:
             recipe = ground.recipe.changed(values)
-            training = _training_of(recipe.training, ground.options)
             encoder, train, valid = self._encode(recipe.encoding)
+            asked = _training_of(recipe.training, ground.options)
+            training = fitting(asked, recipe.model, len(train), is_table=encoder.image is None)
             objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
             require_memory(recipe.model, encoder, training, device)
             build = partial(build_network, recipe.model, encoder, training.augmentation)
@@ -56,8 +59,8 @@ class CandidateBuilder:
             optimizer = make_optimizer(members[0].model.parameters(), training.optimizer, training.learning_rate)
             Schedule(optimizer, training.scheduler, training.epochs, len(members[0].batch_sizes))
         except ValueError as error:
-            return Candidate(trial, [], fault_in_options(error))
-        return Candidate(trial, members)
+            return Candidate(trial, [], error=fault_in_options(error))
+        return Candidate(trial, members, encoder, recipe)
 
     def _encode(self, encoding: EncodingOptions) -> tuple[Encoder, TensorDataset, TensorDataset]:
         """Fit an encoder on train and encode train and valid, once for each encoding."""

@@ -80,6 +80,9 @@ def apply_chosen(
     if fault:
         logger.warning("options: what the search chose is not applied, since %s; %s", fault, AGAIN)
         return recipe
+    if not chosen["values"]:
+        logger.info("options: as given, which the search kept")
+        return recipe
     taken = {}
     for name, value in chosen["values"].items():
         if is_fixed(name, options.fixed):

@@ -12,6 +12,7 @@ from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.space import Space
 
+RECORDS = 2  # the form of what a study keeps of a trial; another one begins another search
 NO_EFFECT = ("members", "device", "checkpoint_minutes", "checkpoint_epochs")  # of `training`, on what a trial reaches
 
 
@@ -49,5 +50,5 @@ def identify_search(ground: Ground, space: Space) -> dict[str, str]:
     return {
         "data": data_fingerprint(ground.clean_rows, ground.splits, ground.data),
         "space": space_fingerprint(space),
-        "options": fingerprint({**fixed, **searched, "points": options.grid_points}),
+        "options": fingerprint({**fixed, **searched, "points": options.grid_points, "records": RECORDS}),
     }

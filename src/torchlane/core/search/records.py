@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.halving import mean, rungs_of
 from torchlane.core.training.members import Line, Outcome
@@ -30,7 +30,7 @@ def failed(error: str) -> Record:
     return {"value": None, "epochs": 0, "error": error}
 
 
-def make_record(ground: Ground, outcomes: Sequence[Outcome], training: TrainingOptions) -> Record:
+def make_record(ground: Ground, outcomes: Sequence[Outcome], training: FittedTraining) -> Record:
     """Sum up the members of a trial.
 
     `value` is the mean of the metric on valid, None if a member failed or the metric is not defined. `rungs` are
@@ -61,7 +61,7 @@ def _kept_until(history: Sequence[Line], epoch: int) -> Line:
     return min(history[:epoch], key=lambda line: line["valid_loss"])
 
 
-def _was_given_up(outcome: Outcome, training: TrainingOptions) -> bool:
+def _was_given_up(outcome: Outcome, training: FittedTraining) -> bool:
     """Whether a member was stopped before its epochs or its patience ran out."""
     last = len(outcome["history"])
     patience = training.patience_epochs

@@ -1,5 +1,6 @@
 """What a search tries next: Optuna's samplers, seeded by the number of the trial."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from torchlane.core.options import TuningOptions
-from torchlane.core.search.space import Space, distributions_of, grid_values
+from torchlane.core.search.space import Space, distributions_of, grid_size, grid_values
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -21,23 +22,26 @@ def ask(
 ) -> list[FrozenTrial]:
     """Draw the next trials, given the finished and running trials of a study. The study is not changed.
 
-    Except in a grid, the first trial takes the `given` parameters. Options whose given value is outside the
-    space are not among them. Asking again gives the same trials, since the seed of a trial depends only on
-    `options.seed`, its number and `salt`, which differs between machines that share a study.
+    One trial takes the `given` parameters: the first one; beside a grid without them, the last one. Options whose
+    given value is outside the space are not among them. Asking again gives the same trials, since the seed of a trial
+    depends only on `options.seed`, its number and `salt`, which differs between machines that share a study.
     """
     distributions = distributions_of(space)
-    first = optuna.create_trial(
+    as_given = optuna.create_trial(
         state=TrialState.RUNNING, params=dict(given), distributions={name: distributions[name] for name in given}
     )
     known = study.get_trials(deepcopy=False)
-    new = [first] if not known and n_trials and options.sampler != "grid" else []
-    whole = [trial if trial.params.keys() == distributions.keys() else _ignored(trial) for trial in [*known, *new]]
+    is_grid = options.sampler == "grid"
+    first = [as_given] if not known and n_trials and not is_grid else []
+    last = [as_given] if is_grid and len(known) + n_trials > grid_size(space, options.grid_points) else []
+    whole = [trial if trial.params.keys() == distributions.keys() else _ignored(trial) for trial in [*known, *first]]
     n_ignored = sum(trial.params.keys() != distributions.keys() for trial in known)
     mirror = optuna.create_study(
         direction=study.direction, sampler=_make_sampler(space, options, salt, round_size(options) - n_ignored)
     )
     mirror.add_trials(whole)
-    return [*new, *(mirror.ask(distributions)._get_latest_trial() for _ in range(n_trials - len(new)))]
+    n_drawn = n_trials - len(first) - len(last)
+    return [*first, *(mirror.ask(distributions)._get_latest_trial() for _ in range(n_drawn)), *last]
 
 
 def _ignored(trial: FrozenTrial) -> FrozenTrial:
@@ -62,8 +66,8 @@ def _make_sampler(space: Space, options: TuningOptions, salt: Sequence[int], n_s
 
 
 def round_size(options: TuningOptions) -> int:
-    """Return how many trials are drawn at once."""
-    return options.round_trials or (8 if options.sampler == "tpe" else max(options.trials, 1))
+    """Return how many trials are drawn at once, at most."""
+    return options.round_trials or (8 if options.sampler == "tpe" else sys.maxsize)
 
 
 class _ByNumber(BaseSampler):

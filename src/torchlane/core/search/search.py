@@ -17,12 +17,14 @@ from torchlane.core.search.edges import edges_of
 from torchlane.core.search.fingerprints import fingerprint, identify_search, space_fingerprint
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.halving import Halving
-from torchlane.core.search.leaderboard import compare_with_given, empty_leaderboard, make_leaderboard, show_value
+from torchlane.core.search.leaderboard import empty_leaderboard, make_leaderboard, show_value
 from torchlane.core.search.option_importances import OptionImportances, weigh_options
+from torchlane.core.search.paired import score_rows
 from torchlane.core.search.records import Record, failed, make_record, record_of
 from torchlane.core.search.space import Space, grid_size, resolve_space
 from torchlane.core.search.store import Found, StudyStore
 from torchlane.core.search.trials import Trials, name_trials
+from torchlane.core.search.verdict import Verdict, decide
 from torchlane.core.training.fit import fit
 from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.saving import STATE
@@ -48,11 +50,14 @@ def choose_options(ground: Ground, store: StudyStore, checkpoints: CheckpointSto
             "the search compares options on valid, which has no rows; set split.valid_fraction above 0, "
             "or tuning.trials to 0"
         )
+    ground = ground.fitted()
     space = resolve_space(options, ground.recipe, ground.data)
-    n_trials = options.trials if options.sampler != "grid" else _grid_trials(space, options)
+    if options.sampler == "grid":
+        _require_small_grid(space, options)
     search = _Search(ground, space, store, checkpoints)
-    search.run(n_trials)
-    return search.chosen(), search.leaderboard(), search.importances()
+    search.run()
+    verdict = search.decide()
+    return search.chosen(verdict), search.leaderboard(verdict), search.importances()
 
 
 def _last_found(ground: Ground, store: StudyStore) -> Found:
@@ -65,14 +70,13 @@ def _last_found(ground: Ground, store: StudyStore) -> Found:
     return no_change(), empty_leaderboard(), {}
 
 
-def _grid_trials(space: Space, options: TuningOptions) -> int:
+def _require_small_grid(space: Space, options: TuningOptions) -> None:
     size = grid_size(space, options.grid_points)
     if size > options.trials:
         raise ValueError(
             f"the grid has {size:,} combinations, more than tuning.trials {options.trials:,}; raise trials, "
             f"take choices or ranges out of tuning.space, or set tuning.sampler to random"
         )
-    return size
 
 
 class _Search:
@@ -88,11 +92,12 @@ class _Search:
         self._worker = store.worker  # known once the study is open
         self._trials = Trials(study, self._worker, ground, space)
 
-    def run(self, n_trials: int) -> None:
-        """Train round after round until there are `n_trials`."""
+    def run(self) -> None:
+        """Train round after round until there are enough trials."""
+        n_trials = self._trials.wanted
         self._log_start(n_trials)
         with Bar("search", n_trials, "trial", initial=self._n_done()) as bar:
-            while numbers := self._trials.open_round() or self._trials.ask(n_trials):
+            while numbers := self._trials.open_round() or self._trials.ask():
                 asked = [trial for trial in self._trials.all() if trial.number in numbers]
                 candidates = [self._builder.build(trial, self._trials.values(trial)) for trial in asked]
                 for each in candidates:
@@ -106,40 +111,44 @@ class _Search:
         if elsewhere:
             logger.info("search: %d trials are still running on other machines; the choice may change", elsewhere)
 
-    def chosen(self) -> Chosen:
-        """Return what the best of the trials that were trained to the end changed.
+    def decide(self) -> Verdict:
+        """Choose a trial, or the options as given; say so in the log and in the study.
 
         Raises:
             ValueError: no trial was trained to the end.
         """
+        verdict = decide(self._trials, self._ground.options)
         best, *_ = self._trials.ranked()
-        n_trials = len(self._trials.all())
-        if best.state.name != "COMPLETE":
-            raise ValueError(f"all {n_trials} trials of the search failed: {self._trials.failures()}")
-        values, value = self._trials.values(best), record_of(best)["value"]
         logger.info(
-            "search: the best of %d trials is trial %d: valid %s %s, %s; %s",
-            n_trials,
+            "search: the best of %d trials is trial %d: valid %s %s; %s",
+            len(self._trials.all()),
             best.number,
             self._ground.metric,
-            shown_number(value),
-            compare_with_given(self._trials, best),
-            ", ".join(f"{name} {show_value(each)}" for name, each in values.items()),
+            shown_number(record_of(best)["value"]),
+            ", ".join(f"{name} {show_value(each)}" for name, each in self._trials.values(best).items()),
         )
+        logger.info("search: %s", verdict.said)
+        self._trials.note(verdict.said)
+        return verdict
+
+    def chosen(self, verdict: Verdict) -> Chosen:
+        """Return what the search changes, and why."""
+        trial = verdict.trial
         return {
-            "trials": n_trials,
-            "trial": best.number,
-            f"valid_{self._ground.metric}": value,
-            "values": values,
+            "trials": len(self._trials.all()),
+            "trial": None if trial is None else trial.number,
+            f"valid_{self._ground.metric}": None if trial is None else record_of(trial)["value"],
+            "values": verdict.values,
+            "said": verdict.said,
             "edges": edges_of(self._space, self._trials.trained_values()),
             "found_for": found_for(self._ground.recipe, self._space),
             "space_fingerprint": space_fingerprint(self._ground.options.space),
             "data_fingerprint": self._identity["data"],
         }
 
-    def leaderboard(self) -> pd.DataFrame:
+    def leaderboard(self, verdict: Verdict) -> pd.DataFrame:
         """List the trials, best first."""
-        return make_leaderboard(self._trials, self._space, self._ground.metric)
+        return make_leaderboard(self._trials, self._space, self._ground.metric, verdict)
 
     def importances(self) -> OptionImportances:
         """Say how much each option mattered. A trial that was given up counts with the value it had reached."""
@@ -166,6 +175,8 @@ class _Search:
         for each in stack:
             own = [outcome for outcome, owner in zip(outcomes, owners, strict=True) if owner == each.number]
             records.append(make_record(self._ground, own, each.members[0].options))
+            if not records[-1]["error"] and not records[-1]["pruned"]:
+                records[-1]["paired"] = score_rows(self._ground, each, own)
             self._trials.tell(each.trial, records[-1])
         self._log_stack(numbers, records)
 

@@ -137,6 +137,15 @@ def grid_size(space: Space, points: int) -> int:
     return math.prod(len(values) for values in grid_values(space, points).values())
 
 
+def n_trials(space: Space, options: TuningOptions, given: Values) -> int:
+    """Count the trials of a search. A grid without the parameters `given` has one more, so that they can be kept."""
+    if options.sampler != "grid":
+        return options.trials
+    in_grid = grid_values(space, options.grid_points)
+    holds_given = all(name in given and given[name] in values for name, values in in_grid.items())
+    return grid_size(space, options.grid_points) + (options.keep_given and not holds_given)
+
+
 def _probes(name: str, dimension: Dimension) -> list[Any]:
     if isinstance(dimension, ChoicesOptions):
         return list(dimension.choices)

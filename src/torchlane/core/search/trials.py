@@ -8,12 +8,13 @@ from torchlane.core.search.fingerprints import fingerprint
 from torchlane.core.search.given import given_params, given_values
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.records import RECORD, Record, record_of
-from torchlane.core.search.space import Space, read_values
+from torchlane.core.search.space import Space, n_trials, read_values
 
 if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
+DECIDED = "decided"  # the user attribute of a study that holds what was chosen, and why
 STATES = ("COMPLETE", "PRUNED", "FAIL")  # of trials that have ended, best first
 
 
@@ -30,6 +31,7 @@ class Trials:
         self._space = space
         self._given = given_values(ground.recipe, space, ground.data)
         self._given_params = given_params(ground.recipe, space, ground.data)
+        self.wanted = n_trials(space, self._options, self._given_params)
 
     def all(self) -> "list[FrozenTrial]":
         """List the trials of all machines by number."""
@@ -46,13 +48,17 @@ class Trials:
             return []
         return self._fill(unfinished["round"], unfinished["round_trials"])
 
-    def ask(self, n_trials: int) -> list[int]:
-        """Ask for the next round of at most `n_trials` in all. It is stored before anything is trained."""
+    def ask(self) -> list[int]:
+        """Ask for the next round, until there are as many as are wanted. It is stored before anything is trained."""
         from torchlane.core.search.sampling import round_size
 
         known = len(self.all())
-        n_new = min(n_trials - known, round_size(self._options))
+        n_new = min(self.wanted - known, round_size(self._options))
         return self._fill(f"{self._worker} {known}", n_new) if n_new > 0 else []
+
+    def note(self, said: str) -> None:
+        """Keep what the search decided with the study."""
+        self._study.set_user_attr(DECIDED, said)
 
     def tell(self, trial: "FrozenTrial", record: Record) -> None:
         """Store what a trial reached, unless a run that was cut off has done so already."""
@@ -85,7 +91,7 @@ class Trials:
         return sorted(self.all(), key=rank)
 
     def as_given(self) -> "FrozenTrial | None":
-        """Return the trial that takes the options as given: the first one, or one of a grid."""
+        """Return the trial that takes the options as given: the first one, or one of a grid or beside it."""
         return next((trial for trial in self.all() if trial.params == self._given_params), None)
 
     def values(self, trial: "FrozenTrial") -> dict[str, Any]:

@@ -17,13 +17,12 @@ def structure_of(model: nn.Module, features: Tensor) -> Hashable:
     """Describe what networks of one stack have in common, and the `features` (n_rows, …) that they take.
 
     Parameters, buffers and dropout rates may differ between networks of one structure. Perceptrons may
-    also differ in the features and in which layers are followed by dropout.
+    also differ in the features, unless they embed numbers, and in which layers are followed by dropout.
     """
     if not is_perceptron(model):
         return describe_network(model), features.dtype, tuple(features.shape[1:])
     layers = OrderedDict((name, layer) for name, layer in model.named_children() if type(layer) is not nn.Dropout)
-    name, first = next(iter(layers.items()))
-    assert isinstance(first, nn.Linear)
+    name, first = next((name, layer) for name, layer in layers.items() if isinstance(layer, nn.Linear))
     layers[name] = first = copy.copy(first)
     first.in_features = 0
     if isinstance(first, CodedLinear):

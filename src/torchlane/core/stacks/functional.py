@@ -31,6 +31,7 @@ class FunctionalProgram:
     def __init__(self, model: nn.Module, features: Tensor):
         self.n_columns: int | None = None
         self.table: str | None = None
+        self.n_taken = 0
         self.still_norms: frozenset[str] = frozenset()
         self.slots: list[Slot] = []
         for name, parameter in model.named_parameters():

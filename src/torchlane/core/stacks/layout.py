@@ -55,6 +55,10 @@ class Program(Protocol):
     def n_columns(self) -> int | None: ...
 
     @property
+    def n_taken(self) -> int:
+        """The first rows of the table: one for each column that the layer with the table takes, with padding."""
+
+    @property
     def table(self) -> str | None:
         """The parameter (members, n_rows, n_out) whose rows are looked up, if there is one; see `looked_up`."""
 
@@ -83,7 +87,7 @@ def stack_members(program: Program, models: Sequence[nn.Module]) -> tuple[Tensor
     states = [dict(model.named_parameters()) for model in models]
     length = program.slots[-1].end
     if program.table is not None:  # whole rows from member to member, so that they are rows of one matrix
-        length += -length % program.slots[0].shape[-1]
+        length += -length % next(slot.shape[-1] for slot in program.slots if slot.name == program.table)
     numbers = next(iter(states[0].values())).new_zeros(len(models), length)
     with torch.no_grad():
         for slot in program.slots:

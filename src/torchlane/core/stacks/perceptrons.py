@@ -9,7 +9,9 @@ from torch.nn import functional
 
 from torchlane.core.layers.coded import CodedLinear, looked_up
 from torchlane.core.layers.layout import Layout
+from torchlane.core.layers.numbers import Numbers
 from torchlane.core.stacks.layout import MOVED, STATISTICS, Noise, Slot, Tensors, pad_last, padded_length
+from torchlane.core.stacks.numbers import StackedNumbers, numbers_of
 from torchlane.core.stacks.steady import STEADY_ACTIVATIONS, steadily
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (
@@ -31,6 +33,7 @@ def is_perceptron(model: nn.Module) -> bool:
     known = (nn.Linear, nn.BatchNorm1d, nn.Dropout, nn.PReLU, *ACTIVATIONS)
     layers = list(model.children()) if type(model) is nn.Sequential else []
     cumulative = any(isinstance(layer, nn.BatchNorm1d) and layer.momentum is None for layer in layers)
+    layers = [layer for layer in layers if layer is not numbers_of(model)]
     first = next((layer for layer in layers if type(layer) is not nn.Dropout), None)
     others = [each for each in layers if each is not first]
     return type(first) in (nn.Linear, CodedLinear) and not cumulative and all(type(each) in known for each in others)
@@ -39,10 +42,11 @@ def is_perceptron(model: nn.Module) -> bool:
 class PerceptronProgram:
     """The program of `nn.Sequential` networks of linear layers, batch norms, activations and dropout.
 
-    The first layer, apart from dropout, is linear. Batch norms with `momentum=None` are not supported.
+    The first layer, apart from dropout and one that embeds numbers, is linear. Batch norms with `momentum=None` are not
+    supported.
 
-    A first layer that takes codes becomes a table (n_rows, n_out). It begins with a row for each column of the encoded
-    rows, which is 0 for columns of codes, and goes on with a row for each feature that indicates a code.
+    A first layer that takes codes becomes a table (n_rows, n_out). It begins with a row for each column of the rows
+    that it takes, which is 0 for columns of codes, and goes on with a row for each feature that indicates a code.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -54,13 +58,21 @@ class PerceptronProgram:
         self.still_norms: frozenset[str] = frozenset()
         self.n_columns: int = padded_length(max(map(_n_columns, models)))
         self.table: str | None = None
-        self._width, columns = _n_columns(models[0]), self.n_columns
+        self.numbers: StackedNumbers | None = None
+        self._width, self.n_taken = _n_columns(models[0]), self.n_columns
+        columns = self.n_columns
         for name, layer in self._layers:
-            if isinstance(layer, CodedLinear):
+            if isinstance(layer, Numbers):
+                self.numbers = StackedNumbers(name, layer)
+                self._width, self.n_taken = layer.n_out, self.numbers.n_columns
+                columns = self.n_taken
+                for own, shape in self.numbers.slots.items():
+                    self._add(own, *shape)
+            elif isinstance(layer, CodedLinear):
                 self.table = f"{name}.weight"
                 self._width, columns = layer.out_features, padded_length(layer.out_features)
                 n_indicators = max(_layout(model).n_indicators for model in models)
-                self._add(f"{name}.weight", padded_length(self.n_columns + n_indicators + 1), columns)
+                self._add(f"{name}.weight", padded_length(self.n_taken + n_indicators + 1), columns)
             elif isinstance(layer, nn.Linear):
                 self._width, n_in, columns = layer.out_features, columns, padded_length(layer.out_features)
                 self._add(f"{name}.weight", columns, n_in)
@@ -107,13 +119,16 @@ class PerceptronProgram:
         features: Tensor,
         noise: Noise,
     ) -> Tensor:
-        masks = iter(noise or ())
+        masks, rows = iter(noise or ()), features
         for name, layer in layers:
             weight, bias = parameters.get(f"{name}.weight"), parameters.get(f"{name}.bias")
-            if isinstance(layer, CodedLinear):
+            if isinstance(layer, Numbers):
+                assert self.numbers is not None
+                features = self.numbers(parameters, buffers, features)
+            elif isinstance(layer, CodedLinear):
                 assert weight is not None
                 numbers = features * buffers[f"{name}.numbers"][:, None]
-                places = self.places_in(buffers, features)
+                places = self.places_in(buffers, rows)
                 if MOVED in buffers:
                     places = buffers[MOVED].gather(1, places)
                 places = places.unflatten(1, (features.shape[1], -1))
@@ -142,6 +157,11 @@ class PerceptronProgram:
         rates = _dropout_places(model)
         return [rates.get(place, 0.0) for place in self._places]
 
+    @property
+    def table_shape(self) -> tuple[int, ...]:
+        """The shape of the table of a member, with padding."""
+        return next(slot.shape for slot in self.slots if slot.name == self.table)
+
     def table_rows(self, model: nn.Module, name: str) -> Tensor | None:
         if name != self.table:
             return None
@@ -160,30 +180,31 @@ class PerceptronProgram:
         A member with fewer columns of codes than others reads code 0 from the last column, which is padding, and
         finds no feature for it.
         """
+        of_numbers = {} if self.numbers is None else self.numbers.constants(models)
         if self.table is None:
-            return {}
-        nowhere = self.slots[0].shape[0] - 1
+            return of_numbers
+        nowhere = self.table_shape[0] - 1
         layouts = [_layout(model) for model in models]
         n_coded = max(len(layout.coded) for layout in layouts)
         n_codes = max(sum(layout.n_codes.values()) for layout in layouts)
-        numbers = np.zeros((len(models), self.n_columns), dtype=np.float32)
+        numbers = np.zeros((len(models), self.n_taken), dtype=np.float32)
         coded = np.full((len(models), n_coded), self.n_columns - 1)
         starts = np.full((len(models), n_coded), n_codes)
         lookup = np.full((len(models), n_codes + 1), nowhere)
         for row, layout in enumerate(layouts):
             numbers[row, layout.numbers[0]] = 1
-            coded[row, : len(layout.coded)] = layout.coded
+            coded[row, : len(layout.coded)] = layout.coded if self.numbers is None else self.numbers.raw(layout.coded)
             table, starts[row, : len(layout.coded)] = layout.lookup(self._places_in(layout), nowhere)
             lookup[row, : len(table)] = table
         first = next(models[0].parameters())
         name = self.table.rpartition(".")[0]
         made = {"numbers": numbers, "coded": coded, "starts": starts, "lookup": lookup}
         tensors = {f"{name}.{each}": torch.from_numpy(array).to(first.device) for each, array in made.items()}
-        return {**tensors, f"{name}.numbers": tensors[f"{name}.numbers"].to(first.dtype)}
+        return {**of_numbers, **tensors, f"{name}.numbers": tensors[f"{name}.numbers"].to(first.dtype)}
 
     def _places_in(self, layout: Layout) -> np.ndarray:
         """Give the row of the table for each feature of a layout: int64 (n_features,)."""
-        return np.where(layout.indicating, self.n_columns + np.cumsum(layout.indicating) - 1, layout.columns)
+        return np.where(layout.indicating, self.n_taken + np.cumsum(layout.indicating) - 1, layout.columns)
 
 
 def _dropout_places(model: nn.Module) -> dict[tuple[int, int], float]:
@@ -223,8 +244,10 @@ def _layout(model: nn.Module) -> Layout:
 
 def _n_columns(model: nn.Module) -> int:
     """Count the columns of the rows that a network takes, and one more for padding if some hold codes."""
-    first = _first_linear(model)
-    return first.layout.n_columns + 1 if isinstance(first, CodedLinear) else first.in_features
+    first, numbers = _first_linear(model), numbers_of(model)
+    is_coded = isinstance(first, CodedLinear)
+    n_taken = first.layout.n_columns if isinstance(first, CodedLinear) else first.in_features
+    return (n_taken if numbers is None else numbers.n_columns) + is_coded
 
 
 def _linear(features: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

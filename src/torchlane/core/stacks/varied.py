@@ -1,6 +1,7 @@
 """Outputs of stacked perceptrons for rows that differ from given ones in a few columns.
 
-The first layer is linear, so only what these columns add to its result is computed anew. Outputs are those for the
+The first linear layer takes each column, or the embedding of each number, apart from the others, so only what these
+columns add to its result is computed anew. Outputs are those for the
 whole rows to rounding. Where no value differs, or the first layer ignores the columns, they have the same bits.
 """
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.stacks.layout import pad_columns, stack_members, views_of
+from torchlane.core.stacks.numbers import numbers_of
 from torchlane.core.stacks.perceptrons import PerceptronProgram
 
 BLOCK_BYTES = 2 << 20  # of results of the first layer that pass at once through the other layers; they fit the cache
@@ -28,6 +30,8 @@ class VariedRows:
         # (members, n_columns or rows of the table, n_out)
         self._table = weight if self._program.table is not None else weight.transpose(1, 2).contiguous()
         bytes_of_row = len(models) * self._table.shape[2] * features.element_size()
+        embedding = numbers_of(models[0])
+        bytes_of_row += 0 if embedding is None else len(models) * embedding.row_bytes
         padded = pad_columns(features, self._program.n_columns).expand(len(models), -1, -1)
         self._hidden = [
             self._program.hidden(self._parameters, self._buffers, rows)
@@ -48,7 +52,12 @@ class VariedRows:
         name = self._program.first_layer
         coded = self._buffers.get(f"{name}.coded")
         if coded is None or columns.start not in (known := coded[0].tolist()):
-            return torch.baddbmm(hidden, (values - before).expand(len(hidden), -1, -1), self._table[:, columns])
+            numbers = self._program.numbers
+            if numbers is None:
+                return torch.baddbmm(hidden, (values - before).expand(len(hidden), -1, -1), self._table[:, columns])
+            wide, old_values = numbers.changed(self._parameters, self._buffers, columns, before)
+            _, new_values = numbers.changed(self._parameters, self._buffers, columns, values)
+            return torch.baddbmm(hidden, new_values - old_values, self._table[:, wide])
         start = self._buffers[f"{name}.starts"][0, known.index(columns.start)]
         lookup = self._buffers[f"{name}.lookup"][0]
         new, old = (lookup[start + codes[:, 0].long()] for codes in (values, before))

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torchlane.core.tasks import metrics
 from torchlane.core.tasks.losses import binary_cross_entropy, cross_entropy
 from torchlane.core.tasks.metrics import Metric
+from torchlane.core.tasks.row_scores import RowScorer, accuracy_rows, auc_rows, r2_rows
 
 if TYPE_CHECKING:
     from torchlane.core.encoding.target import TargetEncoder
@@ -26,7 +27,8 @@ class Task:
     `predict` turns outputs into float64 predictions: raw values (n_rows,) for regression, otherwise
     probabilities (n_rows, n_labels). `joint` turns outputs of several members (members, n_rows, width) into float64
     outputs (n_rows, width) whose prediction is the mean of theirs. `metrics` compare predictions of several networks
-    at once with the truth, which is raw values or label indices; the first is the primary metric.
+    at once with the truth, which is raw values or label indices; the first is the primary metric, whose `row_scores`
+    say what each row adds to it.
     """
 
     losses: Mapping[str, Callable[..., nn.Module]]  # some accept class_weights (n_labels,) or label_smoothing
@@ -35,6 +37,7 @@ class Task:
     joint: Callable[[Tensor], Tensor]
     constant: Callable[..., Tensor]  # best constant prediction from (truth of train, number of labels, its weights)
     metrics: Mapping[str, Metric]
+    row_scores: RowScorer
 
     @property
     def primary_metric(self) -> str:
@@ -113,6 +116,7 @@ TASKS: Mapping[str, Task] = {
         joint=lambda outputs: outputs.double().mean(0),
         constant=_mean,
         metrics=_named(metrics.r2_score, metrics.mean_absolute_error, metrics.root_mean_squared_error),
+        row_scores=r2_rows,
     ),
     "binary": Task(
         losses={"binary_cross_entropy": binary_cross_entropy},
@@ -128,6 +132,7 @@ TASKS: Mapping[str, Task] = {
             metrics.macro_f1_score,
             metrics.cross_entropy_loss,
         ),
+        row_scores=auc_rows,
     ),
     "multiclass": Task(
         losses={"cross_entropy": cross_entropy},
@@ -141,5 +146,6 @@ TASKS: Mapping[str, Task] = {
             metrics.macro_f1_score,
             metrics.cross_entropy_loss,
         ),
+        row_scores=accuracy_rows,
     ),
 }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torchlane.core.machine import interruption
 from torchlane.core.machine.checkpoints import Checkpoints
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.stacks.layout import Program
 from torchlane.core.training.grouping import plan_groups
 from torchlane.core.training.members import Line, Member, Outcome, Stop
@@ -82,7 +82,7 @@ def _make_run(members: list[Member], program: Program | None, stop: Stop | None,
 
 
 def _train(
-    run: Run, name: str, options: TrainingOptions, saver: Saver, observer: Observer | None, *, quiet: bool
+    run: Run, name: str, options: FittedTraining, saver: Saver, observer: Observer | None, *, quiet: bool
 ) -> None:
     """Run to the end; if a signal interrupts it, save the last complete epoch first."""
     try:

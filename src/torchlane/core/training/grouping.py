@@ -4,7 +4,7 @@ import logging
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.stacks.choice import make_program, structure_of
 from torchlane.core.stacks.describing import describe
 from torchlane.core.stacks.layout import NotStackableError, Program
@@ -49,7 +49,7 @@ def plan_groups(members: Sequence[Member]) -> list[tuple[list[int], Program | No
     return groups
 
 
-def _why_alone(options: TrainingOptions) -> str:
+def _why_alone(options: FittedTraining) -> str:
     if not options.stacked:
         return "training.stacked is false"
     if options.precision != "float32":

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.machine.randomness import RandomState
 from torchlane.core.machine.threads import threads_for, usual_threads, work_of_step
-from torchlane.core.options import TrainingOptions
-from torchlane.core.stacks.shared import SharedPerceptrons, Sharing, draw_scales
+from torchlane.core.options import FittedTraining
+from torchlane.core.stacks.branches import Sharing
+from torchlane.core.stacks.shared import SharedPerceptrons, draw_scales
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.batches import batch_sizes
@@ -38,7 +40,7 @@ class Member:
     train: TensorDataset
     valid: TensorDataset
     objective: Objective
-    options: TrainingOptions
+    options: FittedTraining
     adaptation: Adaptation | None = None
     shared: SharedPerceptrons | None = None
 
@@ -90,11 +92,12 @@ def make_members(
     train: TensorDataset,
     valid: TensorDataset,
     objective: Objective,
-    options: TrainingOptions,
+    options: FittedTraining,
     device: torch.device,
 ) -> list[Member]:
     """Build `options.members` networks (None is 1), member i after `torch.manual_seed(options.seed + i)`.
 
+    Layers that embed numbers learn their bins from the rows of train.
     With `options.sharing`, several members are branches of one module. Its shared weights are those of the first
     member, each branch has the head of its own member, and its scales are drawn right after that.
 
@@ -102,11 +105,12 @@ def make_members(
         ValueError: the weights of such a network cannot be shared.
     """
     members = []
-    for number in range(options.members or 1):
+    for number in range(options.members):
         random = RandomState(options.seed + number, device)
         with random.in_use():
             model = build().to(device)
         members.append(Member(model, random, train, valid, objective, options))
+    learn_numbers([member.model for member in members], train.tensors[0])
     if options.sharing != "none" and len(members) > 1:
         _share(members, options.sharing)
     return members

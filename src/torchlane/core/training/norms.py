@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from torchlane.core.machine.randomness import own_randomness
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.training.adaptation import Adaptation
 
 ONE_ROW = "Expected more than 1 value per channel"  # start of torch's message for a batch norm
@@ -15,7 +15,7 @@ ONE_PIXEL = "Expected more than 1 spatial element"  # and for an instance norm
 
 
 def smallest_batch(
-    model: nn.Module, features: Tensor, options: TrainingOptions, adaptation: Adaptation | None = None
+    model: nn.Module, features: Tensor, options: FittedTraining, adaptation: Adaptation | None = None
 ) -> int:
     """Give the number of rows that each batch of an epoch over `features` (n_rows, …) needs: 1, or 2 for batch norm.
 
@@ -55,7 +55,7 @@ def smallest_batch(
     return 2
 
 
-def _complaint(model: nn.Module, features: Tensor, options: TrainingOptions, adaptation: Adaptation | None) -> str:
+def _complaint(model: nn.Module, features: Tensor, options: FittedTraining, adaptation: Adaptation | None) -> str:
     """Give torch's error for a batch that a norm does not accept in training; empty if there is none."""
     probe, device = copy.deepcopy(model).train(), next(model.parameters()).device
     if adaptation is not None:

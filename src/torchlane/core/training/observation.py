@@ -11,7 +11,7 @@ from torchlane.core.encoding.tensors import with_relative_weights
 from torchlane.core.layers.coded import features_of
 from torchlane.core.machine.randomness import own_randomness
 from torchlane.core.machine.threads import torch_threads
-from torchlane.core.options import DiagnosisOptions, TrainingOptions
+from torchlane.core.options import DiagnosisOptions, FittedTraining
 from torchlane.core.training.bounds import constant_loss, distinct_rows, lowest_loss
 from torchlane.core.training.by_heart import overfit_one_batch, quiet_copy
 from torchlane.core.training.members import Member
@@ -59,7 +59,7 @@ class Observer:
         self.largest_feature = 0.0  # magnitude of a number in the fixed batch
         self.probe_kinds = 0  # rows of the fixed batch that differ
         self.telling_rows = 0  # rows of valid that a constant does not predict
-        self.training: TrainingOptions | None = None
+        self.training: FittedTraining | None = None
         self.overfit: dict[str, Any] | None = None
         self._probe: nn.Module | None = None
 

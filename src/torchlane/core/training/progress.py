@@ -10,7 +10,7 @@ from torch import nn
 
 from torchlane.core.machine.bars import Bar
 from torchlane.core.machine.checkpoints import State
-from torchlane.core.options import TrainingOptions, shown_number
+from torchlane.core.options import FittedTraining, shown_number
 from torchlane.core.training.history import mean_metrics
 from torchlane.core.training.members import Line, Outcome
 
@@ -38,7 +38,7 @@ class Run(Protocol):
         """Return to an earlier `last_state`."""
 
 
-def with_progress(run: Run, name: str, options: TrainingOptions, quiet: bool) -> Iterator[None]:
+def with_progress(run: Run, name: str, options: FittedTraining, quiet: bool) -> Iterator[None]:
     """Train epoch after epoch and show the progress.
 
     A terminal shows a bar. Elsewhere up to about 20 epochs are logged, unless `quiet`. One line is logged at the end.

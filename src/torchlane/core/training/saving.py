@@ -4,7 +4,7 @@ import logging
 import time
 
 from torchlane.core.machine.checkpoints import Checkpoints, State
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.training.members import Outcome
 from torchlane.core.training.observation import Observer
 
@@ -20,7 +20,7 @@ class Saver:
         self,
         checkpoints: Checkpoints,
         finished: dict[int, Outcome],
-        options: TrainingOptions,
+        options: FittedTraining,
         observer: Observer | None,
     ):
         self._checkpoints = checkpoints

@@ -10,7 +10,7 @@ from torch.autograd import Variable
 from torch.optim import Optimizer
 
 from torchlane.core.machine.threads import torch_threads
-from torchlane.core.options import TrainingOptions
+from torchlane.core.options import FittedTraining
 from torchlane.core.training.adaptation import Adaptation
 from torchlane.core.training.joined import Joined, join
 from torchlane.core.training.optimizers import make_optimizer
@@ -32,7 +32,7 @@ class Stepper:
         self,
         model: nn.Module,
         criterion: Callable[..., Tensor],
-        options: TrainingOptions,
+        options: FittedTraining,
         adaptation: Adaptation | None = None,
     ):
         if not options.exact:
@@ -131,7 +131,7 @@ def _backward(loss: Tensor) -> None:
 
 
 @contextmanager
-def process_settings(options: TrainingOptions, threads: int) -> Iterator[None]:
+def process_settings(options: FittedTraining, threads: int) -> Iterator[None]:
     """Set the number of threads and the precision of float32 arithmetic of the process, and restore them afterwards.
 
     `matmul_precision` applies to matrix products. cuDNN uses TF32 for convolutions and recurrent kernels only
@@ -199,7 +199,7 @@ def _groups_of(
     ]
 
 
-def _fused(plain: Optimizer, model: nn.Module, options: TrainingOptions, adaptation: Adaptation | None) -> Optimizer:
+def _fused(plain: Optimizer, model: nn.Module, options: FittedTraining, adaptation: Adaptation | None) -> Optimizer:
     """Give the fused form of an optimizer, or the plain one if torch has no other for it."""
     device = next(model.parameters()).device
     if "fused" not in plain.defaults or device.type not in FUSED_DEVICES:

@@ -45,7 +45,8 @@ def compare(
     """Score parent, scratch and fine-tuned on the test part of each of `options.repeats` splits of the new rows.
 
     Each line has `repeat`, `model` and the task's metrics. The first repeat is the split that `fine_tuned` was
-    trained with; each further repeat splits the rows and fine-tunes the parent again. `scratch` is trained on
+    trained with; each further repeat splits the rows and fine-tunes the parent again. There is none with
+    `split.order_by`, which splits in one way. `scratch` is trained on
     the same train and valid rows, by `recipe`. All models that are
     trained here are stacked if their shapes allow.
 
@@ -55,7 +56,11 @@ def compare(
     _require_parent(parent, fine_tuned)
     data = fine_tuned.encoder.target.keep_positive(data)
     adapted = data_for(parent, data, options)
-    dealt = [splits] + [split_new_rows(clean_rows, adapted, split, options, each) for each in range(1, options.repeats)]
+    dealt = [splits]
+    if split.order_by is None:
+        dealt += [split_new_rows(clean_rows, adapted, split, options, each) for each in range(1, options.repeats)]
+    elif options.repeats > 1:
+        logger.info("comparison: over one split, since split.order_by '%s' splits in one way", split.order_by)
     tuned = [fine_tuned]
     source = str(clean_rows.attrs.get("source", ""))
     if len(dealt) > 1:

@@ -14,7 +14,7 @@ import pandas as pd
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.model.learning import Lesson, conclude, identify
+from torchlane.core.model.learning import FittedLesson, Lesson, conclude, fit_lessons, identify
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks import build_network, describe_capacity, require_memory
 from torchlane.core.options import DataOptions, EncodingOptions, FineTuningOptions, TrainingOptions
@@ -75,14 +75,15 @@ def fine_tune(
     """
     whole: list[Member] = []
     plans: list[Plan] = []
-    for lesson in lessons:
+    fitted = fit_lessons(lessons, parent.model)
+    for lesson in fitted:
         members, plan = _adapt(parent, lesson, options)
         whole += members
         plans.append(plan)
     trained = cut_prefix(whole) if once else whole
     kept = [{name: tensor.detach().cpu() for name, tensor in member.model.state_dict().items()} for member in whole]
-    _log(parent, lessons[0], plans[0], options, len(trained), whole[0].model is not trained[0].model)
-    identity = _identity(parent, lessons, options, once)
+    _log(parent, fitted[0], plans[0], options, len(trained), whole[0].model is not trained[0].model)
+    identity = _identity(parent, fitted, options, once)
     outcomes = [
         Outcome(**{**outcome, "weights": restored(outcome["weights"], of_member)})
         for outcome, of_member in zip(fit(trained, checkpoints.of_run(identity)), kept, strict=True)
@@ -98,11 +99,11 @@ def fine_tune(
             source,
             {"capacity": capacity, "parent": _ancestor(parent), "fine_tuning": plan.describe()},
         )
-        for lesson, plan in zip(lessons, plans, strict=True)
+        for lesson, plan in zip(fitted, plans, strict=True)
     ]
 
 
-def _adapt(parent: TrainedModel, lesson: Lesson, options: FineTuningOptions) -> tuple[list[Member], Plan]:
+def _adapt(parent: TrainedModel, lesson: FittedLesson, options: FineTuningOptions) -> tuple[list[Member], Plan]:
     training, target = lesson.training, lesson.encoder.target
     build = partial(build_network, parent.model, lesson.encoder, training.augmentation)
     objective, device = Objective.of(target, training.loss), choose_device(training.device)
@@ -148,7 +149,7 @@ def _log(
     )
 
 
-def _identity(parent: TrainedModel, lessons: Sequence[Lesson], options: FineTuningOptions, once: bool) -> str:
+def _identity(parent: TrainedModel, lessons: Sequence[FittedLesson], options: FineTuningOptions, once: bool) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
     digest = hashlib.sha256(identify(lessons, parent.model).encode())
     digest.update(json.dumps([options.model_dump(mode="json", exclude={"repeats", "source"}), once]).encode())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torchlane.core.transfer.layers import Layer, shown
 
 NEW = -1  # source of weights that the parent does not have
 CONTINUOUS = ("transformer.cont_embeddings.weight", "transformer.cont_embeddings.bias")
+NUMBERS = "numbers."  # prefix of the layer that embeds numbers; what a new number learns is drawn, not 0
 EMBEDDING = "transformer.cat_embeddings.embeddings."
 
 
@@ -121,6 +123,17 @@ def code_sources(parent: CategoryEncoder, grown: CategoryEncoder) -> list[int]:
     return [code if code < parent.n_codes else parent.unseen for code in range(grown.n_codes)]
 
 
+def widened_sources(sources: Sequence[int], parent: Encoder, grown: Encoder) -> tuple[list[int], list[int]]:
+    """Split `sources` of features where the network embeds numbers: those among numbers, and those among the others."""
+    before, after = parent.layout().of_measured, grown.layout().of_measured
+    numbers, others = np.cumsum(before) - 1, np.cumsum(~before) - 1
+
+    def among(places: np.ndarray, chosen: np.ndarray) -> list[int]:
+        return [NEW if sources[at] == NEW else int(places[sources[at]]) for at in np.flatnonzero(chosen).tolist()]
+
+    return among(numbers, after), among(others, ~after)
+
+
 def head_map(parent: TargetEncoder, grown: TargetEncoder, head: str) -> tuple[Tensor, Tensor]:
     """Express the rows of the new head by those of the old: float64 (n_new, n_old), and bool (n_new,) for new rows.
 
@@ -172,7 +185,7 @@ def grow_weights(
         if name in head.parameters:
             old = _map_rows(old, drawn, mapped, new)
         if old.shape != drawn.shape:
-            old = _take(name, old, drawn, parent.encoder, encoder)
+            old = _take(name, old, drawn, parent, encoder)
         weights[name] = old.to(drawn.dtype).clone()
     return weights
 
@@ -189,21 +202,13 @@ def _map_rows(old: Tensor, drawn: Tensor, mapped: Tensor, new: Tensor) -> Tensor
     return rows
 
 
-def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder) -> Tensor:
+def _take(name: str, old: Tensor, drawn: Tensor, parent: TrainedModel, grown: Encoder) -> Tensor:
     """Rearrange weights along the axis of the features, to the shape of `drawn`."""
-    sources = feature_sources(parent, grown, embeds=name in CONTINUOUS)
-    if name.startswith(EMBEDDING):
-        number = int(name.removeprefix(EMBEDDING).partition(".")[0])
-        pairs = [
-            (before, after)
-            for before, after in zip(parent.columns, grown.columns, strict=True)
-            if isinstance(before, CategoryEncoder) and isinstance(after, CategoryEncoder) and before.encoding == "codes"
-        ]
-        sources = code_sources(*pairs[number])
+    sources = _sources_for(name, parent, grown)
     n_before = max(sources, default=0) + 1
     for axis in range(old.ndim):
         if drawn.shape[axis] == len(sources) and old.shape[axis] >= n_before and old.shape[axis] != drawn.shape[axis]:
-            taken = _select(old, axis, sources)
+            taken = _select(old, axis, sources, drawn if name.startswith(NUMBERS) else None)
             if taken.shape == drawn.shape:
                 return taken
     raise ValueError(
@@ -213,7 +218,36 @@ def _take(name: str, old: Tensor, drawn: Tensor, parent: Encoder, grown: Encoder
     )
 
 
-def _select(old: Tensor, axis: int, sources: Sequence[int]) -> Tensor:
-    padded = torch.cat([old, torch.zeros_like(old.narrow(axis, 0, 1))], dim=axis)
-    index = torch.tensor([source if source != NEW else old.shape[axis] for source in sources])
-    return padded.index_select(axis, index)
+def _sources_for(name: str, parent: TrainedModel, grown: Encoder) -> list[int]:
+    """Find from which of the parent's features, codes or numbers the weights of this name are taken."""
+    before = parent.encoder
+    if name.startswith(EMBEDDING):
+        number = int(name.removeprefix(EMBEDDING).partition(".")[0])
+        pairs = [
+            (old, new)
+            for old, new in zip(before.columns, grown.columns, strict=True)
+            if isinstance(old, CategoryEncoder) and isinstance(new, CategoryEncoder) and old.encoding == "codes"
+        ]
+        return code_sources(*pairs[number])
+    sources = feature_sources(before, grown, embeds=name in CONTINUOUS)
+    numbers = parent.model.numbers
+    if numbers.kind == "plain":
+        return sources
+    of_numbers, of_others = widened_sources(sources, before, grown)
+    if name.startswith(NUMBERS):
+        return of_numbers
+    start = int((~before.layout().of_measured).sum())
+    width = numbers.n_out
+    return of_others + [
+        NEW if source == NEW else start + source * width + place for source in of_numbers for place in range(width)
+    ]
+
+
+def _select(old: Tensor, axis: int, sources: Sequence[int], fresh: Tensor | None) -> Tensor:
+    """Take slices of old weights along an axis; where there is no source, those of `fresh`, or 0 without it."""
+    index = torch.tensor([0 if source == NEW else source for source in sources])
+    places = torch.tensor([place for place, source in enumerate(sources) if source == NEW], dtype=torch.int64)
+    taken = old.index_select(axis, index)
+    if fresh is None or taken.shape != fresh.shape:
+        return taken.index_fill_(axis, places, 0)
+    return taken.index_copy_(axis, places, fresh.index_select(axis, places).to(old.dtype))

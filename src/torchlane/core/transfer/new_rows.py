@@ -83,9 +83,14 @@ def split_new_rows(
     clean_rows: pd.DataFrame, data: DataOptions, split: SplitOptions, options: FineTuningOptions, repeat: int = 0
 ) -> pd.DataFrame:
     """Assign each new row to a part, by the fractions of `options`. Each repeat is a new random split."""
+    return split_rows(clean_rows, data, split_for(split, options, repeat), quiet=repeat > 0)
+
+
+def split_for(split: SplitOptions, options: FineTuningOptions, repeat: int = 0) -> SplitOptions:
+    """Build the options by which new rows are split: those of `split`, with the fractions and the seed of `options`."""
     fractions = {"valid_fraction": options.valid_fraction, "test_fraction": options.test_fraction}
     own = {**fractions, "seed": options.seed + repeat, "part_column": None, "all_rows_in": ()}
-    return split_rows(clean_rows, data, split.model_copy(update=own), quiet=repeat > 0)
+    return split.model_copy(update=own)
 
 
 def _kind_of(column: ColumnOptions) -> str:

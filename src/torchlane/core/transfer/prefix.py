@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.data import TensorDataset
 
 from torchlane.core.layers.coded import CodedLinear, Indicators
+from torchlane.core.layers.numbers import Numbers
 from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
 from torchlane.core.networks.pixels import Pixels
 from torchlane.core.training.adaptation import Adaptation
@@ -91,7 +92,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 def _is_known(module: nn.Module) -> bool:
     """Whether a module always gives the same output for a row. Modules of unknown origin do not count."""
-    own = isinstance(module, Pixels | Indicators | CodedLinear)
+    own = isinstance(module, Pixels | Indicators | CodedLinear | Numbers)
     known = own or type(module).__module__.startswith("torch.nn.modules.")
     return known and not isinstance(module, _DropoutNd) and not getattr(module, "dropout", 0)
 

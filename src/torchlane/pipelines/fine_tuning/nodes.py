@@ -116,10 +116,12 @@ def evaluate_fine_tuned(
     new_clean_rows: DataFrame,
     new_splits: DataFrame,
     comparison_scores: DataFrame,
+    split: SplitOptions,
     fine_tuning: FineTuningOptions,
     evaluation_options: EvaluationOptions,
 ) -> tuple[dict[str, Any], DataFrame]:
     """Score the parts of the new rows, and report the gain over the parent and what was forgotten."""
+    from torchlane.core import transfer
     from torchlane.core.encoding import tensors
     from torchlane.core.judging import evaluation
     from torchlane.core.rows import splits
@@ -130,7 +132,10 @@ def evaluate_fine_tuned(
         for part in splits.PARTS
     }
     coverage, named = evaluation_options.coverage, evaluation_options.metrics
-    metrics, listed = evaluation.evaluate(fine_tuned_model, parts, new_clean_rows, new_splits, coverage, named=named)
+    own_split = transfer.split_for(split, fine_tuning)
+    metrics, listed = evaluation.evaluate(
+        fine_tuned_model, parts, new_clean_rows, new_splits, coverage, split=own_split, named=named
+    )
     own, old = parent.model(fine_tuning.parent), parent.rows(fine_tuning.parent)
     verdict = comparison.judge(own, fine_tuned_model, new_clean_rows, new_splits, comparison_scores, old)
     return {**metrics, **verdict}, listed

@@ -80,6 +80,7 @@ def _evaluate() -> list[Node]:
                 "new_clean_rows",
                 "new_splits",
                 "comparison_scores",
+                "params:split",
                 "params:fine_tuning",
                 "params:evaluation",
             ],

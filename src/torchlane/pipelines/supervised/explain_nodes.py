@@ -96,6 +96,6 @@ def find_warnings(
     from torchlane.core.search.chosen import no_change
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
-    chosen = chosen_options if recipe.trials else no_change()
+    chosen = chosen_options if recipe.trials or not chosen_options.get("values") else no_change()
     facts = evidence.gather_evidence(model, parts, split, metrics, baselines, feature_importances, chosen)
     return warnings.find_warnings(facts)

@@ -160,6 +160,7 @@ def evaluate_model(
     splits: DataFrame,
     fold_scores: DataFrame,
     recipe: Recipe,
+    split: SplitOptions,
     options: EvaluationOptions,
 ) -> tuple[dict[str, Any], DataFrame]:
     """Score all parts; see `torchlane.core.judging.evaluation.evaluate`."""
@@ -168,7 +169,7 @@ def evaluate_model(
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(
-        model, parts, clean_rows, splits, options.coverage, named=options.metrics
+        model, parts, clean_rows, splits, options.coverage, split=split, named=options.metrics
     )
-    folds = cross_validation.summarise_folds(fold_scores, recipe.trials)
+    folds = cross_validation.summarise_folds(fold_scores, recipe.trials, split.order_by)
     return {**metrics, "cross_validation": folds}, test_predictions

@@ -97,7 +97,7 @@ def _evaluate() -> list[Node]:
         step(
             "evaluate",
             nodes.evaluate_model,
-            [*parts, "fold_scores", "recipe", "params:evaluation"],
+            [*parts, "fold_scores", "recipe", "params:split", "params:evaluation"],
             ["metrics", "test_predictions"],
         ),
         step(

@@ -1,8 +1,11 @@
 """The answer in a sentence or two, and the numbers behind it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torchlane.core.options import shown_number
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import amount, counted, of_rows, percent
+from torchlane.reporting.facts.wording import amount, counted, listed, of_rows, percent
 
 BETTER = 0.02  # share of the baseline's error; a model that gains less is not called better
 
@@ -110,9 +113,17 @@ def _caution(artifacts: Artifacts) -> list[str]:
     }[artifacts.judged]
     if artifacts.split.all_rows_in:
         said = [f"Every row is in {' and in '.join(artifacts.split.all_rows_in)}, so this says nothing about new rows."]
+    if artifacts.judged == "test" and (unlike := artifacts.metrics.get("split")):
+        said = [*said, _about_unlike(unlike)]
     if artifacts.metrics["data"] == "bundled sample":
         said = [*said, "The rows are a bundled sample drawn by a generator, not real observations."]
     return said
+
+
+def _about_unlike(unlike: Mapping[str, Any]) -> str:
+    if "order_by" in unlike:
+        return f"This was measured on later rows than those of train, in the order of {unlike['order_by']}."
+    return f"This was measured on groups of {listed(unlike['group_by'])} that train does not have."
 
 
 def _cards_of_numbers(artifacts: Artifacts) -> list[Facts]:

@@ -22,7 +22,7 @@ else:  # the facts of a page need no pandas of their own
 Facts = dict[str, Any]
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {  # the stage that makes an artifact, and what it must hold
     "data_summary": ("prepare", ("source", "rows", "rejected", "missing", "repeats", "split", "columns")),
-    "provenance": ("train", ("time", "model", "rows", "members", "versions", "device")),
+    "provenance": ("train", ("time", "model", "rows", "members", "by_rows", "versions", "device")),
     "history": ("train", ("epoch", "seconds", "train_loss", "members", "members_kept")),
     "diagnosis": ("train", ("enabled", "capacity", "findings")),
     "metrics": ("evaluate", ("train", "valid", "test", "baseline", "rows", "data", "calibration", "cross_validation")),

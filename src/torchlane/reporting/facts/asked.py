@@ -56,7 +56,9 @@ def find_rows(artifacts: Artifacts) -> Facts:
     ]
     if not rows["rejected"]:
         said.append("Every row keeps the rules of its columns.")
-    said.append(_about_repeats(repeats, dealt=not artifacts.split.all_rows_in and artifacts.split.part_column is None))
+    split = artifacts.split
+    dealt = not split.all_rows_in and split.part_column is None and split.order_by is None
+    said.append(_about_repeats(repeats, dealt=dealt))
     return {
         "said": said,
         "rows": dict(rows),
@@ -88,6 +90,8 @@ def _ways_to_split(artifacts: Artifacts) -> list[str]:
     split = artifacts.split
     if split.all_rows_in:
         return [f"Nothing was split: every row is in {listed(split.all_rows_in)}."]
+    if split.order_by is not None:
+        return _about_order(artifacts, split.order_by)
     if split.part_column is not None:
         said = [f"The column {split.part_column} names the part of each row."]
     else:
@@ -99,6 +103,19 @@ def _ways_to_split(artifacts: Artifacts) -> list[str]:
     if split.repeats != "apart" and split.part_column is None:
         said.append("Copies of a row are always in the same part.")
     return said
+
+
+def _about_order(artifacts: Artifacts, by: str) -> list[str]:
+    """Say which values each part has of the column that orders the rows."""
+    periods = artifacts.data_summary.get("periods", {})
+    shown = "; ".join(f"{part} has {first} to {last}" for part, (first, last) in periods.items())
+    if artifacts.split.part_column is not None:
+        named = f"The column {artifacts.split.part_column} names the part of each row."
+        return [named, f"Rows are in the order of {by}, which decides what the column does not name: {shown}."]
+    return [
+        f"Rows are split in the order of {by}, and those of an equal value share a part: {shown}.",
+        "So test shows how well later rows are predicted from earlier ones.",
+    ]
 
 
 def _about_repeats(repeats: Any, dealt: bool) -> str:

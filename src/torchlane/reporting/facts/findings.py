@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from torchlane.core.options import shown_number
+from torchlane.core.options.automatic import AUTO
+from torchlane.core.search.option_importances import REASON
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
@@ -153,19 +155,29 @@ def find_training(artifacts: Artifacts) -> Facts:
     recipe, provenance, history = artifacts.recipe, artifacts.provenance, artifacts.history
     model, training = recipe.model, recipe.training
     kept = history.loc[history["members_kept"] > 0, "epoch"]
-    epochs = len(history)
+    epochs, fitted = len(history), provenance["by_rows"]
     about = [
         ("network", str(model.kind) if model.name is None else f"{model.name} of torchvision"),
         ("layers of a member", str(artifacts.diagnosis["capacity"])),
         ("members", _members(provenance["members"])),
-        ("epochs", f"{epochs} of at most {training.epochs}{_kept(kept)}"),
+        ("epochs", f"{epochs} of at most {fitted['epochs']}{_kept(kept)}"),
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
         ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
         ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
-        ("batch", counted(training.batch_size, "row")),
+        ("batch", counted(fitted["batch_size"], "row")),
+        *_by_rows(artifacts),
     ]
     return {"about": about, "overfit": _about_overfit(artifacts)}
+
+
+def _by_rows(artifacts: Artifacts) -> list[tuple[str, str]]:
+    """Name the options that were `auto`, with what the number of rows of train chose."""
+    asked, fitted = artifacts.recipe.training, artifacts.provenance["by_rows"]
+    chosen = [f"{name} {value}" for name, value in fitted.items() if getattr(asked, name) == AUTO]
+    if not chosen:
+        return []
+    return [("auto", f"{listed(chosen)}, by {counted(artifacts.metrics['rows']['train'], 'row')} of train")]
 
 
 def _members(number: int) -> str:
@@ -193,18 +205,22 @@ def _about_overfit(artifacts: Artifacts) -> str:
 
 def find_search(artifacts: Artifacts) -> Facts:
     """Say what a search tried and chose."""
-    board = artifacts.leaderboard
-    values = artifacts.chosen_options.get("values", {})
-    if board.empty or not artifacts.recipe.trials:
+    board, chosen = artifacts.leaderboard, artifacts.chosen_options
+    values = chosen.get("values", {})
+    stands = artifacts.recipe.trials or (chosen.get("trials") and not values)  # no other space or rows since
+    if board.empty or not stands:
         return {"said": "No search: all options are as given (tuning.trials is 0).", "chosen": None, "trials": None}
     states = board["state"].value_counts()
     n_pruned, n_failed = (int(states.get(state, 0)) for state in ("pruned", "fail"))
-    names = [str(name) for name in board if str(name) not in ("error", "seconds")][:12]
+    names = [str(name) for name in board if str(name) not in ("chosen", "error", "seconds")][:12]
     importances = {str(name): value for name, value in artifacts.option_importances.items()}
     weights = {name: value for name, value in importances.items() if isinstance(value, (int, float))}
+    why = sentence(f"The search {chosen['said']}") if "said" in chosen else ""  # an earlier version did not say
+    luck = "The best of many trials is best partly by luck, so expect a lower score on test than here." * bool(values)
+    unknown = sentence(f"How much each option mattered: {importances[REASON]}") if REASON in importances else ""
+    tried = f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} stopped early, {n_failed} failed."
     return {
-        "said": f"{counted(len(board), 'trial')}, compared on valid: {n_pruned} stopped early, {n_failed} failed. "
-        "The best of many trials is best partly by luck, so expect a lower score on test than here.",
+        "said": " ".join(filter(None, (tried, why, luck, unknown))),
         "chosen": table(
             ["option", "chosen", "importance"], [(name, str(each), weights.get(name)) for name, each in values.items()]
         ),

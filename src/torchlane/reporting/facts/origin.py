@@ -73,6 +73,11 @@ def find_limits(artifacts: Artifacts) -> list[str]:
         limits += _limits_of_numbers(artifacts)
     else:
         limits += _limits_of_labels(artifacts)
+    if artifacts.judged == "test" and "order_by" in metrics.get("split", {}):
+        limits.append(
+            f"In the order of {artifacts.split.order_by}, test ends at {artifacts.data_summary['periods']['test'][1]}. "
+            f"How well later rows are predicted is not known; train again as time goes on."
+        )
     if artifacts.judged != "test":
         limits.append("No rows were kept for test, so how good it is on new rows is not known.")
     if recipe_trials := artifacts.recipe.trials:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import SHOWN, amount, counted, percent, table
+from torchlane.reporting.facts.wording import SHOWN, amount, counted, listed, percent, table
 
 MOST_CLASSES = 100
 SCORED_BY = {"regression": "mean_absolute_error", "binary": "accuracy_score", "multiclass": "accuracy_score"}
@@ -119,7 +119,24 @@ def find_certainty(artifacts: Artifacts) -> Facts:
         said.append("There are no intervals, because no rows of valid or test are there to make and judge them.")
     elif "temperature" in calibration:
         said.append(_about_temperature(calibration["temperature"], artifacts.metrics["rows"].get("valid", 0)))
-    return {"said": [*said, *_few_rows(artifacts)], "folds": _folds(artifacts)}
+    return {"said": [*said, *_about_split(artifacts), *_few_rows(artifacts)], "folds": _folds(artifacts)}
+
+
+def _about_split(artifacts: Artifacts) -> list[str]:
+    """Say what follows for intervals and probabilities if test is unlike train and valid by intention, or nothing."""
+    unlike = artifacts.metrics.get("split", {})
+    if not unlike or not artifacts.metrics["rows"].get("valid"):
+        return []
+    made = "Intervals were made" if artifacts.data.task == "regression" else "Probabilities were calibrated"
+    if "order_by" in unlike:
+        return [
+            f"The split is in the order of {unlike['order_by']}. {made} on valid, which is earlier than test, so they "
+            f"may not hold as well for later rows."
+        ]
+    return [
+        f"The split is grouped by {listed(unlike['group_by'])}. {made} on the groups of valid, so they may not hold as "
+        f"well for other groups, above all if valid has few."
+    ]
 
 
 def _about_temperature(temperature: float, n_valid: int) -> str:
@@ -134,9 +151,10 @@ def _few_rows(artifacts: Artifacts) -> list[str]:
     n_rows = artifacts.metrics["rows"].get("test", 0)
     if not 0 < n_rows < 100:
         return []
+    judged = "every row" if artifacts.split.order_by is None else "more rows"
     return [
         f"Test has {counted(n_rows, 'row')}, so its scores are uncertain: other rows would give other scores. "
-        "Cross-validation (evaluation.folds) judges on every row."
+        f"Cross-validation (evaluation.folds) judges on {judged}."
     ]
 
 
@@ -150,8 +168,14 @@ def _folds(artifacts: Artifacts) -> Facts | None:
         for name, each in scores.items()
     ]
     repeats = f", {folds['repeats']} times" if folds["repeats"] > 1 else ""
+    way = f"The rows were cut into {folds['folds']} folds{repeats}; each was predicted by a model that had not seen it."
+    if "order_by" in folds:
+        way = (
+            f"The rows were cut into {folds['folds']} windows in the order of {folds['order_by']}; each was predicted "
+            f"by a model of all rows before it. Models of later windows learned from more rows, so their spread is of "
+            f"that too."
+        )
     return {
-        "said": f"The rows were cut into {folds['folds']} folds{repeats}; each was predicted by a model that had not "
-        f"seen it. Recipe: {folds['recipe']}.",
+        "said": f"{way} Recipe: {folds['recipe']}.",
         "table": table(["metric", "mean", "standard deviation", "95 % from", "to"], rows),
     }

@@ -11,6 +11,7 @@ from torchvision import models
 
 import torchlane
 from tests.core.exchange.exchanged import image_rows
+from tests.core.fitted import fitted
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.exchange import export_model, import_weights
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -18,7 +19,6 @@ from torchlane.core.model.learning import Lesson, train_model
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.networks import build_model, build_network, published
 from torchlane.core.networks.state_dicts import read_state_dict
-from torchlane.core.options import TrainingOptions
 
 from .publishing import DEVIATIONS, MEANS, NAME, announce, data_and_encoder, options_with, publish
 
@@ -69,7 +69,7 @@ def test_model_file_holds_the_weights_and_needs_neither_folder_nor_download(opti
     (folder / saved.name).write_bytes(saved.read_bytes())
     moved = options.model_copy(update={"weights_folder": str(folder)})
     tensors = build_tensors(clean, encoder)
-    training = TrainingOptions(epochs=1, learning_rate=1e-4, patience_epochs=None, members=2)
+    training = fitted(epochs=1, learning_rate=1e-4, patience_epochs=None, members=2)
     model, _ = train_model(Lesson(tensors, tensors, encoder, training), data, moved, NoCheckpoints())
     published_state = torch.load(saved, weights_only=True)
     start = published_state["features.0.0.weight"]
@@ -90,7 +90,7 @@ def test_model_file_holds_the_weights_and_needs_neither_folder_nor_download(opti
 def test_plain_weights_go_in_and_out_of_a_pretrained_model(options, saved, tmp_path):
     data, encoder, _ = data_and_encoder()
     state = build_network(options, encoder).state_dict()
-    model = TrainedModel({name: each[None] for name, each in state.items()}, encoder, data, options, TrainingOptions())
+    model = TrainedModel({name: each[None] for name, each in state.items()}, encoder, data, options, fitted())
     done = export_model(model, tmp_path / "model.pt")
     assert '"means": [' in done.interface.read_text()
     models.mobilenet_v3_small(num_classes=5).load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))

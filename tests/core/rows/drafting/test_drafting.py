@@ -222,3 +222,14 @@ def test_label_that_is_read_as_missing_is_named_if_no_other_is_left(label):
         ValueError, match=rf"those with '{re.escape(label)}' \(row 1\), which is read as missing; if that"
     ):
         draft_parameters(rows(x=[f"{i % 7 / 2}" for i in range(20)], y=[label, "EU"] * 10), "t", "y")
+
+
+def test_draft_of_dates_says_how_to_judge_by_the_latest_rows_and_splits_as_before():
+    days = [f"2024-03-{1 + day}" if day > 8 else f"2024-03-0{1 + day}" for day in range(30)]
+    found = draft_parameters(HOUSES.assign(listed=days, sold=days[::-1]), "houses", "price")
+    (remark,) = [each for each in found.remarks if each.startswith("split.order_by: ")]
+    assert remark.startswith("split.order_by: rows are split at random; if you will predict rows of later 'listed'")
+    assert set(yaml.safe_load(found.parameters)["houses"]) == {"data"}
+    uncommented = found.parameters.replace("  # split: ", "  split: ")
+    assert yaml.safe_load(uncommented)["houses"]["split"] == {"order_by": "listed"}
+    assert "split" not in draft_parameters(HOUSES, "houses", "price").parameters

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import Member, Outcome, make_members
@@ -35,7 +36,7 @@ def member(
     task: str = "regression",
     **changes: Any,
 ) -> Member:
-    options = TrainingOptions.model_validate({"epochs": 10, "batch_size": 16, "seed": seed, **changes})
+    options = fitted({"epochs": 10, "batch_size": 16, "seed": seed, **changes})
     train, valid = parts if parts is not None else make_parts()
     dtype = train.tensors[0].dtype
     target = TargetEncoder.model_validate({"name": "y", "task": task})

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from tests.core.training.stacked.members import CPU, distance, same_bits, train
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import ModelOptions
 from torchlane.core.stacks.functional import FunctionalProgram
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.grouping import plan_groups
@@ -45,7 +46,7 @@ def make_parts(layout: Layout, dtype: torch.dtype, n_rows: int = 150) -> tuple[T
 def member(
     seed: int, layout: Layout, dtype: torch.dtype = torch.float64, model: ModelOptions = MODEL, **changes
 ) -> Member:
-    options = TrainingOptions.model_validate({"epochs": 8, "batch_size": 16, "seed": seed, **changes})
+    options = fitted({"epochs": 8, "batch_size": 16, "seed": seed, **changes})
     parts = make_parts(layout, dtype)
 
     def build() -> nn.Module:

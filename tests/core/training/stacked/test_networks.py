@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from tests.core.training.stacked.members import CPU, distance, make_parts, same_bits, train
 from torchlane.core.encoding.target import TargetEncoder
-from torchlane.core.options import TrainingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.grouping import group_alike
 from torchlane.core.training.members import Member, make_members
@@ -43,7 +43,7 @@ class Convolutional(nn.Module):
 
 def with_network(network: type[nn.Module], seeds: range) -> list[Member]:
     parts = make_parts(dtype=torch.float64)
-    options = TrainingOptions(epochs=5, batch_size=16, members=len(seeds), seed=seeds[0])
+    options = fitted(epochs=5, batch_size=16, members=len(seeds), seed=seeds[0])
     objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
     return make_members(lambda: network().double(), *parts, objective, options, CPU)
 
@@ -205,7 +205,7 @@ def test_dropout_of_networks_on_uint8_images_is_stacked(caplog):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (70, 1, 3, 3), dtype=torch.uint8, generator=generator)
     parts = [TensorDataset(part, part.double().mean((1, 2, 3))[:, None] / 255) for part in (images[:50], images[50:])]
-    options = TrainingOptions(epochs=5, batch_size=16, members=3)
+    options = fitted(epochs=5, batch_size=16, members=3)
     objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
     members = make_members(lambda: OfImages().double(), *parts, objective, options, CPU)
     with caplog.at_level("INFO"):

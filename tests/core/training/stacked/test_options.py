@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -161,7 +162,7 @@ def make_member(recipe: Recipe, kind: str, task: str, seed: int, rows_seed: int 
     train, valid = (
         build_tensors(part.reset_index(drop=True), encoder) for part in (rows[:TRAIN_ROWS], rows[TRAIN_ROWS:])
     )
-    training = recipe.training.model_copy(update={"seed": seed})
+    training = fitted({name: value for name, value in dict(recipe.training).items() if value != "auto"}, seed=seed)
     objective = Objective.of(encoder.target, training.loss)
 
     def build() -> nn.Module:

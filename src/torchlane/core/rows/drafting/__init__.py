@@ -77,9 +77,25 @@ def draft_parameters(raw_rows: pd.DataFrame, use_case: str, target: str) -> Draf
         "    columns:",
         *(f"      {line}" for name, draft in drafts.items() for line in _lines(name, draft)),
     ]
+    order = _remarks_on_order(features)
+    lines += [f"  # {as_comment(remark)}" for remark in order.values()]
+    lines += [f"  # split: {as_value({'order_by': name})}" for name in order]
     remarks = [f"'{name}': {remark}" for name, draft in drafts.items() for remark in draft.remarks]
     remarks += [f"data.missing_values: {remark}" for remark in remarks_on_missing]
+    remarks += [f"split.order_by: {remark}" for remark in order.values()]
     return Draft("\n".join(lines) + "\n", tuple(remarks), _summary(raw_rows, task, target, features, drafts))
+
+
+def _remarks_on_order(features: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Give a remark on the first column of dates, by its name, since the latest rows may be the ones to judge by."""
+    name = next((name for name, options in features.items() if options["kind"] == "date"), None)
+    if name is None:
+        return {}
+    remark = (
+        f"rows are split at random; if you will predict rows of later '{name}' than these, split by it, so that the "
+        f"latest rows are the test"
+    )
+    return {name: remark}
 
 
 def _hint_on_header(names: list[str]) -> str:

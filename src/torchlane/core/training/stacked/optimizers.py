@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchlane.core.options import OptimizerOptions, TrainingOptions
+from torchlane.core.options import FittedTraining, OptimizerOptions
 from torchlane.core.training.adaptation import ParameterGroup
 from torchlane.core.training.optimizers import Schedule, make_optimizer
 
@@ -62,7 +62,7 @@ def can_step_together(options: OptimizerOptions) -> bool:
 class MemberSettings:
     """The present learning rate and other settings of each parameter group of one member."""
 
-    def __init__(self, options: TrainingOptions, batches_per_epoch: int, groups: Sequence[ParameterGroup]):
+    def __init__(self, options: FittedTraining, batches_per_epoch: int, groups: Sequence[ParameterGroup]):
         nothing = [
             {"params": [nn.Parameter(torch.empty(0))], "lr": options.learning_rate * group.rate} for group in groups
         ]

@@ -97,8 +97,7 @@ class Stack:
         tables = [views_of(self._program, each)[table] for each in tensors]
         if tables[0].shape[1] < LARGE_TABLE or not LazyRows.can_step(self._optimizer_name, settings):
             return None
-        assert self._program.n_columns is not None
-        return LazyRows(tables, settings, self._program.n_columns)
+        return LazyRows(tables, settings, self._program.n_taken)
 
     def begin_epoch(self, epoch: int) -> None:
         """Start to train the groups whose first epoch has come."""

@@ -1,0 +1,62 @@
+"""How a perceptron of a table takes numbers."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from torchlane.core.options.base import Options
+
+NumbersKind = Literal["plain", "bins", "piecewise_linear", "periodic"]
+OPTIONS_OF_NUMBERS: dict[str, tuple[str, ...]] = {  # in addition to kind
+    "plain": (),
+    "bins": ("bins",),
+    "piecewise_linear": ("bins", "width"),
+    "periodic": ("frequencies", "sigma", "width"),
+}
+
+
+class NumbersOptions(Options):
+    """How a perceptron takes the numbers of a table. `numbers` may be just the kind.
+
+    `plain` takes each number as it is encoded. `bins` adds how far the number has come through each of `bins` bins, so
+    that the first linear layer can bend at their edges. The edges are quantiles of train; a number with fewer distinct
+    values has fewer bins. The other two kinds replace the number by an embedding of `width` numbers, which is learned
+    with the network. `piecewise_linear` is linear within each bin. `periodic` makes cosines and sines of `frequencies`
+    multiples of the number. They are trained too, and at first drawn from a normal distribution of deviation `sigma`.
+    (Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022.)
+
+    Numbers and the scaled parts of dates are embedded. Flags of missing values, points on a circle and the codes of
+    categories stay as they are.
+    """
+
+    kind: NumbersKind = "plain"
+    width: int = Field(16, ge=1)
+    bins: int = Field(16, ge=1)
+    frequencies: int = Field(48, ge=1)
+    sigma: float = Field(0.1, gt=0)
+
+    @property
+    def n_basis(self) -> int:
+        """The number of functions of a number that what stands for it is made of; 0 for kind plain."""
+        binned = 2 + self.bins
+        return {"plain": 0, "bins": binned, "piecewise_linear": binned, "periodic": 1 + 2 * self.frequencies}[self.kind]
+
+    @property
+    def n_out(self) -> int:
+        """The number of columns that the first linear layer takes for a number."""
+        return {"plain": 1, "bins": 1 + self.bins}.get(self.kind, self.width)
+
+    @model_validator(mode="after")
+    def _options_fit_kind(self) -> Self:
+        fitting = OPTIONS_OF_NUMBERS[self.kind]
+        for name, field in type(self).model_fields.items():
+            if name not in ("kind", *fitting) and getattr(self, name) != field.default:
+                has = f"which has {', '.join(fitting)}" if fitting else "which has no options"
+                owners = [kind for kind, names in OPTIONS_OF_NUMBERS.items() if name in names]
+                raise ValueError(f"{name} is for kind {' and '.join(owners)}, not {self.kind}, {has}")
+        return self
+
+
+def named_kind(value: object) -> object:
+    """Take the kind alone for options with this kind."""
+    return {"kind": value} if isinstance(value, str) else value

@@ -1,0 +1,112 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from pydantic import ValidationError
+
+from tests.core.fitted import FEW, MANY, USUAL, use_small_bands
+from torchlane.core.options import (
+    EncodingOptions,
+    FineTuningOptions,
+    FittedTraining,
+    ModelOptions,
+    Recipe,
+    TrainingOptions,
+    fitted_values,
+    fitting,
+)
+from torchlane.core.options.by_rows import BANDS, CHOSEN, OTHERS, TABLES
+
+OPEN = TrainingOptions()
+
+
+def chosen(training: TrainingOptions, n_rows: int = 50, model: dict | None = None, *, is_table: bool = True) -> dict:
+    fitted = fitting(training, ModelOptions.model_validate(model or {}), n_rows, is_table=is_table)
+    return {name: getattr(fitted, name) for name in CHOSEN}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_table", "kind"),
+    [
+        ({}, True, TABLES),
+        ({"kind": "transformer"}, True, OTHERS),
+        ({"class": "package.Net"}, True, OTHERS),
+        ({}, False, OTHERS),
+        ({"kind": "cnn"}, False, OTHERS),
+        ({"kind": "rnn"}, False, OTHERS),
+        ({"kind": "torchvision", "name": "resnet18"}, False, OTHERS),
+    ],
+)
+def test_perceptrons_on_tables_have_bands_of_their_own(model, is_table, kind):
+    first = BANDS[kind][0]
+    assert chosen(OPEN, 1, model, is_table=is_table) == {name: getattr(first, name) for name in CHOSEN}
+
+
+def test_every_number_of_rows_has_a_band():
+    for bands in BANDS.values():
+        ends = [band.most_rows for band in bands]
+        assert ends == sorted(set(ends))
+        assert ends[-1] == math.inf
+
+
+@given(n_rows=some.integers(0, 100), given_options=some.dictionaries(some.sampled_from(CHOSEN), some.integers(1, 9)))
+def test_what_is_given_stays_and_the_rest_is_that_of_the_band(n_rows, given_options):
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_bands(patch, most_of_few=40)
+        asked = TrainingOptions.model_validate(given_options)
+        assert chosen(asked, n_rows) == (FEW if n_rows <= 40 else MANY) | given_options
+        fitted = fitting(asked, ModelOptions(), n_rows, is_table=True)
+    assert set(fitted_values(asked, fitted)) == set(CHOSEN) - set(given_options)
+    assert fitting(fitted, ModelOptions(), 10**9, is_table=True) == fitted  # nothing is left open
+
+
+def test_no_patience_stays_none_and_no_number_of_members_means_auto():
+    training = TrainingOptions.model_validate({"patience_epochs": None, "members": None})
+    assert training.patience_epochs is None
+    assert training.members == "auto"
+    assert chosen(training)["patience_epochs"] is None
+    assert chosen(training)["members"] == BANDS[TABLES][0].members
+
+
+def test_all_other_options_are_kept():
+    settings = {"learning_rate": 0.5, "loss": "huber", "scheduler": {"name": "OneCycleLR", "step": "batch"}, "seed": 7}
+    training = TrainingOptions.model_validate(settings)
+    fitted = fitting(training, ModelOptions(), 10, is_table=True)
+    assert {name: getattr(fitted, name) for name in settings} == {name: getattr(training, name) for name in settings}
+
+
+def test_a_recipe_leaves_nothing_open_once_it_is_fitted(monkeypatch):
+    use_small_bands(monkeypatch, most_of_few=40)
+    recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(), training=TrainingOptions(epochs=9))
+    few, many = (recipe.fitted(n_rows, is_table=True).training for n_rows in (40, 41))
+    assert {name: getattr(few, name) for name in CHOSEN} == {**FEW, "epochs": 9}
+    assert {name: getattr(many, name) for name in CHOSEN} == {**MANY, "epochs": 9}
+    assert type(few) is TrainingOptions  # as that of a trial, with which it is compared
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("value", [0, -1, "many", "Auto", 1.5])
+def test_what_is_neither_a_number_nor_auto_is_refused_in_one_sentence(name, value):
+    with pytest.raises(ValidationError) as refused:
+        TrainingOptions.model_validate({name: value})
+    (fault,) = refused.value.errors()
+    assert fault["loc"] == (name,)
+    assert fault["msg"] == f"Value error, a whole number, 1 or more, or auto is needed, not {value!r}"
+
+
+def test_fitted_options_leave_nothing_open():
+    for name in CHOSEN:
+        with pytest.raises(ValidationError):
+            FittedTraining.model_validate({**USUAL, name: "auto"})
+        with pytest.raises(ValidationError):
+            FittedTraining.model_validate({each: value for each, value in USUAL.items() if each != name})
+
+
+def test_fine_tuning_has_numbers_for_few_rows_and_takes_auto():
+    assert FineTuningOptions().model_dump(include={"epochs", "patience_epochs", "batch_size"}) == {
+        "epochs": 100,
+        "patience_epochs": 20,
+        "batch_size": 32,
+    }
+    assert FineTuningOptions(batch_size="auto").batch_size == "auto"

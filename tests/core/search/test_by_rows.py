@@ -1,0 +1,62 @@
+import pytest
+
+from tests.core.fitted import FEW, MANY, use_small_bands
+from tests.core.search.searches import RATES, apply, search, without_seconds
+from torchlane.core.options import TuningOptions
+from torchlane.core.search.fingerprints import identify_search
+from torchlane.core.search.space import resolve_space
+
+AUTO = {"epochs": "auto", "batch_size": "auto", "patience_epochs": "auto"}
+SIZES = {"training.batch_size": {"low": 4, "high": 32}}
+N_TRAIN = 36  # of the toy rows
+
+
+def of(numbers: dict) -> dict:
+    return {name: numbers[name] for name in AUTO}
+
+
+@pytest.mark.parametrize(("most_of_few", "numbers"), [(N_TRAIN, FEW), (N_TRAIN - 1, MANY)])
+def test_search_with_auto_is_that_with_the_numbers_that_the_rows_choose(ground, monkeypatch, most_of_few, numbers):
+    use_small_bands(monkeypatch, most_of_few)
+    space = {**RATES, **SIZES}
+    (chosen, board, _), (as_numbers, same_board, _) = (
+        search(ground(space, training=training)) for training in (AUTO, of(numbers))
+    )
+    assert without_seconds(board) == without_seconds(same_board)
+    assert board["epochs"].max() <= numbers["epochs"]
+    assert chosen == as_numbers
+
+
+def test_first_trial_has_the_number_that_the_rows_choose(ground, monkeypatch):
+    use_small_bands(monkeypatch, N_TRAIN)
+    _, board, _ = search(ground(SIZES, training=AUTO))
+    assert board.set_index("trial").loc[0, "training.batch_size"] == FEW["batch_size"]
+
+
+def test_search_is_another_one_where_the_rows_choose_other_numbers(ground, monkeypatch):
+    def identity() -> dict[str, str]:
+        what = ground(training=AUTO).fitted()
+        return identify_search(what, resolve_space(what.options, what.recipe, what.data))
+
+    use_small_bands(monkeypatch, N_TRAIN)
+    few, again = identity(), identity()
+    use_small_bands(monkeypatch, N_TRAIN - 1)
+    many = identity()
+    assert few == again
+    assert few["options"] != many["options"]
+    assert few["data"] == many["data"]
+
+
+def test_what_was_chosen_leaves_the_other_options_to_the_rows(ground, monkeypatch):
+    use_small_bands(monkeypatch, N_TRAIN)
+    what = ground(training=AUTO)
+    chosen, _, _ = search(what)
+    applied = apply(chosen, what).training
+    assert of(applied.model_dump()) == AUTO
+    assert applied.learning_rate == chosen["values"]["training.learning_rate"]
+
+
+def test_auto_is_no_choice_of_a_search():
+    with pytest.raises(ValueError, match="training.batch_size: auto is chosen by the number of rows, not by a search"):
+        TuningOptions.model_validate({"space": {"training.batch_size": {"choices": ["auto", 32]}}})
+    assert TuningOptions.model_validate({"space": {"training.patience_epochs": {"choices": [5, None]}}})
