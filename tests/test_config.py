@@ -168,6 +168,18 @@ def test_section_that_is_null_has_its_defaults(read):
     assert parameters["prices"]["tuning"] == parameters["prices"]["diagnosis"] == {}
 
 
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ("{kind: transformer}", "sharing tabm is for perceptrons, and model.kind is transformer; .* model.kind to mlp"),
+        ("{widths: []}", "sharing tabm shares the weights of hidden layers, and model.widths names none; .*"),
+    ],
+)
+def test_weights_are_not_shared_by_a_network_that_cannot(read, model, fault):
+    with pytest.raises(ValueError, match=rf"^prices.training.sharing: {fault}, in .*prices.yml"):
+        read(GOOD + f"  model: {model}\n  training: {{sharing: tabm}}")
+
+
 def test_metric_that_does_not_suit_the_task_is_refused_where_it_is_set(read):
     with pytest.raises(ValueError) as refused:
         read(GOOD + "  evaluation: {metrics: [torchmetrics.AUROC]}")

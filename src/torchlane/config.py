@@ -9,8 +9,16 @@ from typing import Any, ClassVar, Union, get_args, get_origin
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from torchlane.core.options import SECTIONS, DataOptions, EvaluationOptions, ModelOptions, SplitOptions
+from torchlane.core.options import (
+    SECTIONS,
+    DataOptions,
+    EvaluationOptions,
+    ModelOptions,
+    SplitOptions,
+    TrainingOptions,
+)
 from torchlane.core.options.base import broken_rule
+from torchlane.core.options.recipe import require_shareable
 from torchlane.core.options.searchable import SEARCHED, is_option
 from torchlane.option_shapes import PARAMETERS, Shape, values_instead_of_text
 from torchlane.parameter_files import ParameterFilesLoader
@@ -101,8 +109,19 @@ class UseCaseConfigLoader(ParameterFilesLoader):
                 from torchlane.core.networks.named import trust
 
                 trust(checked.module_class)
+        self._try_sharing(sections, use_case)
         self._try_metrics(sections, use_case)
         return sections
+
+    def _try_sharing(self, sections: Mapping[str, Any], use_case: str) -> None:
+        """Check that the members of the network can share weights, if they are to."""
+        try:
+            require_shareable(
+                ModelOptions.model_validate(sections["model"]), TrainingOptions.model_validate(sections["training"])
+            )
+        except ValueError as error:
+            place = self._where(use_case, "training", "sharing")
+            raise ValueError(f"{use_case}.training.sharing: {error}, in {place}") from error
 
     def _try_metrics(self, sections: Mapping[str, Any], use_case: str) -> None:
         """Check the metrics that the use case names, now and not after a training."""

@@ -8,6 +8,7 @@ import torch
 from tests.core.transfer.adapted import (
     CLASSES,
     MODEL,
+    TRAINING,
     REGRESSION,
     make_rows,
     train_parent,
@@ -47,6 +48,17 @@ def test_frozen_layers_stay_and_the_others_move(freeze, moves, caplog):
     n_all = sum(tensor[0].numel() for tensor in tuned.weights.values())
     assert f"{n_trained} of {n_all} parameters train" in line
     assert all(name in line for name in tuned.details["fine_tuning"]["frozen"])
+
+
+def test_members_that_shared_weights_are_fine_tuned_each_on_its_own(monkeypatch):
+    monkeypatch.setitem(TRAINING, "sharing", "tabm")
+    parent = train_parent(make_rows(), REGRESSION)
+    ratio = parent.weights["linear_2.weight"][0] / parent.weights["linear_2.weight"][1]
+    tuned = tune(parent, make_rows("abd"), REGRESSION, learning_rate=0.05)
+    assert tuned.training.sharing == "none"
+    assert len({outcome.item() for outcome in tuned.weights["head.bias"][:, 0]}) == 2
+    moved = tuned.weights["linear_2.weight"][0] / tuned.weights["linear_2.weight"][1]
+    assert not torch.allclose(moved, ratio)
 
 
 def test_batch_norm_is_frozen_with_the_layer_before_it():

@@ -16,6 +16,23 @@ from torchlane.core.options.training import TrainingOptions
 Values = Mapping[str, Any]  # of options by name, written as the option takes them
 
 
+def require_shareable(model: ModelOptions, training: TrainingOptions) -> None:
+    """Check that a network has weights that members can share, if they are to.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if training.sharing in (AUTO, "none"):
+        return
+    fault, way_out = "", ""
+    if model.kind != "mlp":
+        fault, way_out = f"is for perceptrons, and model.kind is {model.kind}", "model.kind to mlp"
+    elif not model.widths:
+        fault, way_out = "shares the weights of hidden layers, and model.widths names none", "a width in model.widths"
+    if fault:
+        raise ValueError(f"sharing {training.sharing} {fault}; set training.sharing to none, or {way_out}")
+
+
 class Recipe(Options):
     """How rows are encoded, the network, and how it is trained.
 
@@ -29,19 +46,7 @@ class Recipe(Options):
 
     @model_validator(mode="after")
     def _network_can_share(self) -> Self:
-        sharing = self.training.sharing
-        if sharing in (AUTO, "none"):
-            return self
-        if self.model.kind != "mlp":
-            raise ValueError(
-                f"training.sharing {sharing} is for perceptrons, and model.kind is {self.model.kind}; "
-                f"set training.sharing to none, or model.kind to mlp"
-            )
-        if not self.model.widths:
-            raise ValueError(
-                f"training.sharing {sharing} shares the weights of hidden layers, and model.widths names none; "
-                f"set training.sharing to none, or give model.widths a width"
-            )
+        require_shareable(self.model, self.training)
         return self
 
     def changed(self, values: Values) -> "Recipe":
