@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from torchlane.core.machine.surroundings import describe_surroundings
+from torchlane.core.model.learned import is_refit
 from torchlane.core.model.trained import TrainedModel
 
 
 def describe_provenance(model: TrainedModel) -> dict[str, Any]:
     """Describe a model that has just been trained and read back from its file: the content of `provenance.json`.
 
-    It has the SHA-256 of the `model` file and of the `rows`, their `source`, the number of `members`, the `device`,
-    `threads` and `versions` of libraries, and what `describe_surroundings` says of the working folder.
+    It has the SHA-256 of the `model` file and of the `rows` that it was trained on, their `source`, the number of
+    `members`, the `device`, `threads` and `versions` of libraries, and what `describe_surroundings` says of the
+    working folder. `refit` has the details of a refit, if there was one.
     """
     details = model.details
     return {
@@ -22,5 +24,6 @@ def describe_provenance(model: TrainedModel) -> dict[str, Any]:
         "device": details["device"],
         "threads": details["threads"],
         "versions": details["versions"],
+        **({"refit": details["refit"]} if is_refit(model) else {}),
         **describe_surroundings(Path.cwd()),
     }

@@ -12,7 +12,13 @@ from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground
 from torchlane.core.search.space import Space
 
-NO_EFFECT = ("members", "device", "checkpoint_minutes", "checkpoint_epochs")  # of `training`, on what a trial reaches
+NO_EFFECT = (
+    "members",
+    "refit",
+    "device",
+    "checkpoint_minutes",
+    "checkpoint_epochs",
+)  # of `training`, on what a trial reaches
 
 
 def fingerprint(content: Any) -> str:
