@@ -167,7 +167,7 @@ def find_training(artifacts: Artifacts) -> Facts:
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
         ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
-        ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
+        ("optimizer", f"{training.optimizer.name}, learning rate {fitted['learning_rate']:g}"),
         ("batch", counted(fitted["batch_size"], "row")),
         *_by_rows(artifacts),
     ]
