@@ -16,7 +16,7 @@ from torchlane.core.rows.folds import deal_folds, require_folds
 from torchlane.core.rows.ordered import cut_by_order, expanding_windows
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of, split_rows
 
-drawn, few = settings(max_examples=100, deadline=None), settings(max_examples=10, deadline=None)
+drawn, few = settings(max_examples=50, deadline=None), settings(max_examples=8, deadline=None)
 times = st.lists(st.integers(0, 12), min_size=8, max_size=60)
 fractions = st.sampled_from([0.0, 0.1, 0.15, 0.3])
 
