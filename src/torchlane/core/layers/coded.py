@@ -79,7 +79,7 @@ def features_of(model: nn.Module, rows: Tensor) -> Tensor:
     """
     numbers = next((layer for layer in model.modules() if isinstance(layer, Numbers)), None)
     first = next((layer for layer in model.modules() if isinstance(layer, CodedLinear | Indicators)), None)
-    if numbers is not None and first is not None:
+    if numbers is not None and isinstance(first, CodedLinear):
         measured, others = rows[:, numbers.columns], rows[:, numbers.others]
         return torch.cat([measured, Indicators(first.layout.part(others.shape[1])).to(rows.device)(others)], dim=1)
     if first is None:

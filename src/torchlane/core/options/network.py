@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.familiar import ACTIVATIONS
-from torchlane.core.options.numbers import NumbersOptions, named_kind
+from torchlane.core.options.numbers import PLAIN, NumbersOptions, named_kind
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
 OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
@@ -42,7 +42,7 @@ class ModelOptions(Options):
     activation: str | None = "GELU"
     dropout: float = Field(0.0, ge=0, lt=1)
     batch_norm: bool = False
-    numbers: Annotated[NumbersOptions, BeforeValidator(named_kind)] = NumbersOptions()
+    numbers: Annotated[NumbersOptions, BeforeValidator(named_kind)] = PLAIN
     initialisation: Literal["default", "uniform", "xavier", "kaiming"] = "default"
     depth: int = Field(2, ge=1)
     cell: Literal["LSTM", "GRU"] = "LSTM"

@@ -30,7 +30,8 @@ class VariedRows:
         # (members, n_columns or rows of the table, n_out)
         self._table = weight if self._program.table is not None else weight.transpose(1, 2).contiguous()
         bytes_of_row = len(models) * self._table.shape[2] * features.element_size()
-        bytes_of_row += 0 if (numbers := numbers_of(models[0])) is None else len(models) * numbers.row_bytes
+        if (layer := numbers_of(models[0])) is not None:
+            bytes_of_row += len(models) * layer.row_bytes
         padded = pad_columns(features, self._program.n_columns).expand(len(models), -1, -1)
         self._hidden = [
             self._program.hidden(self._parameters, self._buffers, rows)

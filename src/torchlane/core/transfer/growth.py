@@ -129,7 +129,8 @@ def widened_sources(sources: Sequence[int], parent: Encoder, grown: Encoder) -> 
     numbers, others = np.cumsum(before) - 1, np.cumsum(~before) - 1
 
     def among(places: np.ndarray, chosen: np.ndarray) -> list[int]:
-        return [NEW if sources[at] == NEW else int(places[sources[at]]) for at in np.flatnonzero(chosen)]
+        taken = np.array(sources, dtype=np.int64)[chosen]
+        return np.where(taken == NEW, NEW, places[taken]).tolist()
 
     return among(numbers, after), among(others, ~after)
 
