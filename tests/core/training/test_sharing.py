@@ -41,7 +41,8 @@ def parts_of(task: str, n_rows: int = 90) -> tuple[TensorDataset, ...]:
 
 
 def make(task: str = "regression", model: ModelOptions = MODEL, parts=None, **changes: Any) -> list[Member]:
-    given = {"members": 3, "sharing": "tabm", "epochs": 6, "batch_size": 16, "learning_rate": 0.02, **changes}
+    given = {"members": 3, "sharing": "tabm", "epochs": 6, "batch_size": 16, "learning_rate": 0.02}
+    given |= {"patience_epochs": None, **changes}
     options = TrainingOptions.model_validate(given)
     train, valid = parts or parts_of(task)
     objective = Objective.of(TARGETS[task], options.loss)
