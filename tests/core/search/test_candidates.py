@@ -70,7 +70,7 @@ def test_what_is_trained_is_to_the_last_option_what_was_tried(ground, asked, ran
         patch.setattr(searching, "fit", lambda members, *_, **__: [fake_outcome([random.random()]) for _ in members])
         chosen, leaderboard, _ = search(what)
     assert len(recipes) == 6
-    assert_trains_the_same(recipes[0], what.fitted().recipe)
+    assert_trains_the_same(recipes[0], what.recipe)
     assert set(leaderboard["state"]) == {"complete"}
     trained = apply(json.loads(json.dumps(chosen)), what)
     n_trials = 6 if chosen["values"] else 0  # nothing is changed where the options as given are the best
