@@ -18,6 +18,7 @@ from torchlane.core.search.search import choose_options
 from torchlane.core.training.members import Outcome
 from torchlane.core.training.optimizers import optimizer_defaults, scheduler_defaults
 
+N_TRAIN = 36  # of the toy rows
 RATES = {"training.learning_rate": {"low": 1e-3, "high": 0.1, "log": True}}
 WIDTHS = {"model.widths": {"choices": [[8], [16]]}}
 
@@ -75,7 +76,7 @@ def record_recipes(patch: pytest.MonkeyPatch) -> list[Recipe]:
 
 
 def assert_trains_the_same(recipe: Recipe, other: Recipe) -> None:
-    """Compare two recipes, where an argument that is not set has its default."""
+    """Compare two recipes, where what is not set has its default, or what the rows of train choose."""
 
     def whole(recipe: Recipe) -> dict:
         named = recipe.model_dump(mode="json", exclude={"trials"})
@@ -93,7 +94,7 @@ def assert_trains_the_same(recipe: Recipe, other: Recipe) -> None:
         named["encoding"]["columns"] = {**columns, **recipe.encoding.columns}
         return json.loads(json.dumps(named))
 
-    assert whole(recipe) == whole(other)
+    assert whole(recipe.fitted(N_TRAIN, is_table=True)) == whole(other.fitted(N_TRAIN, is_table=True))
 
 
 def fake_outcome(scores: list[float], losses: list[float] | None = None) -> Outcome:

@@ -1,14 +1,13 @@
 import pytest
 
 from tests.core.fitted import FEW, MANY, use_small_bands
-from tests.core.search.searches import RATES, apply, search, without_seconds
+from tests.core.search.searches import N_TRAIN, RATES, apply, search, without_seconds
 from torchlane.core.options import TuningOptions
 from torchlane.core.search.fingerprints import identify_search
 from torchlane.core.search.space import resolve_space
 
 AUTO = {"epochs": "auto", "batch_size": "auto", "patience_epochs": "auto"}
 SIZES = {"training.batch_size": {"low": 4, "high": 32}}
-N_TRAIN = 36  # of the toy rows
 
 
 def of(numbers: dict) -> dict:
