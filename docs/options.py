@@ -131,10 +131,17 @@ def _bands() -> str:
     for network, bands in BANDS.items():
         least = 0
         for band in bands:
-            chosen = "".join(f" {getattr(band, name):,} |" for name in CHOSEN)
+            chosen = "".join(f" {_value(getattr(band, name))} |" for name in CHOSEN)
             lines.append(f"| {network} | {_rows(least, band.most_rows)} |{chosen}")
             least = band.most_rows + 1
     return "\n".join([*lines, ""])
+
+
+def _value(value: Any) -> str:
+    """Write what a band says for one option."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"`{value}`" if isinstance(value, str) else f"{value:,}"
 
 
 def _shown(name: str, field: FieldInfo) -> str:

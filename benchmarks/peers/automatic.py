@@ -18,6 +18,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from autogluon.tabular import TabularPredictor
 from jobs import Job, Predict, n_threads, work
 
 METRICS = {"regression": "r2", "binary": "roc_auc", "multiclass": "accuracy"}
@@ -25,8 +26,6 @@ METRICS = {"regression": "r2", "binary": "roc_auc", "multiclass": "accuracy"}
 
 def autogluon(job: Job) -> Predict:
     """Let AutoGluon choose and stack; its models live in a temporary folder."""
-    from autogluon.tabular import TabularPredictor
-
     folder = tempfile.TemporaryDirectory()
     predictor = TabularPredictor(
         label=job.target, problem_type=job.task, eval_metric=METRICS[job.task], path=folder.name, verbosity=0

@@ -13,16 +13,14 @@
 # ///
 """RealMLP-TD and TabM-D, pytabkit's networks with tuned defaults, in an environment of their own."""
 
-from collections.abc import Callable
-
 from jobs import Fit, Job, Predict, n_threads, work
+from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor, TabM_D_Classifier, TabM_D_Regressor
 
 
-def network(kinds: Callable[[], tuple[type, type]]) -> Fit:
+def network(regressor: type, classifier: type) -> Fit:
     """Fit a regressor or a classifier of pytabkit with its defaults, on the CPU."""
 
     def fit(job: Job) -> Predict:
-        regressor, classifier = kinds()
         kind = regressor if job.task == "regression" else classifier
         model = kind(device="cpu", random_state=job.seed, n_threads=n_threads())
         model.fit(prepared(job, job.train), job.truth.to_numpy(), cat_col_names=job.categories)
@@ -43,19 +41,6 @@ def prepared(job: Job, rows: object) -> object:
     return rows
 
 
-def realmlp() -> tuple[type, type]:
-    """RealMLP with tuned defaults."""
-    from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
-
-    return RealMLP_TD_Regressor, RealMLP_TD_Classifier
-
-
-def tabm() -> tuple[type, type]:
-    """TabM with default settings."""
-    from pytabkit import TabM_D_Classifier, TabM_D_Regressor
-
-    return TabM_D_Regressor, TabM_D_Classifier
-
-
 if __name__ == "__main__":
-    work({"RealMLP-TD": network(realmlp), "TabM-D": network(tabm)})
+    realmlp = network(RealMLP_TD_Regressor, RealMLP_TD_Classifier)
+    work({"RealMLP-TD": realmlp, "TabM-D": network(TabM_D_Regressor, TabM_D_Classifier)})

@@ -80,7 +80,7 @@ def _lines_of_model(model: "TrainedModel") -> list[tuple[str, str]]:
         *([("…", f"{len(layers) - LAYERS} more layers")] if len(layers) > LAYERS else []),
         *((name.replace("_", " ", 1), shown_number(value)) for name, value in details.get("metrics", {}).items()),
     ]
-    rows, source = details.get("profile", {}).get("rows"), details.get("source")
+    rows, source = {**details.get("profile", {}), **details.get("refit", {})}.get("rows"), details.get("source")
     lines += [("trained on", f"{rows:,} rows of {source}")] if rows else []
     trained = f"{training.epochs} epochs at most, batches of {training.batch_size}, {training.optimizer.name}"
     lines.append(("training", f"{trained}, learning rate {training.learning_rate:g}"))

@@ -1,4 +1,4 @@
-"""`TensorDataset`s as safetensors files."""
+"""Encoded rows, and outputs for them, as safetensors files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 from kedro_datasets._typing import ImagePreview, TablePreview
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.columns import CategoryEncoder
@@ -17,6 +18,7 @@ from torchlane.datasets.files import FileDataset
 from torchlane.datasets.previews import COLUMNS, preview_images, preview_table, seen
 
 IMAGE_AXES = 4  # rows, channels, height, width
+OUTPUTS = "outputs"
 NAMES = ("features", "targets", "weights")  # the last one only if rows have weights
 
 
@@ -84,6 +86,25 @@ class TensorsDataset(FileDataset[TensorDataset]):
         if self._encoder is None or not self._encoder.exists():
             return None
         return read_encoder(self._encoder)
+
+
+class OutputsDataset(FileDataset[Tensor]):
+    """Outputs of members for rows, float32 (members, n_rows, width), in a safetensors file."""
+
+    def read(self, path: Path) -> Tensor:
+        try:
+            return load_file(path)[OUTPUTS]
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"it does not hold whole outputs ({error}); run the stage train again") from error
+
+    def write(self, content: Tensor, path: Path) -> None:
+        save_file({OUTPUTS: content.contiguous()}, path)
+
+    def preview(self, nrows: int = 20) -> TablePreview:
+        """Show the outputs of all members for the first rows."""
+        rows = self.load()[:, :nrows].permute(1, 0, 2)
+        table = pd.DataFrame(rows.flatten(1)[:, :COLUMNS].numpy()).add_prefix("output_")
+        return preview_table(table.to_dict(orient="split"))
 
 
 def _names_of(column: ColumnEncoder) -> tuple[str, ...]:

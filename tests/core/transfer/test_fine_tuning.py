@@ -8,8 +8,8 @@ import torch
 from tests.core.transfer.adapted import (
     CLASSES,
     MODEL,
-    TRAINING,
     REGRESSION,
+    TRAINING,
     make_rows,
     train_parent,
     tune,

@@ -24,6 +24,11 @@ def build_tensors(rows: pd.DataFrame, encoder: Encoder) -> TensorDataset:
     return TensorDataset(*tensors)
 
 
+def join_rows(first: TensorDataset, second: TensorDataset) -> TensorDataset:
+    """Give the encoded rows of two parts as one, in order."""
+    return TensorDataset(*(torch.cat(pair) for pair in zip(first.tensors, second.tensors, strict=True)))
+
+
 def weights_of(tensors: TensorDataset) -> Tensor | None:
     """Give the weights of encoded rows, float64 (n_rows,); None if all rows count the same."""
     return tensors.tensors[2] if len(tensors.tensors) > 2 else None

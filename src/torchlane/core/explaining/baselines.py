@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from torchlane.core.encoding.tensors import weights_of
+from torchlane.core.encoding.tensors import join_rows, weights_of
 from torchlane.core.explaining.linear import Linear, drawn_rows, fit_logistic, fit_ridge
 from torchlane.core.explaining.uncertainty import standard_errors
 from torchlane.core.judging.evaluation import score, shown_score, truth_of
+from torchlane.core.model.learned import is_refit
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions
 from torchlane.core.rows.splits import rows_of
@@ -33,6 +34,8 @@ def fit_baselines(
 ) -> dict[str, Any]:
     """Fit the linear baseline to encoded rows of train, and score it on valid and test as the model is scored.
 
+    If the model was trained on valid too, so is the baseline that is scored on test.
+
     The result is the content of `baselines.json`. `linear` has the `name`, the chosen `options`, the metrics of
     `valid` and `test` in raw units (empty without rows), and `ahead`: by how much the model's primary metric on test
     is above that of the baseline, with the standard error of this difference (null where undefined). `linear` is
@@ -40,12 +43,13 @@ def fit_baselines(
     """
     if not options.linear_baseline:
         return {"linear": None, "reason": "evaluation.linear_baseline is false"}
-    linear = _fit(model, tensors["train"])
+    of_train = _fit(model, tensors["train"])
+    linear = _fit(model, join_rows(tensors["train"], tensors["valid"])) if is_refit(model) else of_train
     parts: dict[str, dict[str, Any]] = {"valid": {}, "test": {}}
     for part in parts:
         if len(tensors[part]):
             truth = truth_of(rows_of(part, clean_rows, splits)[model.encoder.target.name], model.encoder.target)
-            predicted = _predict(linear, model, tensors[part].tensors[0])
+            predicted = _predict(of_train if part == "valid" else linear, model, tensors[part].tensors[0])
             parts[part] = score(model.task, predicted, truth, weights_of(tensors[part]))
             if part == "test":
                 ahead = _ahead(model, tensors[part], predicted, truth)

@@ -19,6 +19,7 @@ from torchlane.core.explaining.linear import drawn_rows
 from torchlane.core.explaining.part_differences import tell_apart
 from torchlane.core.explaining.single_features import constant_columns, signals_of
 from torchlane.core.explaining.uncertainty import mean_and_error, standard_errors
+from torchlane.core.model.learned import outputs_of_valid
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import SplitOptions
 from torchlane.core.search.chosen import Chosen
@@ -72,7 +73,7 @@ def gather_evidence(
     encoder, seed = model.encoder, model.training.seed
     train, test = parts["train"], parts["test"]
     weights = weights_of(train)
-    judged = {part: _judge(model, parts[part], seed) for part in ("valid", "test") if len(parts[part])}
+    judged = {part: _judge(model, part, parts[part], seed) for part in ("valid", "test") if len(parts[part])}
     is_image = encoder.image is not None
     has_intervals = bool(metrics.get("calibration", {}).get("coverage_asked")) and weights is None
     target = encoder.target
@@ -107,13 +108,14 @@ def gather_evidence(
     )
 
 
-def _judge(model: TrainedModel, part: TensorDataset, seed: int) -> Judged:
-    weights = weights_of(part)
-    rows = torch.from_numpy(drawn_rows(part.tensors[0], weights, JUDGED_ROWS, seed))
-    features, targets = (each[rows] for each in part.tensors[:2])
-    target = model.encoder.target
+def _judge(model: TrainedModel, part: str, dataset: TensorDataset, seed: int) -> Judged:
+    """Predict rows of a part with weights that have not seen them."""
+    features, weights = dataset.tensors[0], weights_of(dataset)
+    rows = torch.from_numpy(drawn_rows(features, weights, JUDGED_ROWS, seed))
+    targets, target = dataset.tensors[1][rows], model.encoder.target
     truth = targets.flatten().long() if target.labels else target.decode(targets.flatten())
-    prediction = model.joint_prediction(model.member_predictions(features))
+    outputs = outputs_of_valid(model, features, rows) if part == "valid" else model.outputs(features[rows])
+    prediction = model.joint_prediction(model.predictions_of(outputs))
     return Judged(prediction, truth, None if weights is None else weights[rows])
 
 

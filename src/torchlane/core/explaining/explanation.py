@@ -16,6 +16,7 @@ from torchlane.core.explaining.importances import (
 )
 from torchlane.core.explaining.judged_rows import judged_rows
 from torchlane.core.explaining.partial_dependence import no_dependence, partial_dependence
+from torchlane.core.model.learned import learned_parts
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import EvaluationOptions
 from torchlane.core.rows.splits import rows_of
@@ -48,7 +49,7 @@ def explain_model(
     top = importances["feature"].head(MOST_FEATURES).tolist()
     train = judged_rows("train", model, tensors["train"], clean_rows, splits).some(MOST_ROWS, SEED)
     dependence = partial_dependence(model, train, rows_of("train", clean_rows, splits)[top], top)
-    _log(importances, facts)
+    _log(importances, facts, is_learned=facts["part"] in learned_parts(model))
     return importances, dependence, facts
 
 
@@ -80,15 +81,16 @@ def _importances(
     return importances, facts | {"left_out": len(names) - effort.features}
 
 
-def _log(importances: pd.DataFrame, facts: Facts) -> None:
+def _log(importances: pd.DataFrame, facts: Facts, *, is_learned: bool) -> None:
     first = importances[importances["importance"] > 0].head(3)
     shown = ", ".join(f"{name} ({drop:.3g})" for name, drop in zip(first["feature"], first["importance"], strict=True))
     logger.info(
-        "importances: %s %s (%d rows of %s, %d times)%s",
+        "importances: %s %s (%d rows of %s%s, %d times)%s",
         facts["metric"],
         f"drops most if {shown} is permuted" if shown else "drops for no feature that is permuted",
         facts["rows"],
         facts["part"],
+        ", which the model was refitted on" * is_learned,
         facts["repeats"],
         f"; the last {facts['left_out']} features are left out, since there are too many" if facts["left_out"] else "",
     )

@@ -15,6 +15,7 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import weights_of
 from torchlane.core.judging.classes import Scores, score_classes, warn_of_absent
 from torchlane.core.judging.named_metrics import NamedMetrics, score_named
+from torchlane.core.model.learned import is_refit, outputs_of_valid
 from torchlane.core.model.seen import SeenRows
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.options import SplitOptions, shown_number
@@ -50,12 +51,14 @@ def evaluate(
     `truth` and the columns of `TrainedModel.predict`, in raw units.
 
     If `split` makes test unlike train by intention, `split` has its `order_by` or `group_by`.
+    The score on valid is that of weights which have not seen it: of a model that was refitted, of those before.
 
     `named` metrics stand beside those of the task, in each part with rows and in the baseline. Each distinct row of
     all parts passes through the networks once.
 
     Raises:
-        ValueError: a named metric cannot be computed; see `named_metrics.score_named`.
+        ValueError: a named metric cannot be computed; see `named_metrics.score_named`. Or the model was refitted on
+            valid, and its `valid_outputs` from before are not there.
     """
     target = model.encoder.target
     truths = {part: truth_of(rows_of(part, clean_rows, splits)[target.name], target) for part in tensors}
@@ -63,7 +66,10 @@ def evaluate(
     predictions: dict[str, Tensor] = {}
     seen = SeenRows(model)
     for part, dataset in tensors.items():
-        of_distinct, places = seen.outputs(dataset.tensors[0])
+        if part == "valid" and is_refit(model):
+            of_distinct, places = outputs_of_valid(model, dataset.tensors[0]), torch.arange(len(dataset))
+        else:
+            of_distinct, places = seen.outputs(dataset.tensors[0])
         each = model.predictions_of(of_distinct)
         predictions[part] = model.joint_prediction(each)[places]
         metrics[part] = _score_part(model, dataset, of_distinct[:, places], predictions[part], truths[part])

@@ -6,12 +6,14 @@ from bisect import bisect_left
 from fractions import Fraction
 from typing import Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from torchlane.core.encoding.tensors import relative
+from torchlane.core.options import DataOptions
 from torchlane.core.training.held_out import sums_of_others
 
 RESIDUALS = 1001  # stored at most
@@ -92,6 +94,16 @@ class Calibration(BaseModel):
         needed = (self.n_rows + 1) * Fraction(repr(float(coverage)))
         place = bisect_left(self.reached or self.ranks, needed)
         return self.residuals[place] if place < len(self.residuals) else math.inf
+
+
+def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the ends of intervals, float64 (n_rows,) each.
+
+    They are cut to the bounds declared for the target, since no truth lies beyond, but never past the prediction.
+    """
+    bounds = data.target_column.limits
+    low, high = (np.clip(end, *bounds) for end in (prediction - half_widths, prediction + half_widths))
+    return np.minimum(low, prediction), np.maximum(high, prediction)
 
 
 def tempered(probabilities: Tensor, temperature: Tensor | float) -> Tensor:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
@@ -12,15 +12,16 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from torchlane.core.encoding.encoder import Encoder
 from torchlane.core.encoding.tensors import fingerprint
 from torchlane.core.layers.numbers import Numbers, PiecewiseLinearNumbers
-from torchlane.core.machine.checkpoints import CheckpointStore
+from torchlane.core.machine.checkpoints import Checkpoints, CheckpointStore
 from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
+from torchlane.core.model.refitting import fit_twice, kept_epoch, rows_of_refit, why_not_again
 from torchlane.core.model.trained import FORMAT, TrainedModel
 from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
 from torchlane.core.networks.state_dicts import listed
@@ -105,19 +106,15 @@ def train_models(
 ) -> list[tuple[TrainedModel, pd.DataFrame]]:
     """Train the members of several models together, with the results of `train_model`, stacked where possible.
 
+    With `training.refit` the networks are trained once more, on train and valid; see `refitting.fit_twice`. All that
+    says how good a model is, and its calibration, comes from the weights before that, which have not seen valid.
     `observer` watches the first member of the first model.
 
     Raises:
         ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
     fitted = fit_lessons(lessons, model)
-    members: list[Member] = []
-    for lesson in fitted:
-        training, encoder = lesson.training, lesson.encoder
-        objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
-        require_memory(model, encoder, training, device)
-        build = partial(build_network, model, encoder, training.augmentation)
-        members += make_members(build, lesson.train, lesson.valid, objective, training, device)
+    members = [member for lesson in fitted for member in _members(lesson, model)]
     first = fitted[0]
     capacity = describe_capacity(members[0].model)
     logger.info(
@@ -132,11 +129,82 @@ def train_models(
         _log_numbers(members[0].model, first.encoder, model)
     if observer is not None:
         observer.begin(members[0])
-    outcomes = iter(fit(members, checkpoints.of_run(identify(fitted, model)), observer=observer))
-    return [
-        conclude(lesson, list(islice(outcomes, lesson.training.members)), data, model, source, {"capacity": capacity})
-        for lesson in fitted
+    run = checkpoints.of_run(identify(fitted, model))
+    twice = [number for number, lesson in enumerate(fitted) if _is_for_refit(lesson)]
+    if twice:
+        outcomes, anew = _fit_twice(fitted, twice, members, model, run, observer)
+    else:
+        outcomes, anew = fit(members, run, observer=observer), {}
+    of_lessons = _by_lesson(outcomes, fitted)
+    trained = [
+        conclude(lesson, own, data, model, source, {"capacity": capacity})
+        for lesson, own in zip(fitted, of_lessons, strict=True)
     ]
+    for number, own in anew.items():
+        concluded, history = trained[number]
+        trained[number] = _refitted(concluded, fitted[number], own, of_lessons[number]), history
+    return trained
+
+
+def _members(lesson: FittedLesson, model: ModelOptions) -> list[Member]:
+    """Build the networks of a lesson."""
+    training, encoder = lesson.training, lesson.encoder
+    objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
+    require_memory(model, encoder, training, device)
+    build = partial(build_network, model, encoder, training.augmentation)
+    return make_members(build, lesson.train, lesson.valid, objective, training, device)
+
+
+def _by_lesson(outcomes: Sequence[Outcome], lessons: Sequence[FittedLesson]) -> list[list[Outcome]]:
+    each = iter(outcomes)
+    return [list(islice(each, lesson.training.members)) for lesson in lessons]
+
+
+def _is_for_refit(lesson: FittedLesson) -> bool:
+    if not lesson.training.refit:
+        return False
+    if reason := why_not_again(lesson.train, lesson.valid):
+        logger.info("refit: nothing to train on once more, since %s", reason)
+    return not reason
+
+
+def _fit_twice(
+    lessons: Sequence[FittedLesson],
+    twice: Sequence[int],
+    members: Sequence[Member],
+    model: ModelOptions,
+    run: Checkpoints,
+    observer: Observer | None,
+) -> tuple[list[Outcome], dict[int, list[Outcome]]]:
+    """Train the members of all lessons, and those of the lessons `twice` once more, whose outcomes come second."""
+    numbers = [number for number, lesson in enumerate(lessons) for _ in range(lesson.training.members)]
+    chosen = [index for index, number in enumerate(numbers) if number in twice]
+    anew = []
+    for lesson in (lessons[number] for number in twice):
+        train, valid = rows_of_refit(lesson.train, lesson.valid)
+        anew.append(replace(lesson, train=train, valid=valid))
+    outcomes, again = fit_twice(
+        members, chosen, lambda: [member for lesson in anew for member in _members(lesson, model)], run, observer
+    )
+    return outcomes, dict(zip(twice, _by_lesson(again, anew), strict=True))
+
+
+def _refitted(trained: TrainedModel, lesson: Lesson, again: Sequence[Outcome], own: Sequence[Outcome]) -> TrainedModel:
+    """Give a model the weights of its refit. What it knows of valid stays that of the weights before."""
+    rows, _ = rows_of_refit(lesson.train, lesson.valid)
+    refit = {"rows": len(rows), "valid_rows": len(lesson.valid), "epochs": [kept_epoch(each) for each in own]}
+    details = {
+        **trained.details,
+        "data_fingerprint": fingerprint(rows),
+        "threads": again[0]["threads"],
+        "refit": refit,
+    }
+    outputs = trained.outputs(lesson.valid.tensors[0])
+    return replace(trained, weights=_stacked(again), details=details, valid_outputs=outputs)
+
+
+def _stacked(own: Sequence[Outcome]) -> dict[str, Tensor]:
+    return {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
 
 
 def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
@@ -169,7 +237,6 @@ def conclude(
     details: Mapping[str, Any],
 ) -> tuple[TrainedModel, pd.DataFrame]:
     """Join the members of one lesson into a model that is calibrated on valid; extend `details` by its origin."""
-    weights = {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
     details = {
         "source": source,
         **details,
@@ -179,7 +246,7 @@ def conclude(
         "device": str(choose_device(lesson.training.device)),
         "threads": own[0]["threads"],
     }
-    trained = TrainedModel(weights, lesson.encoder, data, model, lesson.training, details)
+    trained = TrainedModel(_stacked(own), lesson.encoder, data, model, lesson.training, details)
     trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))
     unseen = lesson.valid if len(lesson.valid) else lesson.train
     predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels

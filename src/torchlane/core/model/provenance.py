@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from torchlane.core.machine.surroundings import describe_surroundings
+from torchlane.core.model.learned import is_refit
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options.by_rows import CHOSEN
 
@@ -11,9 +12,9 @@ from torchlane.core.options.by_rows import CHOSEN
 def describe_provenance(model: TrainedModel) -> dict[str, Any]:
     """Describe a model that has just been trained and read back from its file: the content of `provenance.json`.
 
-    It has the SHA-256 of the `model` file and of the `rows`, their `source`, the number of `members`, the options that
-    may follow from the number of rows (`by_rows`), the `device`, `threads` and `versions` of libraries, and what
-    `describe_surroundings` says of the working folder.
+    It has the SHA-256 of the `model` file and of the `rows` that it was trained on, their `source`, the number of
+    `members`, the options that may be `auto` (`by_rows`), the `device`, `threads` and `versions` of libraries, and what
+    `describe_surroundings` says of the working folder. `refit` has the details of a refit, if there was one.
     """
     details = model.details
     return {
@@ -25,5 +26,6 @@ def describe_provenance(model: TrainedModel) -> dict[str, Any]:
         "device": details["device"],
         "threads": details["threads"],
         "versions": details["versions"],
+        **({"refit": details["refit"]} if is_refit(model) else {}),
         **describe_surroundings(Path.cwd()),
     }

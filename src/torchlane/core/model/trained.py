@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +23,7 @@ from torchlane.core.layers.aligned import align_rows
 from torchlane.core.machine.files import replacing
 from torchlane.core.machine.threads import multiply_adds, threads_for, torch_threads
 from torchlane.core.model.blocks import BLOCK_ROWS, by_blocks
-from torchlane.core.model.calibration import Calibration, tempered
+from torchlane.core.model.calibration import Calibration, intervals, tempered
 from torchlane.core.networks import build_network, named
 from torchlane.core.networks.building import FOREIGN
 from torchlane.core.options import DataOptions, ModelOptions, TrainingOptions, require_coverage, shown_number
@@ -50,6 +49,10 @@ class TrainedModel:
     from valid. `details` documents the training: source and fingerprint of the rows, metrics of train and
     valid, library versions, device and threads. `fingerprint` is the SHA-256 of the file that the model was
     read from.
+
+    A model that was refitted has `details["refit"]`: the number of `rows`, how many of them are `valid_rows`, and the
+    `epochs` of each member. Its `valid_outputs`, float32 (members, n_rows, width), are those of the weights before,
+    for the rows of valid; they are no part of the file.
     """
 
     weights: dict[str, Tensor]
@@ -60,6 +63,7 @@ class TrainedModel:
     details: dict[str, Any] = field(default_factory=dict)
     calibration: Calibration = field(default_factory=Calibration)
     fingerprint: str = ""
+    valid_outputs: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0), repr=False, compare=False)
 
     @property
     def task(self) -> Task:
@@ -80,7 +84,7 @@ class TrainedModel:
         kind = self.model.kind or "network"
         widths = f" {list(self.model.widths)}" if self.model.kind in LAYERED else ""
         about.append(f"{self.n_members} {'member' if self.n_members == 1 else 'members'} of {kind}{widths}")
-        if rows := self.details.get("profile", {}).get("rows"):
+        if rows := {**self.details.get("profile", {}), **self.details.get("refit", {})}.get("rows"):
             about.append(f"trained on {rows:,} rows")
         metric, metrics = self.task.primary_metric, self.details.get("metrics", {})
         part = next((part for part in ("valid", "train") if f"{part}_{metric}" in metrics), None)
@@ -233,16 +237,6 @@ class TrainedModel:
         weights = {name: tensor.contiguous() for name, tensor in self.weights.items()}
         with replacing(Path(path)) as partial:
             storing.save_with_header(partial, {**weights, **quantiles}, header)
-
-
-def intervals(prediction: np.ndarray, half_widths: np.ndarray, data: DataOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the ends of intervals, float64 (n_rows,) each.
-
-    They are cut to the bounds declared for the target, since no truth lies beyond, but never past the prediction.
-    """
-    bounds = data.target_column.limits
-    low, high = (np.clip(end, *bounds) for end in (prediction - half_widths, prediction + half_widths))
-    return np.minimum(low, prediction), np.maximum(high, prediction)
 
 
 def load(path: str | Path, *, trust: str | None = None) -> TrainedModel:

@@ -26,16 +26,17 @@ class Band(NamedTuple):
     members: int
     learning_rate: float
     sharing: Literal["none", "columns"]
+    refit: bool
 
 
 BANDS: Mapping[str, tuple[Band, ...]] = {
     TABLES: (
-        Band(1_500, 64, epochs=200, patience_epochs=16, members=16, learning_rate=0.002, sharing="columns"),
-        Band(10_000, 128, epochs=150, patience_epochs=16, members=16, learning_rate=0.002, sharing="columns"),
-        Band(30_000, 256, epochs=100, patience_epochs=12, members=16, learning_rate=0.002, sharing="columns"),
-        Band(math.inf, 512, epochs=60, patience_epochs=8, members=8, learning_rate=0.002, sharing="columns"),
+        Band(1_500, 64, 200, 16, members=16, learning_rate=0.002, sharing="columns", refit=True),
+        Band(10_000, 128, 150, 16, members=16, learning_rate=0.002, sharing="columns", refit=True),
+        Band(30_000, 256, 100, 12, members=16, learning_rate=0.002, sharing="columns", refit=True),
+        Band(math.inf, 512, 60, 8, members=8, learning_rate=0.002, sharing="columns", refit=False),
     ),
-    OTHERS: (Band(math.inf, 64, epochs=200, patience_epochs=20, members=1, learning_rate=0.001, sharing="none"),),
+    OTHERS: (Band(math.inf, 64, 200, 20, members=1, learning_rate=0.001, sharing="none", refit=False),),
 }
 CHOSEN = Band._fields[1:]  # the options that may be `auto`
 SAID = {  # in the log, for one and for more
@@ -45,6 +46,7 @@ SAID = {  # in the log, for one and for more
     "members": ("{} member", "{} members"),
     "learning_rate": ("a learning rate of {}",) * 2,
     "sharing": ("weights shared by {}",) * 2,
+    "refit": ("a refit", "a refit"),
 }
 
 
@@ -57,6 +59,7 @@ class FittedTraining(TrainingOptions):
     patience_epochs: int | None = Field(ge=1)
     learning_rate: Rate
     sharing: Literal["none", "tabm", "tabm_mini", "columns"] = "none"
+    refit: bool = False
 
 
 def fitting(training: TrainingOptions, model: ModelOptions, n_rows: int, *, is_table: bool) -> FittedTraining:
@@ -92,7 +95,7 @@ def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
     said = [
         SAID[name][value != 1].format(value if isinstance(value, str) else f"{value:,}")
         for name, value in values.items()
-        if value != "none"
+        if value not in ("none", False)
     ]
     return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train"
 

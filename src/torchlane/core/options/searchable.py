@@ -23,19 +23,8 @@ SEARCHED: Mapping[str, type[Options]] = {
 NOT_SEARCHED = {  # what the network is, the seed and the epochs, and how the machine is used
     "model": ("kind", "name", "module_class"),
     "training": (
-        *(
-            "members",
-            "sharing",
-            "stacked",
-            "seed",
-            "epochs",
-            "exact",
-            "precision",
-            "matmul_precision",
-            "compile",
-            "device",
-        ),
-        *("threads", "checkpoint_minutes", "checkpoint_epochs"),
+        *("members", "sharing", "stacked", "seed", "epochs", "refit", "exact", "precision", "matmul_precision"),
+        *("compile", "device", "threads", "checkpoint_minutes", "checkpoint_epochs"),
     ),
 }
 OPEN = ("encoding.columns", "model.arguments", "training.optimizer.arguments", "training.scheduler.arguments")

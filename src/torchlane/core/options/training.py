@@ -85,6 +85,8 @@ class TrainingOptions(Options):
     Training of a member stops early when the validation loss has not improved for `patience_epochs`, and its
     best weights are restored; null trains for all `epochs`. A checkpoint is written at the end of an epoch once
     `checkpoint_minutes` or `checkpoint_epochs` have passed since the last one. `loss` may be just a name.
+    With `refit`, the networks are then trained once more from their seeds, on train and valid together. Each trains
+    for the number of epochs that early stopping kept, on the same schedule, and its last weights are the model.
     `clip_norm` bounds the norm of the gradients of each step. If the network has batch norm and the last batch
     would have a single row, that row joins the batch before.
 
@@ -109,6 +111,7 @@ class TrainingOptions(Options):
     scheduler: SchedulerOptions | None = None
     augmentation: AugmentationOptions | None = None
     patience_epochs: AutomaticOrNone = AUTO
+    refit: bool | Literal["auto"] = AUTO
     clip_norm: float | None = Field(None, gt=0)
     exact: bool = True
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -13,7 +13,9 @@ from torchlane.core.search.ground import Ground
 from torchlane.core.search.space import Space
 
 RECORDS = 2  # the form of what a study keeps of a trial; another one begins another search
-NO_EFFECT = ("members", "device", "checkpoint_minutes", "checkpoint_epochs")  # of `training`, on what a trial reaches
+NO_EFFECT = (  # of `training`, on what a trial reaches
+    *("members", "refit", "device", "checkpoint_minutes", "checkpoint_epochs"),
+)
 
 
 def fingerprint(content: Any) -> str:

@@ -16,6 +16,7 @@ from torchlane.core.judging.classes import Scores
 from torchlane.core.judging.evaluation import score, shown_score
 from torchlane.core.machine.checkpoints import CheckpointStore, NoCheckpoints
 from torchlane.core.machine.naming import naming
+from torchlane.core.model.learned import learned_parts
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.model.trained import TrainedModel
 from torchlane.core.options import DataOptions, FineTuningOptions, Recipe, SplitOptions, shown_number
@@ -145,8 +146,8 @@ def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.
     if old is None:
         return {"reason": "there are no rows beside the parent's model"}
     try:
-        train = build_tensors(old[old["part"] == "train"], parent.encoder)
-        same = fingerprint(train) == parent.details.get("data_fingerprint")
+        learned = build_tensors(_learned_rows(parent, old), parent.encoder)
+        same = fingerprint(learned) == parent.details.get("data_fingerprint")
     except (KeyError, ValueError):
         same = False
     if not same:
@@ -157,14 +158,19 @@ def describe_forgetting(parent: TrainedModel, fine_tuned: TrainedModel, old: pd.
     return {"rows": len(test), **scores}
 
 
+def _learned_rows(parent: TrainedModel, old: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows that the parent was trained on, in the order of its tensors."""
+    return pd.concat([old[old["part"] == part] for part in learned_parts(parent)])
+
+
 def count_known(
-    clean_rows: pd.DataFrame, splits: pd.DataFrame, old: pd.DataFrame | None, data: DataOptions
+    parent: TrainedModel, clean_rows: pd.DataFrame, splits: pd.DataFrame, old: pd.DataFrame | None, data: DataOptions
 ) -> int | None:
     """Count the new test rows that the parent was trained on, target included. None if its rows are unknown."""
     names = [*data.feature_columns, data.target]
     if old is None or not set(names) <= set(old):
         return None
-    trained = old.loc[old["part"] == "train", names].drop_duplicates()
+    trained = _learned_rows(parent, old)[names].drop_duplicates()
     test = rows_of("test", clean_rows, splits)
     return int(test[[ROW, *names]].merge(trained, on=names)[ROW].nunique())
 
@@ -187,7 +193,7 @@ def judge(
     _require_parent(parent, fine_tuned)
     summary = summarise(scores, fine_tuned.task.primary_metric)
     forgetting = describe_forgetting(parent, fine_tuned, old)
-    known = count_known(clean_rows, splits, None if "reason" in forgetting else old, fine_tuned.data)
+    known = count_known(parent, clean_rows, splits, None if "reason" in forgetting else old, fine_tuned.data)
     _log_comparison(summary, forgetting, known, fine_tuned.data.target_unit)
     details = {name: fine_tuned.details[name] for name in ("parent", "fine_tuning")}
     return {"comparison": summary, "forgetting": forgetting, "known_to_parent": known, **details}
@@ -228,7 +234,10 @@ def _log_comparison(summary: Mapping[str, Any], forgetting: Mapping[str, Any], k
             shown_number(forgetting["fine_tuned"].get(primary)),
         )  # fmt: skip
     if known:
-        logger.warning("%d of the held-out new rows are in the parent's train part, so its score is too good", known)
+        logger.warning(
+            "%d of the held-out new rows are among the rows that the parent was trained on, so its score is too good",
+            known,
+        )
 
 
 def _mean_and_spread(values: pd.Series) -> dict[str, float]:

@@ -32,10 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 def training_for(parent: TrainedModel, training: TrainingOptions, options: FineTuningOptions) -> TrainingOptions:
-    """Build the training options of fine-tuning; the number of members is the parent's, and each trains on its own."""
+    """Build the training options of fine-tuning.
+
+    The number of members is the parent's, each trains on its own, and nothing is refitted.
+    """
     names = ("epochs", "patience_epochs", "batch_size", "learning_rate", "optimizer", "scheduler", "seed")
     own = {name: getattr(options, name) for name in names}
-    return training.model_copy(update={**own, "members": parent.n_members, "sharing": "none"})
+    return training.model_copy(update={**own, "members": parent.n_members, "sharing": "none", "refit": False})
 
 
 def make_lesson(

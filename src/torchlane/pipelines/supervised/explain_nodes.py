@@ -3,6 +3,7 @@
 Each imports what it calls, because a stage waits for the libraries of no other.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torchlane.core.options import (
@@ -14,11 +15,12 @@ from torchlane.core.options import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from torch import Tensor
     from torch.utils.data import TensorDataset
 
     from torchlane.core.model.trained import TrainedModel
 else:  # Kedro resolves all annotations of a node for the types of its options
-    DataFrame = TensorDataset = TrainedModel = Any
+    DataFrame = Tensor = TensorDataset = TrainedModel = Any
 
 
 def summarise_data(
@@ -80,6 +82,7 @@ def fit_baselines(
 
 def find_warnings(
     model: TrainedModel,
+    valid_outputs: Tensor,
     train_tensors: TensorDataset,
     valid_tensors: TensorDataset,
     test_tensors: TensorDataset,
@@ -97,5 +100,6 @@ def find_warnings(
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     chosen = chosen_options if recipe.trials or not chosen_options.get("values") else no_change()
+    model = replace(model, valid_outputs=valid_outputs)
     facts = evidence.gather_evidence(model, parts, split, metrics, baselines, feature_importances, chosen)
     return warnings.find_warnings(facts)

@@ -3,6 +3,7 @@
 Each imports what it calls, because a stage waits for the libraries of no other, and a list of pipelines for none.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torchlane.core.machine.checkpoints import CheckpointStore
@@ -20,6 +21,7 @@ from torchlane.core.options import (
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from torch import Tensor
     from torch.utils.data import TensorDataset
 
     from torchlane.core.encoding.encoder import Encoder
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from torchlane.core.search.option_importances import OptionImportances
     from torchlane.core.search.store import StudyStore
 else:  # Kedro resolves all annotations of a node for the types of its options
-    DataFrame = Encoder = OptionImportances = StudyStore = TensorDataset = TrainedModel = Any
+    DataFrame = Encoder = OptionImportances = StudyStore = Tensor = TensorDataset = TrainedModel = Any
 
 
 def check_rows(raw_rows: DataFrame, data: DataOptions) -> tuple[DataFrame, DataFrame]:
@@ -115,7 +117,7 @@ def train_model(
     checkpoints: CheckpointStore,
     data: DataOptions,
     diagnosis: DiagnosisOptions,
-) -> tuple[TrainedModel, DataFrame, dict[str, Any]]:
+) -> tuple[TrainedModel, Tensor, DataFrame, dict[str, Any]]:
     """Train a model and diagnose the training; see `learning.train_model` and `diagnosis.diagnose`."""
     from torchlane.core.judging.diagnosis import diagnose
     from torchlane.core.model import learning
@@ -125,7 +127,8 @@ def train_model(
     lesson = learning.Lesson(train_tensors, valid_tensors, encoder, recipe.training)
     observer = Observer(diagnosis)
     trained, history = learning.train_model(lesson, data, recipe.model, checkpoints, source, observer)
-    return trained, history, diagnose(observer, history, encoder.target, trained.details["capacity"])
+    diagnosis_of_run = diagnose(observer, history, encoder.target, trained.details["capacity"])
+    return trained, trained.valid_outputs, history, diagnosis_of_run
 
 
 def record_provenance(model: TrainedModel) -> dict[str, Any]:
@@ -153,6 +156,7 @@ def cross_validate(
 
 def evaluate_model(
     model: TrainedModel,
+    valid_outputs: Tensor,
     train_tensors: TensorDataset,
     valid_tensors: TensorDataset,
     test_tensors: TensorDataset,
@@ -169,7 +173,13 @@ def evaluate_model(
 
     parts = dict(zip(PARTS, (train_tensors, valid_tensors, test_tensors), strict=True))
     metrics, test_predictions = evaluation.evaluate(
-        model, parts, clean_rows, splits, options.coverage, split=split, named=options.metrics
+        replace(model, valid_outputs=valid_outputs),
+        parts,
+        clean_rows,
+        splits,
+        options.coverage,
+        split=split,
+        named=options.metrics,
     )
     folds = cross_validation.summarise_folds(fold_scores, recipe.trials, split.order_by)
     return {**metrics, "cross_validation": folds}, test_predictions

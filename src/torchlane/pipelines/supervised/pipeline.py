@@ -70,7 +70,7 @@ def _train() -> list[Node]:
                 "data": "params:data",
                 "diagnosis": "params:diagnosis",
             },
-            ["model", "history", "diagnosis"],
+            ["model", "valid_outputs", "history", "diagnosis"],
         ),
         step("train", nodes.record_provenance, "model", "provenance"),
     ]
@@ -97,7 +97,7 @@ def _evaluate() -> list[Node]:
         step(
             "evaluate",
             nodes.evaluate_model,
-            [*parts, "fold_scores", "recipe", "params:split", "params:evaluation"],
+            ["model", "valid_outputs", *parts[1:], "fold_scores", "recipe", "params:split", "params:evaluation"],
             ["metrics", "test_predictions"],
         ),
         step(
@@ -113,7 +113,16 @@ def _evaluate() -> list[Node]:
             "evaluate",
             explain_nodes.find_warnings,
             [
-                *("model", *TENSORS, "metrics", "baselines", "feature_importances", "chosen_options", "recipe"),
+                *(
+                    "model",
+                    "valid_outputs",
+                    *TENSORS,
+                    "metrics",
+                    "baselines",
+                    "feature_importances",
+                    "chosen_options",
+                    "recipe",
+                ),
                 "params:split",
             ],
             "warnings",

@@ -74,6 +74,11 @@ class Artifacts:
         return self.data.target_column.unit or ""
 
     @property
+    def refit(self) -> Mapping[str, Any]:
+        """The rows and epochs of a refit on train and valid; empty if there was none."""
+        return dict(self.provenance.get("refit", {}))
+
+    @property
     def judged(self) -> str:
         """The part that the model is judged on: test, or the best substitute that has rows."""
         return next((part for part in ("test", "valid") if self.metrics["rows"].get(part)), "train")

@@ -17,6 +17,7 @@ PARTS = {
     "valid": "decides when training stops, and sets the width of intervals or how sure probabilities are",
     "test": "used once, at the end, to judge the model",
 }
+REFIT = "; then the networks are trained once more, on these rows too"
 
 
 def find_asked(artifacts: Artifacts) -> Facts:
@@ -77,7 +78,8 @@ def find_split(artifacts: Artifacts) -> Facts:
     """Say how rows were dealt to parts."""
     split, counts = artifacts.split, artifacts.metrics["rows"]
     total = max(1, max(counts.values()) if split.all_rows_in else sum(counts.values()))  # every row may be in each
-    rows = [(part, counts.get(part, 0), counts.get(part, 0) / total, use) for part, use in PARTS.items()]
+    uses = {**PARTS, "valid": PARTS["valid"] + REFIT} if artifacts.refit else PARTS
+    rows = [(part, counts.get(part, 0), counts.get(part, 0) / total, use) for part, use in uses.items()]
     return {
         "said": _ways_to_split(artifacts),
         "parts": table(["part", "rows", "share", "use"], rows),

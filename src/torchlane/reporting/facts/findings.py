@@ -60,6 +60,8 @@ def find_drivers(artifacts: Artifacts) -> Facts:
         f"importance.",
         strongest,
     ]
+    if about["part"] == "valid" and artifacts.refit:
+        said.append("The model was trained on these rows too, so features may seem more important than they are.")
     if about["left_out"]:
         said.append(f"{counted(about['left_out'], 'feature')} were left out, since there are too many to permute each.")
     rows = zip(
@@ -161,10 +163,11 @@ def find_training(artifacts: Artifacts) -> Facts:
         ("layers of a member", str(artifacts.diagnosis["capacity"])),
         ("members", _members(provenance["members"])),
         ("epochs", f"{epochs} of at most {fitted['epochs']}{_kept(kept)}"),
+        *_about_refit(artifacts),
         ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
         ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
-        ("optimizer", f"{training.optimizer.name}, learning rate {training.learning_rate:g}"),
+        ("optimizer", f"{training.optimizer.name}, learning rate {fitted['learning_rate']:g}"),
         ("batch", counted(fitted["batch_size"], "row")),
         *_by_rows(artifacts),
     ]
@@ -191,6 +194,16 @@ def _kept(kept: Iterable[Any]) -> str:
     if len(epochs) == 1:
         return f"; the weights of epoch {epochs[0]} are kept"
     return f"; the weights kept are of epochs {min(epochs)} to {max(epochs)}"
+
+
+def _about_refit(artifacts: Artifacts) -> list[tuple[str, str]]:
+    """Say on which rows the networks were trained once more, and how long."""
+    if not (refit := artifacts.refit):
+        return []
+    low, high = min(refit["epochs"]), max(refit["epochs"])
+    epochs = counted(high, "epoch") if low == high else f"{low} to {high} epochs"
+    rows = f"{counted(refit['rows'], 'row')}, of which {refit['valid_rows']:,} of valid chose the number of epochs"
+    return [("refit", f"once more from the same seeds for {epochs}, on {rows}")]
 
 
 def _about_overfit(artifacts: Artifacts) -> str:

@@ -61,8 +61,9 @@ def _dumped(value: Any) -> Any:
 def find_limits(artifacts: Artifacts) -> list[str]:
     """Say what this model cannot be trusted with, as far as it follows from the facts."""
     metrics, rows, data = artifacts.metrics, artifacts.metrics["rows"], artifacts.data
+    learned = counted(artifacts.refit.get("rows", rows["train"]), "row")
     limits = [
-        f"It was trained on {counted(rows['train'], 'row')} of {metrics['data']}. It predicts rows unlike these too, "
+        f"It was trained on {learned} of {metrics['data']}. It predicts rows unlike these too, "
         "but nothing here says how well."
     ]
     if metrics["data"] == "bundled sample":

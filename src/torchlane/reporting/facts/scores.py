@@ -58,6 +58,8 @@ def _notes(artifacts: Artifacts, columns: list[str]) -> list[str]:
         notes.append(
             f"Always guessing: the same prediction for every row, {constant}, judged on test.{_on_median(artifacts)}"
         )
+    if artifacts.refit and "valid" in columns:
+        notes.append("Valid was scored before the networks were trained on it too.")
     linear = artifacts.baselines["linear"]
     if linear is not None and linear["name"] in columns:
         notes.append(f"{linear['name']}: a plain linear model on the same features, on test.")
