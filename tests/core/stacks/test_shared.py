@@ -108,7 +108,8 @@ class Counting(nn.Module):
 
 def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_each_member():
     layout = Layout(3, np.arange(3), np.full(3, NUMBER), {})
-    models, shared = make(ModelOptions(widths=(4,)), layout, 3, "tabm", leading=[Counting()])
+    options = ModelOptions(widths=(4,), numbers="plain", dropout=0.0)
+    models, shared = make(options, layout, 3, "tabm", leading=[Counting()])
     rows = torch.randn(7, 3)
     outputs = shared(rows)
     assert shared.layers[0].seen == 7
@@ -121,7 +122,7 @@ def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_eac
 @given(layout=layouts(), n_branches=st.integers(2, 4), seed=st.integers(0, 9))
 def test_scaling_columns_is_tabm_whose_scales_of_a_column_are_equal(layout, n_branches, seed):
     torch.manual_seed(seed)
-    options = ModelOptions(widths=(5, 4), numbers="bins")
+    options = ModelOptions(widths=(5, 4), numbers="bins", dropout=0.0)
     models, by_column = make(options, layout, n_branches, "columns")
     first, plain = next(layer for layer in by_column.layers if isinstance(layer, ColumnLinear)), by_column.state_dict()
     scales = first.r[:, first.groups].detach()
@@ -161,7 +162,7 @@ def test_branches_have_dropout_masks_of_their_own():
 
 
 def test_the_module_leaves_the_networks_that_it_was_made_from_as_they_were():
-    options = ModelOptions(widths=(4, 4), activation="PReLU")
+    options = ModelOptions(widths=(4, 4), activation="PReLU", numbers="plain")
     models, shared = make(options, Layout(3, np.arange(3), np.full(3, NUMBER), {}), 2, "tabm")
     own = {id(each) for model in models for each in model.parameters()}
     assert not own & {id(each) for each in shared.parameters()}

@@ -22,7 +22,7 @@ from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import PlainRun
 
 CPU = torch.device("cpu")
-MODEL = ModelOptions(widths=(12, 8), dropout=0.2)
+MODEL = ModelOptions(widths=(12, 8), dropout=0.2, numbers="plain")
 SCHEDULER = {"name": "ReduceLROnPlateau", "arguments": {"patience": 0}}
 TARGETS = {
     "regression": TargetEncoder(name="y", task="regression"),
