@@ -5,7 +5,7 @@ import torch
 from kedro.io import DatasetError
 from torch.utils.data import TensorDataset
 
-from torchlane.datasets.tensors import TensorsDataset
+from torchlane.datasets.tensors import OutputsDataset, TensorsDataset
 
 
 def test_tensors_come_back_to_the_bit_and_are_mapped_not_read(tmp_path):
@@ -38,6 +38,17 @@ def test_preview_has_a_column_a_feature(tmp_path):
     preview = dataset.preview(nrows=2)
     assert preview["columns"] == ["feature_0", "feature_1", "target_0"]
     assert preview["data"] == [[1, 1, 0], [1, 1, 1]]
+
+
+def test_outputs_come_back_to_the_bit_and_a_file_without_them_is_refused(tmp_path):
+    dataset = OutputsDataset(filepath=str(tmp_path / "outputs.safetensors"))
+    for outputs in (torch.randn(2, 5, 3), torch.empty(0, 0, 0)):
+        dataset.save(outputs)
+        assert torch.equal(dataset.load(), outputs) and dataset.load().shape == outputs.shape
+        dataset.preview()
+    TensorsDataset(filepath=str(tmp_path / "outputs.safetensors")).save(TensorDataset(torch.ones(2, 1)))
+    with pytest.raises(DatasetError, match="does not hold whole outputs.*run the stage train again"):
+        dataset.load()
 
 
 def test_cut_off_file_and_missing_file_are_refused(tmp_path):

@@ -136,6 +136,20 @@ def test_a_fold_scores_what_its_own_training_scores(toy_rows, toy_data):
     assert scores.loc[4, "test"] == metrics["rows"]["test"]
 
 
+def test_folds_refit_as_the_training_that_they_judge(toy_rows, toy_data, caplog):
+    clean, _ = check_rows(toy_rows, toy_data)
+    training = TRAINING.model_copy(update={"refit": True})
+    scores = {}
+    with caplog.at_level("INFO"):
+        for recipe in (RECIPE, RECIPE.model_copy(update={"training": training})):
+            options = EvaluationOptions.model_validate({"folds": 2})
+            scores[recipe.training.refit] = cross_validate(clean, toy_data, SPLIT, recipe, options, NoCheckpoints())
+    counts = ["train", "valid", "test"]
+    assert scores[True][counts].equals(scores[False][counts])
+    assert (scores[True]["r2_score"] != scores[False]["r2_score"]).all()
+    assert caplog.text.count("refit: 4 members once more on train and valid") == 1
+
+
 def test_no_folds_give_an_empty_table(toy_rows, toy_data):
     scores, _ = scores_of(toy_rows, toy_data)
     assert scores.empty

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -15,6 +17,7 @@ from tests.core.transfer.adapted import (
     tune,
 )
 from torchlane.core import transfer
+from torchlane.core.encoding.tensors import build_tensors, fingerprint
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.options import (
     DataOptions,
@@ -102,8 +105,27 @@ def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
     clean, _ = check_rows(make_rows(n_rows=20), options)
     splits = pd.DataFrame({"row": clean["row"], "part": ["train"] * 10 + ["test"] * 10})
     old = clean.assign(part=["train"] * 13 + ["test"] * 7)
-    assert comparison.count_known(clean, splits, old, options) == 3
-    assert comparison.count_known(clean, splits, None, options) is None
+    parent = train_parent(make_rows(), REGRESSION)
+    assert comparison.count_known(parent, clean, splits, old, options) == 3
+    assert comparison.count_known(parent, clean, splits, None, options) is None
+    old.loc[13:16, "part"] = "valid"
+    assert comparison.count_known(parent, clean, splits, old, options) == 3
+    refitted = replace(parent, details={**parent.details, "refit": {}})
+    assert comparison.count_known(refitted, clean, splits, old, options) == 7
+
+
+def test_rows_of_a_refitted_parent_are_known_again_with_those_of_valid():
+    options = DataOptions.model_validate(REGRESSION)
+    clean, _ = check_rows(make_rows(n_rows=30), options)
+    parent = train_parent(make_rows(), REGRESSION)
+    old = clean.assign(part=(["valid"] * 2 + ["train"] * 3) * 4 + ["test"] * 10)
+    learned = pd.concat([old[old["part"] == part] for part in ("train", "valid")])
+    details = {"refit": {}, "data_fingerprint": fingerprint(build_tensors(learned, parent.encoder))}
+    refitted = replace(parent, details=details)
+    assert comparison.describe_forgetting(refitted, refitted, old)["rows"] == 10
+    assert "reason" in comparison.describe_forgetting(
+        replace(parent, details={**details, "refit": {}}), parent, old[2:]
+    )
 
 
 def test_models_from_scratch_and_further_repeats_keep_the_positive_label_of_the_fine_tuned_model(monkeypatch):

@@ -61,6 +61,8 @@ def _named_layers(value: object) -> object:
 class FineTuningOptions(Options):
     """How a trained model is adapted to new rows. Options that are not here are taken from `training`.
 
+    Nothing is refitted, whatever `training.refit` says.
+
     `parent` is a model file, which may belong to another use case; null means the model of this use case. The
     new rows get their own valid part, for early stopping, and their own test part. They are split as `split`
     says, except for the fractions and the seed. `source` and `digest` describe the new rows, as in `data`.
