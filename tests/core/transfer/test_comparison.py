@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -98,12 +100,14 @@ def test_what_was_forgotten_is_measured_on_the_parents_own_test_rows():
 
 
 def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
-    options = DataOptions.model_validate(REGRESSION)
+    options, parent = DataOptions.model_validate(REGRESSION), train_parent(make_rows(), REGRESSION)
     clean, _ = check_rows(make_rows(n_rows=20), options)
     splits = pd.DataFrame({"row": clean["row"], "part": ["train"] * 10 + ["test"] * 10})
-    old = clean.assign(part=["train"] * 13 + ["test"] * 7)
-    assert comparison.count_known(clean, splits, old, options) == 3
-    assert comparison.count_known(clean, splits, None, options) is None
+    old = clean.assign(part=["train"] * 13 + ["valid"] * 2 + ["test"] * 5)
+    assert comparison.count_known(parent, clean, splits, old, options) == 3
+    assert comparison.count_known(parent, clean, splits, None, options) is None
+    refitted = replace(parent, details={**parent.details, "refit": {"rows": 15}})
+    assert comparison.count_known(refitted, clean, splits, old, options) == 5
 
 
 def test_models_from_scratch_and_further_repeats_keep_the_positive_label_of_the_fine_tuned_model(monkeypatch):
