@@ -32,9 +32,9 @@ class Band(NamedTuple):
 BANDS: Mapping[str, tuple[Band, ...]] = {
     TABLES: (
         Band(1_500, 64, 200, 16, members=16, learning_rate=0.002, sharing="columns", refit=True),
-        Band(10_000, 128, 150, 16, members=16, learning_rate=0.002, sharing="columns", refit=True),
-        Band(30_000, 256, 100, 12, members=16, learning_rate=0.002, sharing="columns", refit=True),
-        Band(math.inf, 512, 60, 8, members=8, learning_rate=0.002, sharing="columns", refit=False),
+        Band(10_000, 128, 150, 12, members=16, learning_rate=0.002, sharing="columns", refit=True),
+        Band(25_000, 256, 80, 8, members=8, learning_rate=0.002, sharing="columns", refit=True),
+        Band(math.inf, 512, 40, 4, members=4, learning_rate=0.002, sharing="columns", refit=False),
     ),
     OTHERS: (Band(math.inf, 64, 200, 20, members=1, learning_rate=0.001, sharing="none", refit=False),),
 }
