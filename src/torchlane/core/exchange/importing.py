@@ -57,7 +57,8 @@ def import_weights(
     name and shape, such as a head for other labels, are kept from the base; new members take turns among
     the base's members.
 
-    The metrics and calibration of the base, and what it says of a refit, are dropped, unless the imported weights equal the base's own.
+    The metrics and calibration of the base, and what it says of a refit, are dropped, unless the imported weights
+    equal the base's own.
 
     Raises:
         FileNotFoundError: a file does not exist.
