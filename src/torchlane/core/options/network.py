@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.familiar import ACTIVATIONS
-from torchlane.core.options.numbers import PLAIN, NumbersOptions, named_kind
+from torchlane.core.options.numbers import NumbersOptions, named_kind
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
 OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
