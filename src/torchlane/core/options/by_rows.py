@@ -87,17 +87,19 @@ def fitted_values(training: TrainingOptions, fitted: FittedTraining) -> dict[str
 
 
 def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
-    """Say what was chosen where options were `auto`.
+    """Say what was chosen where options were `auto`; what is then none or off is left out.
 
     >>> describe_fitting({"batch_size": 64, "epochs": 200, "members": 16}, 1234)
     'batches of 64 rows, at most 200 epochs, 16 members, by the 1,234 rows of train'
+    >>> describe_fitting({"sharing": "none", "refit": False}, 1234)
+    ''
     """
     said = [
         SAID[name][value != 1].format(value if isinstance(value, str) else f"{value:,}")
         for name, value in values.items()
         if value not in ("none", False)
     ]
-    return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train"
+    return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train" if said else ""
 
 
 def _open(training: TrainingOptions) -> tuple[str, ...]:
