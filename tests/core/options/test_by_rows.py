@@ -13,6 +13,7 @@ from torchlane.core.options import (
     ModelOptions,
     Recipe,
     TrainingOptions,
+    describe_fitting,
     fitted_values,
     fitting,
 )
@@ -110,3 +111,9 @@ def test_fine_tuning_has_numbers_for_few_rows_and_takes_auto():
         "batch_size": 32,
     }
     assert FineTuningOptions(batch_size="auto").batch_size == "auto"
+
+
+def test_choice_is_said_in_words_and_what_is_not_done_is_left_out():
+    said = describe_fitting({"members": 16, "sharing": "columns", "refit": True}, 210)
+    assert said == "for 210 rows of train: 16 members, weights shared by column, a refit on train and valid"
+    assert describe_fitting({"sharing": "none", "refit": False}, 210) == ""

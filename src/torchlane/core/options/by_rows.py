@@ -45,8 +45,8 @@ SAID = {  # in the log, for one and for more
     "patience_epochs": ("a patience of {} epoch", "a patience of {} epochs"),
     "members": ("{} member", "{} members"),
     "learning_rate": ("a learning rate of {}",) * 2,
-    "sharing": ("weights shared by {}",) * 2,
-    "refit": ("a refit", "a refit"),
+    "sharing": ("weights shared by column",) * 2,
+    "refit": ("a refit on train and valid",) * 2,
 }
 
 
@@ -87,17 +87,17 @@ def fitted_values(training: TrainingOptions, fitted: FittedTraining) -> dict[str
 
 
 def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
-    """Say what was chosen where options were `auto`.
+    """Say what was chosen where options were `auto`; empty if that is only what is not done.
 
     >>> describe_fitting({"batch_size": 64, "epochs": 200, "members": 16}, 1234)
-    'batches of 64 rows, at most 200 epochs, 16 members, by the 1,234 rows of train'
+    'for 1,234 rows of train: batches of 64 rows, at most 200 epochs, 16 members'
     """
     said = [
         SAID[name][value != 1].format(value if isinstance(value, str) else f"{value:,}")
         for name, value in values.items()
         if value not in ("none", False)
     ]
-    return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train"
+    return f"for {n_rows:,} row{'s' * (n_rows > 1)} of train: {', '.join(said)}" if said else ""
 
 
 def _open(training: TrainingOptions) -> tuple[str, ...]:
