@@ -59,7 +59,7 @@ def over_tables(scores: pd.DataFrame) -> pd.DataFrame:
         "tables": values.notna().sum(),
         "rank": ranks(values).mean(),
         "normalised": normalised(values).mean(),
-        "log_loss_rank": ranks(means(classified, "second"), ascending=True).mean() if len(classified) else None,
+        "log_loss_rank": ranks(means(classified, "second"), ascending=True).mean() if len(classified) else float("nan"),
         "time": times(scores).median(),
         "processor_time": times(scores, "processor_seconds").median(),
     }

@@ -180,7 +180,7 @@ logging.getLogger("torchlane").setLevel(logging.WARNING)  # the findings are pri
 
 def watch(activation: str, optimizer: str, learning_rate: float) -> dict:
     """Train a perceptron, and return its diagnosis."""
-    model_options = ModelOptions(widths=(64, 64), activation=activation)
+    model_options = ModelOptions(widths=(64, 64), activation=activation, dropout=0)
     changes = {"members": 1, "epochs": 5, "augmentation": None, "scheduler": None, "learning_rate": learning_rate}
     training = recipe.training.model_copy(update={**changes, "optimizer": OptimizerOptions(name=optimizer)})
     observer = Observer(DiagnosisOptions(overfit_steps=0))

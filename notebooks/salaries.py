@@ -29,7 +29,7 @@ import tempfile
 
 temporary = tempfile.TemporaryDirectory(prefix="torchlane_")  # nothing of yours is touched
 folder = temporary.name
-# %reload_kedro --params=output_root={folder}
+# %reload_kedro --params=output_root={folder},salaries.training.refit=false
 
 # %%
 import pandas as pd
@@ -255,6 +255,9 @@ pd.DataFrame(losses, index=pd.Index(rates, name="learning rate"))
 # and training ends when there was no better one for a while. This is **early stopping**.
 #
 # `train()` and `eval()` switch dropout on and off, which is active in training only (see the notebook `digits`).
+#
+# Torchlane would then train once more, on train and valid together (`refit`). This notebook looks at valid itself, so it
+# has set `refit` to false at its beginning.
 
 # %%
 import copy
@@ -327,7 +330,8 @@ print("same losses on valid:", its_history["valid_loss"].tolist() == [valid_loss
 # ## Many networks instead of one
 #
 # Another seed gives another network, with other mistakes. The mean of several predictions is usually better than
-# most of them, since some of their mistakes cancel out. Torchlane trains the networks at once, as one program.
+# most of them, since some of their mistakes cancel out. Torchlane trains the networks at once, as one program. They share
+# most of their weights while they train, and each keeps a few of its own, such as the scales of its columns.
 
 # %%
 ensemble, _ = train_with(members=16)
@@ -398,7 +402,7 @@ print(f"rate of the last layer {fine_tuning.learning_rate}; each layer before mo
 # `repeats` says on how many splits of the new rows the models are compared.
 
 # %%
-# %reload_kedro --params=output_root={folder},salaries.fine_tuning.repeats=2
+# %reload_kedro --params=output_root={folder},salaries.training.refit=false,salaries.fine_tuning.repeats=2
 
 # %%
 written = session.run(pipeline_names=["salaries.fine_tune"])

@@ -130,6 +130,7 @@ def first_to_last(activation: str, initialisation: str) -> float:
     """Return the gradient norm of the first layer as a share of the last one's, before any training."""
     torch.manual_seed(0)
     options = {"widths": [32] * 8, "activation": activation, "initialisation": initialisation}
+    options |= {"numbers": "plain", "dropout": 0}  # nothing but layers
     deep = build_network(ModelOptions.model_validate(options), encoder)
     nn.functional.binary_cross_entropy_with_logits(deep(features), targets).backward()
     return (deep.linear_1.weight.grad.norm() / deep.head.weight.grad.norm()).item()
@@ -193,7 +194,7 @@ print(f"always answering {labels[counts.index(max(counts))]} is right for {share
 # - **ROC AUC**: how often a positive row gets a higher score than a negative one. No threshold is needed for it.
 #
 # Weights of classes make the rarer class count more in the loss. Let us train with and without them.
-# A few networks and epochs do for a comparison.
+# A few networks and epochs do for a comparison. There is no `refit`, which would train on valid as well.
 
 # %%
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -221,7 +222,7 @@ def auc(scores: torch.Tensor) -> float:
 
 judged, scores_of = {}, {}
 for name, weights in {"as they are": None, "balanced": "balanced"}.items():
-    changes = {"members": 4, "epochs": 40, "loss": LossOptions(class_weights=weights)}
+    changes = {"members": 4, "epochs": 40, "refit": False, "loss": LossOptions(class_weights=weights)}
     lesson = Lesson(train, valid, encoder, recipe.training.model_copy(update=changes))
     trained, _ = train_model(lesson, data, recipe.model, NoCheckpoints())
     scores_of[name] = trained.outputs(valid.tensors[0]).sigmoid().mean(0).flatten()
@@ -246,7 +247,7 @@ pd.DataFrame({threshold: judge(scores_of["as they are"] > threshold) for thresho
 figure = Figure()
 for dropout in (0.0, 0.5):
     model_options = recipe.model.model_copy(update={"dropout": dropout, "widths": (128, 128)})
-    changes = {"members": 4, "epochs": 40, "patience_epochs": None}
+    changes = {"members": 4, "epochs": 40, "patience_epochs": None, "refit": False}
     lesson = Lesson(train, valid, encoder, recipe.training.model_copy(update=changes))
     _, history = train_model(lesson, data, model_options, NoCheckpoints())
     for part, dash in (("train", "dot"), ("valid", "solid")):

@@ -61,7 +61,7 @@ def test_notebook_settings_have_the_bits_of_the_plain_dataloader_loop():
             "target": "label",
             "columns": {"image": {"kind": "image", "size": [1, 8, 8]}, "label": {"kind": "category"}},
         },
-        "model": {"widths": [100], "batch_norm": True, "activation": "ReLU"},
+        "model": {"widths": [100], "batch_norm": True, "activation": "ReLU", "dropout": 0},
         "training": {"seed": 1234, "epochs": 3, "batch_size": 100, "optimizer": {"name": "Adam"}, "device": "cpu"},
     }
     options = {name: section.model_validate(settings.get(name, {})) for name, section in SECTIONS.items()}

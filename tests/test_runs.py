@@ -71,6 +71,7 @@ def test_run_leaves_every_artifact_and_the_python_api_predicts_the_same(plain):
         "07_model_output/salaries/fold_scores.csv",
         "07_model_output/salaries/mistakes.csv",
         "07_model_output/salaries/test_predictions.csv",
+        "07_model_output/salaries/valid_outputs.safetensors",
         "08_reporting/salaries/augmentation.json",
         "08_reporting/salaries/baselines.json",
         "08_reporting/salaries/data_summary.json",

@@ -111,7 +111,7 @@ def test_runs_after_a_search_train_what_it_chose_until_the_rows_change_or_it_is_
     done = run_kedro()
     assert done.returncode == 0, done.stderr
     assert "as the search chose" not in done.stderr
-    assert torchlane.load(model).training.learning_rate == 0.001
+    assert torchlane.load(model).training.learning_rate == 0.002
     assert pd.read_csv(tmp_path / FOUND[1]).empty
 
 

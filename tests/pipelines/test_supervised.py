@@ -286,8 +286,9 @@ def test_weights_of_labelled_rows_reach_constant_balance_and_temperature(toy_row
     assert metrics["baseline"]["cross_entropy_loss"] == pytest.approx(expected)
     assert metrics["valid"]["loss"] == pytest.approx(model.details["metrics"]["valid_loss"], rel=1e-5)
 
-    features, targets, weights = catalog["toy.valid_tensors"].load().tensors
-    probabilities = model.member_predictions(features).mean(0)
+    _, targets, weights = catalog["toy.valid_tensors"].load().tensors
+    outputs = catalog["toy.valid_outputs"].load()  # of the weights that have not seen valid
+    probabilities = model.predictions_of(outputs).mean(0)
     expected = Calibration.of_probabilities(probabilities, targets.flatten().long(), weights)
     unweighted = Calibration.of_probabilities(probabilities, targets.flatten().long())
     assert model.calibration == expected != unweighted

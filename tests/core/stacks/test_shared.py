@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.core.fitted import plain_model
 from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.networks.perceptron import build_perceptron
@@ -79,6 +80,7 @@ def make(options, layout, n_branches, kind, *, leading=()):
 def test_an_unfolded_branch_is_a_perceptron_with_the_outputs_of_the_branch(
     layout, widths, n_branches, n_rows, kind, numbers, activation, batch_norm, seed
 ):
+    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     options = ModelOptions(
         widths=tuple(widths), activation=activation, batch_norm=batch_norm, dropout=0.3, numbers=numbers
@@ -108,8 +110,7 @@ class Counting(nn.Module):
 
 def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_each_member():
     layout = Layout(3, np.arange(3), np.full(3, NUMBER), {})
-    options = ModelOptions(widths=(4,), numbers="plain", dropout=0.0)
-    models, shared = make(options, layout, 3, "tabm", leading=[Counting()])
+    models, shared = make(plain_model(widths=(4,)), layout, 3, "tabm", leading=[Counting()])
     rows = torch.randn(7, 3)
     outputs = shared(rows)
     assert shared.layers[0].seen == 7
@@ -122,7 +123,7 @@ def test_layers_before_the_first_linear_one_see_a_row_once_and_are_copied_to_eac
 @given(layout=layouts(), n_branches=st.integers(2, 4), seed=st.integers(0, 9))
 def test_scaling_columns_is_tabm_whose_scales_of_a_column_are_equal(layout, n_branches, seed):
     torch.manual_seed(seed)
-    options = ModelOptions(widths=(5, 4), numbers="bins", dropout=0.0)
+    options = plain_model(widths=(5, 4), numbers="bins")
     models, by_column = make(options, layout, n_branches, "columns")
     first, plain = next(layer for layer in by_column.layers if isinstance(layer, ColumnLinear)), by_column.state_dict()
     scales = first.r[:, first.groups].detach()
@@ -141,6 +142,24 @@ def test_the_first_half_of_the_branches_begins_without_bins_and_the_others_with_
     of_bins = torch.stack([first.r[:, group] for group in first.together])
     assert of_bins.abs().tolist() == [[0, 0, 1, 1]] * 2
     assert int((first.r != 0).sum()) == 3 * 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    layout=layouts(),
+    numbers=st.sampled_from(["plain", "bins", "piecewise_linear", "periodic"]),
+    seed=st.integers(0, 9),
+)
+def test_a_branch_starts_with_one_sign_for_all_that_is_made_of_a_column(layout, numbers, seed):
+    torch.manual_seed(seed)
+    model = build_perceptron(plain_model(widths=(2,), numbers=numbers), [layout.n_columns], 1, layout)
+    of_branches = torch.stack([draw_scales(model) for _ in range(200)])
+    assert set(of_branches.unique().tolist()) == {-1.0, 1.0}
+    others = layout.columns[~layout.of_measured] if numbers != "plain" else layout.columns
+    blocks = [] if numbers == "plain" else np.repeat(layout.measured, 17 if numbers == "bins" else 16)
+    columns = torch.from_numpy(np.concatenate([others, blocks]).astype(np.int64))
+    alike = (of_branches[:, :, None] == of_branches[:, None]).all(0)
+    assert torch.equal(alike, columns[:, None] == columns)
 
 
 def test_dropout_of_branches_drops_its_share_and_keeps_the_mean():
@@ -162,7 +181,7 @@ def test_branches_have_dropout_masks_of_their_own():
 
 
 def test_the_module_leaves_the_networks_that_it_was_made_from_as_they_were():
-    options = ModelOptions(widths=(4, 4), activation="PReLU", numbers="plain")
+    options = plain_model(widths=(4, 4), activation="PReLU")
     models, shared = make(options, Layout(3, np.arange(3), np.full(3, NUMBER), {}), 2, "tabm")
     own = {id(each) for model in models for each in model.parameters()}
     assert not own & {id(each) for each in shared.parameters()}

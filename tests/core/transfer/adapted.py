@@ -21,8 +21,9 @@ from torchlane.core.rows.checking import check_rows
 COLUMNS = {"size": {"kind": "number"}, "place": {"kind": "category"}}
 REGRESSION = {"task": "regression", "target": "price", "columns": COLUMNS}
 CLASSES = {"task": "multiclass", "target": "kind", "columns": COLUMNS}
-MODEL = {"widths": [8, 6]}
-TRAINING = {"epochs": 4, "members": 2, "learning_rate": 0.01, "batch_size": 8, "patience_epochs": None}
+MODEL = {"widths": [8, 6], "numbers": "plain", "dropout": 0.0}
+ALONE = {"sharing": "none", "refit": False}
+TRAINING = {"epochs": 4, "members": 2, "learning_rate": 0.01, "batch_size": 8, "patience_epochs": None, **ALONE}
 TUNING = {"epochs": 3, "patience_epochs": None, "batch_size": 8}
 
 

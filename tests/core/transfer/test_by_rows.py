@@ -36,7 +36,7 @@ def test_model_from_scratch_has_what_the_new_rows_choose(monkeypatch, most_of_fe
     use_small_bands(monkeypatch, most_of_few)
     lines = []
     for training in ({}, numbers):
-        asked = TrainingOptions.model_validate({"learning_rate": 0.01, **training})
+        asked = TrainingOptions.model_validate(training)
         recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(widths=(8, 6)), training=asked)
         arguments = (parent, tuned, clean, splits, options, split_options(), recipe, tuning, NoCheckpoints())
         lines += [comparison.compare(*arguments)]

@@ -101,11 +101,10 @@ def test_what_was_forgotten_is_measured_on_the_parents_own_test_rows():
 
 
 def test_held_out_rows_that_the_parent_was_trained_on_are_counted():
-    options = DataOptions.model_validate(REGRESSION)
+    options, parent = DataOptions.model_validate(REGRESSION), train_parent(make_rows(), REGRESSION)
     clean, _ = check_rows(make_rows(n_rows=20), options)
     splits = pd.DataFrame({"row": clean["row"], "part": ["train"] * 10 + ["test"] * 10})
     old = clean.assign(part=["train"] * 13 + ["test"] * 7)
-    parent = train_parent(make_rows(), REGRESSION)
     assert comparison.count_known(parent, clean, splits, old, options) == 3
     assert comparison.count_known(parent, clean, splits, None, options) is None
     old.loc[13:16, "part"] = "valid"

@@ -1,5 +1,6 @@
 """Layers whose inputs are columns of numbers and codes, and which compute as if each code had an indicator column."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,12 @@ class CodedLinear(nn.Linear):
         """Find the features of the codes in encoded rows, or `n_features` for a code without one: (n_rows, n_coded)."""
         found: Tensor = self.lookup[rows.index_select(1, self.coded).long() + self.starts]
         return found
+
+    def without_weights(self) -> "CodedLinear":
+        """Give a copy without weight and bias, which only takes numbers and places from rows."""
+        bare = copy.copy(self)
+        bare._parameters, bare._buffers = {}, dict(self._buffers)
+        return bare
 
 
 def features_of(model: nn.Module, rows: Tensor) -> Tensor:

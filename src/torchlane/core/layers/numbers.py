@@ -77,9 +77,8 @@ class Numbers(nn.Module):
         return numbers.relu() if self.rectified else numbers
 
     def in_blocks(self, features: Tensor) -> Tensor:
-        """View the embeddings among features (…, n_features), which are the last, as (…, n_numbers, width)."""
-        n_numbers = len(self.measured)
-        return features[..., features.shape[-1] - n_numbers * self.width :].unflatten(-1, (n_numbers, self.width))
+        """View what belongs to embeddings among features (…, n_features): (…, n_numbers, width)."""
+        return in_blocks(features, len(self.measured), self.width)
 
     def extra_repr(self) -> str:
         return f"{len(self.measured)} of {self.n_columns} columns, {self.n_basis}, {self.width}"
@@ -147,6 +146,11 @@ class PeriodicNumbers(Numbers):
         one = torch.ones_like(angles[..., :1])
         basis = torch.cat([one, apply(torch.cos, angles), apply(torch.sin, angles)], dim=-1)
         return functional.pad(basis, (0, aligned_length(self.n_basis) - self.n_basis))
+
+
+def in_blocks(features: Tensor, n_numbers: int, width: int) -> Tensor:
+    """View the last of some features (…, n_features) as blocks of one number each: (…, n_numbers, width)."""
+    return features[..., features.shape[-1] - n_numbers * width :].unflatten(-1, (n_numbers, width))
 
 
 def numbers_bytes(n_numbers: int, n_basis: int, width: int) -> int:
@@ -218,12 +222,11 @@ class BinnedNumbers(PiecewiseLinearNumbers):
 
 def start_bins_at_zero(model: nn.Module) -> None:
     """Set the weights that the first linear layer of a perceptron has for bins to 0, if it takes bins."""
-    layers = list(model.children())
-    numbers = next((layer for layer in layers if isinstance(layer, BinnedNumbers)), None)
+    numbers = next((layer for layer in model.children() if isinstance(layer, BinnedNumbers)), None)
     if numbers is not None:
-        first = next(layer for layer in layers if isinstance(layer, nn.Linear))
+        first = next(layer for layer in model.children() if isinstance(layer, nn.Linear))
         with torch.no_grad():
-            numbers.in_blocks(first.weight)[..., 1:] = 0
+            numbers.in_blocks(first.weight)[..., 1:] = 0  # the first feature of a block is the number itself
 
 
 def learn_numbers(networks: Sequence[nn.Module], rows: Tensor) -> None:

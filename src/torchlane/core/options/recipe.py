@@ -65,8 +65,12 @@ class Recipe(Options):
         return Recipe.model_validate(sections)
 
     def fitted(self, n_rows: int, *, is_table: bool) -> "Recipe":
-        """Return a recipe that leaves nothing to the number of rows of train."""
+        """Return a recipe that leaves nothing to the number of rows of train, apart from `training.sharing`.
+
+        That follows from the network and the number of members too, which a trial may change.
+        """
         values = fitted_values(self.training, fitting(self.training, self.model, n_rows, is_table=is_table))
+        values.pop("sharing", None)
         return self.changed({f"training.{name}": value for name, value in values.items()}) if values else self
 
     def value(self, name: str, unset: Any = None) -> Any:

@@ -124,7 +124,7 @@ def _dimension(name: str, given: Mapping[str, Any]) -> Dimension:
         key = "".join(f"{each} " for each in fault["loc"][:1])
         raise ValueError(f"{name}: {key}{broken_rule(fault['msg'])}") from error
     assert isinstance(dimension, (RangeOptions, ChoicesOptions))
-    if isinstance(dimension, ChoicesOptions) and _annotation(name) is int and AUTO in dimension.choices:
+    if isinstance(dimension, ChoicesOptions) and _annotation(name) in (int, float) and AUTO in dimension.choices:
         raise ValueError(f"{name}: {AUTO} is chosen by the number of rows, not by a search; name numbers")
     if isinstance(dimension, RangeOptions) and is_whole(name, dimension):
         for end in (dimension.low, dimension.high, dimension.step or 1.0):

@@ -1,6 +1,5 @@
 """Layers with weights of each branch, of perceptrons that share the other weights."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -99,8 +98,7 @@ class SharedCodedLinear(SharedLinear):
     def __init__(self, layer: nn.Linear, n_branches: int, scales: Tensor | None, kind: Sharing):
         super().__init__(layer, n_branches, scales, kind)
         assert isinstance(layer, CodedLinear)
-        self.codes = copy.copy(layer)
-        self.codes._parameters, self.codes._buffers = {}, dict(layer._buffers)
+        self.codes = layer.without_weights()
 
     def forward(self, rows: Tensor) -> Tensor:
         assert self.r is not None

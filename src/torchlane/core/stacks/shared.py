@@ -17,23 +17,20 @@ from torchlane.core.stacks.branches import (
     SharedLinear,
     Sharing,
 )
-from torchlane.core.stacks.by_column import ColumnLinear
+from torchlane.core.stacks.by_column import ColumnLinear, chunks_of
 
 
 def draw_scales(model: nn.Module) -> Tensor:
     """Draw how a branch scales its features from the global generator: float32 (n_features,), each 1 or -1.
 
-    The features of one column have the same sign.
+    The features of a chunk have the same sign: the levels of a category, or all that is made of a number.
 
     Raises:
         ValueError: the network is not a perceptron with a hidden layer.
     """
-    first = _linear_layers(model)[0][1]
-    columns = torch.arange(first.in_features)
-    if isinstance(first, CodedLinear):
-        _, columns = torch.from_numpy(first.layout.columns).unique(return_inverse=True)
-    signs = torch.empty(int(columns.max()) + 1).bernoulli_(0.5).mul_(2).sub_(1)
-    return signs[columns]
+    chunks = chunks_of(_linear_layers(model)[0][1], _numbers_of(model))
+    signs = torch.empty(int(chunks.max()) + 1).bernoulli_(0.5).mul_(2).sub_(1)
+    return signs[chunks]
 
 
 class SharedPerceptrons(nn.Module):
@@ -64,8 +61,7 @@ class SharedPerceptrons(nn.Module):
             if name == linear[-1]:
                 made: nn.Module = Heads([each for each in same if isinstance(each, nn.Linear)])
             elif kind == "columns" and name == linear[0] and isinstance(layer, nn.Linear):
-                numbers = next((each for each in of_models[0].values() if isinstance(each, Numbers)), None)
-                made = ColumnLinear(layer, scales, numbers)
+                made = ColumnLinear(layer, scales, _numbers_of(models[0]))
             elif isinstance(layer, nn.Linear):
                 own = scales if name == linear[0] else None
                 of_kind: type[SharedLinear] = SharedCodedLinear if isinstance(layer, CodedLinear) else SharedLinear
@@ -100,6 +96,10 @@ def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module
             yield from _leaves(layer, f"{prefix}{name}.")
         else:
             yield prefix + name, layer
+
+
+def _numbers_of(model: nn.Module) -> Numbers | None:
+    return next((layer for _, layer in _leaves(model) if isinstance(layer, Numbers)), None)
 
 
 def _linear_layers(model: nn.Module) -> list[tuple[str, nn.Linear]]:
