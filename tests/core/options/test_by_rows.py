@@ -153,12 +153,12 @@ def test_networks_of_images_and_other_kinds_are_trained_once_with_no_shared_weig
 def test_the_log_names_rate_sharing_and_refit_where_the_rule_chose_them():
     fitted = fitting(OPEN, ModelOptions(), 1_234, is_table=True)
     assert describe_fitting(fitted_values(OPEN, fitted), 1_234) == (
-        "batches of 64 rows, at most 200 epochs, a patience of 16 epochs, 16 members, a learning rate of 0.002, "
-        "weights shared by columns, a refit, by the 1,234 rows of train"
+        "for 1,234 rows of train: batches of 64 rows, at most 200 epochs, a patience of 16 epochs, 16 members, "
+        "a learning rate of 0.002, weights shared by column, a refit on train and valid"
     )
     few = TrainingOptions(members=1, refit=False, learning_rate=0.1)
     said = describe_fitting(fitted_values(few, fitting(few, ModelOptions(), 1, is_table=True)), 1)
-    assert said == "batches of 64 rows, at most 200 epochs, a patience of 16 epochs, by the 1 row of train"
+    assert said == "for 1 row of train: batches of 64 rows, at most 200 epochs, a patience of 16 epochs"
 
 
 def test_fitted_options_leave_nothing_open():
@@ -177,3 +177,9 @@ def test_fine_tuning_has_numbers_for_few_rows_and_takes_auto():
         "batch_size": 32,
     }
     assert FineTuningOptions(batch_size="auto").batch_size == "auto"
+
+
+def test_choice_is_said_in_words_and_what_is_not_done_is_left_out():
+    said = describe_fitting({"members": 16, "sharing": "columns", "refit": True}, 210)
+    assert said == "for 210 rows of train: 16 members, weights shared by column, a refit on train and valid"
+    assert describe_fitting({"sharing": "none", "refit": False}, 210) == ""
