@@ -85,12 +85,12 @@ def test_all_other_options_are_kept():
     assert {name: getattr(fitted, name) for name in settings} == {name: getattr(training, name) for name in settings}
 
 
-def test_a_recipe_leaves_nothing_open_once_it_is_fitted(monkeypatch):
+def test_a_recipe_leaves_only_sharing_open_once_it_is_fitted(monkeypatch):
     use_small_bands(monkeypatch, most_of_few=40)
     recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(), training=TrainingOptions(epochs=9))
     few, many = (recipe.fitted(n_rows, is_table=True).training for n_rows in (40, 41))
-    assert {name: getattr(few, name) for name in CHOSEN} == {**FEW, "epochs": 9}
-    assert {name: getattr(many, name) for name in CHOSEN} == {**MANY, "epochs": 9}
+    assert {name: getattr(few, name) for name in CHOSEN} == {**FEW, "epochs": 9, "sharing": "auto"}
+    assert {name: getattr(many, name) for name in CHOSEN} == {**MANY, "epochs": 9, "sharing": "auto"}
     assert type(few) is TrainingOptions  # as that of a trial, with which it is compared
 
 
@@ -120,15 +120,16 @@ def test_a_rate_may_be_any_number_above_0():
     assert FineTuningOptions(learning_rate=0.5).learning_rate == 0.5
 
 
-@pytest.mark.parametrize("n_rows", [1, 1_500, 10_000, 30_000])
-def test_perceptrons_on_tables_of_at_most_30_000_rows_share_weights_by_column_and_are_trained_once_more(n_rows):
+@pytest.mark.parametrize("n_rows", [1, 1_500, 10_000, 25_000])
+def test_perceptrons_on_tables_of_at_most_25_000_rows_share_weights_by_column_and_are_trained_once_more(n_rows):
     fitted = fitting(OPEN, ModelOptions(), n_rows, is_table=True)
-    assert (fitted.members, fitted.sharing, fitted.learning_rate, fitted.refit) == (16, "columns", 0.002, True)
+    assert (fitted.sharing, fitted.learning_rate, fitted.refit) == ("columns", 0.002, True)
+    assert fitted.members == (16 if n_rows <= 10_000 else 8)
 
 
 def test_larger_tables_take_fewer_members_and_no_second_training():
-    fitted = fitting(OPEN, ModelOptions(), 30_001, is_table=True)
-    assert (fitted.members, fitted.sharing, fitted.learning_rate, fitted.refit) == (8, "columns", 0.002, False)
+    fitted = fitting(OPEN, ModelOptions(), 25_001, is_table=True)
+    assert (fitted.members, fitted.sharing, fitted.learning_rate, fitted.refit) == (4, "columns", 0.002, False)
 
 
 @pytest.mark.parametrize(
