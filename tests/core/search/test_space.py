@@ -12,7 +12,7 @@ def recipe(model: dict | None = None, training: dict | None = None, encoding: di
     return Recipe(
         encoding=EncodingOptions.model_validate(encoding or {}),
         model=ModelOptions.model_validate(model or {}),
-        training=TrainingOptions.model_validate(training or {}),
+        training=TrainingOptions.model_validate({"learning_rate": 0.001, **(training or {})}),
     )
 
 
