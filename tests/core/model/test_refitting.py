@@ -29,6 +29,7 @@ from torchlane.core.options import (
     DiagnosisOptions,
     EncodingOptions,
     EvaluationOptions,
+    ModelOptions,
     SplitOptions,
 )
 from torchlane.core.rows.checking import check_rows
@@ -319,3 +320,32 @@ def test_linear_baseline_is_fitted_to_the_same_rows_as_the_model_that_it_is_comp
     model, _ = train_model(setting.lesson, setting.data, MODEL, NoCheckpoints())
     expected = fit_baselines(model, joined, setting.clean, setting.splits, EvaluationOptions())["linear"]
     assert found["after"]["test"] == expected["test"]
+
+
+SHARED = ModelOptions(widths=(8,))  # with bins and dropout
+SHARING = {**OPTIONS, "epochs": 4, "batch_size": 16, "sharing": "columns", "refit": True, "checkpoint_minutes": 0}
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_shared_and_refitted_training_has_the_same_bits_alone_beside_another_and_after_any_cut(toy, task):
+    setting = toy(task, **SHARING)
+    other = replace(setting.lesson, training=setting.lesson.training.model_copy(update={"seed": 9}))
+    lessons = [setting.lesson, other]
+    expected = [train_model(each, setting.data, SHARED, NoCheckpoints()) for each in lessons]
+    assert not same(expected[0][0].weights, expected[1][0].weights)
+    seen = set()
+    for saves in range(2, 50, 5):
+        checkpoints = Losing(saves)
+        try:
+            train_models(lessons, setting.data, SHARED, OneRun(checkpoints))
+            break
+        except KeyboardInterrupt:
+            seen.add("first" in (checkpoints.state or {}))
+        checkpoints._left = None
+        for found, (model, history) in zip(
+            train_models(lessons, setting.data, SHARED, OneRun(checkpoints)), expected, strict=True
+        ):
+            assert same(found[0].weights, model.weights) and found[0].details == model.details
+            assert found[0].calibration == model.calibration
+            assert found[1].drop(columns="seconds").equals(history.drop(columns="seconds"))
+    assert seen == {True, False}
