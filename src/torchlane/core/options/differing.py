@@ -28,7 +28,7 @@ def _defaults(options: Options) -> dict[str, Any]:
         for name, field in type(options).model_fields.items()
     }
     if isinstance(options, ModelOptions) and options.kind in DEFAULTS_OF_KIND:
-        defaults |= dict(ModelOptions(kind=options.kind))
+        defaults |= dict(ModelOptions.model_validate({"kind": options.kind}))
     return defaults
 
 
