@@ -46,7 +46,7 @@ def test_options_of_fine_tuning_that_prepare_does_not_take_leave_its_artifacts_a
 def test_recipe_that_leaves_out_what_was_chosen_is_not_called_chosen(finished):
     split, evaluation = {"seed": 0}, {"folds": 2}
     space = {"training.learning_rate": {"low": 0.01, "high": 0.1}}
-    finished.run(split=split, evaluation=evaluation, tuning={"trials": 2, "space": space})
+    finished.run(split=split, evaluation=evaluation, tuning={"trials": 2, "space": space, "keep_given": False})
     assert finished.metrics()["cross_validation"]["recipe"].startswith("chosen by a search of 2 trials")
     finished.run("train", "evaluate", evaluation=evaluation)
     assert finished.metrics()["cross_validation"]["recipe"].startswith("chosen by a search of 2 trials")

@@ -86,7 +86,7 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
 
 
 def test_weights_alone_can_be_used_by_what_the_interface_says(tmp_path):
-    model = table_model(widths=[8])
+    model = table_model(widths=[8], numbers="plain")
     done = export_model(model, tmp_path / "model.pt")
     interface, weights = json.loads(done.interface.read_text()), torch.load(tmp_path / "model.pt", weights_only=True)
     rows = rows_for(model)
