@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.core.fitted import FEW, MANY, use_small_bands
+from tests.core.fitted import FEW, MANY, USUAL, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -111,6 +111,14 @@ def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, m
         "training: batches of 8 rows, a patience of 1 epoch, 2 members, by the 60 rows of train",
         "training: batches of 16 rows, a patience of 2 epochs, 3 members, by the 120 rows of train",
     ]
+
+
+def test_log_says_nothing_where_all_that_the_rows_choose_is_off(toy_rows, toy_data, caplog):
+    lesson = lesson_of(toy_rows, toy_data, **{**USUAL, "sharing": "auto"})
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        fit_lessons([lesson], ModelOptions())
+    assert caplog.records == []
 
 
 def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(toy_rows, toy_data, monkeypatch):
