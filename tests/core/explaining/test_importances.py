@@ -10,6 +10,7 @@ from sklearn import metrics
 from sklearn.inspection import permutation_importance
 
 from tests.core.explaining.models import COLUMNS, Case, case, data_of, raw_rows
+from tests.core.fitted import plain_model
 from torchlane.core.explaining.importances import (
     MOST_WORK,
     SEED,
@@ -20,7 +21,6 @@ from torchlane.core.explaining.importances import (
 )
 from torchlane.core.explaining.judged_rows import JudgedRows, generator_of, judged_rows
 from torchlane.core.explaining.varied_model import places_of, work_of_row
-from torchlane.core.options import ModelOptions
 
 
 def oracle(each: Case, rows: JudgedRows, features: torch.Tensor) -> float:
@@ -74,9 +74,7 @@ class Estimator:
 
 def test_importances_agree_in_the_mean_with_permutation_importance_of_scikit_learn():
     rows = raw_rows().replace({"": np.nan}).dropna()
-    each = Case(
-        rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), ModelOptions(widths=(8,)), 2
-    )
+    each = Case(rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), plain_model(widths=(8,)), 2)
     judged = each.judged
     reference = permutation_importance(
         Estimator(each), judged.features.numpy(), judged.truth.numpy(), n_repeats=100, random_state=0
@@ -140,7 +138,7 @@ def test_feature_that_the_network_ignores_has_importance_0(task):
 
 def test_constant_feature_has_importance_0():
     rows = raw_rows().assign(size="3")
-    each = Case(rows, data_of(), ModelOptions(widths=(8,)), 2)
+    each = Case(rows, data_of(), plain_model(widths=(8,)), 2)
     found = permutation_importances(each.model, each.judged, 3, each.names).set_index("feature")
     assert found.loc["size", "importance"] == 0
 
@@ -153,7 +151,7 @@ def test_few_and_many_permutations_begin_alike():
 
 
 def test_metric_without_a_value_has_a_reason():
-    constant = Case(raw_rows().assign(price="5"), data_of(), ModelOptions(widths=(8,)), 2, target="none")
+    constant = Case(raw_rows().assign(price="5"), data_of(), plain_model(widths=(8,)), 2, target="none")
     assert undefined_reason(constant.judged, constant.model) == (
         "r2_score is not defined on test, whose 60 rows have one value of the target"
     )

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import plain_model
 from tests.core.training.test_fit import CPU, TARGET
 from tests.core.training.test_fit import MODEL as NETWORK
 from tests.core.training.test_saving import Losing, Memory
@@ -28,7 +29,6 @@ from torchlane.core.options import (
     DiagnosisOptions,
     EncodingOptions,
     EvaluationOptions,
-    ModelOptions,
     SplitOptions,
     TrainingOptions,
 )
@@ -40,7 +40,7 @@ from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
 from torchlane.core.training.observation import Observer
 
-MODEL = ModelOptions(widths=(8,))
+MODEL = plain_model(widths=(8,))
 OPTIONS = {"epochs": 6, "members": 2, "learning_rate": 0.03, "batch_size": 16, "patience_epochs": 2}
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import torchlane
+from tests.core.fitted import plain_model
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -46,7 +47,7 @@ def train_on(
     tensors = build_tensors(clean, encoder)
     options = TrainingOptions.model_validate({"epochs": 30, "members": 2, "learning_rate": 0.01, **training})
     lesson = Lesson(tensors, tensors, encoder, options)
-    network = network or ModelOptions(widths=(16,), batch_norm=True)
+    network = network or plain_model(widths=(16,), batch_norm=True)
     model, _ = train_model(lesson, data, network, NoCheckpoints(), "toy rows")
     return model
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import plain_model
 from tests.core.training.stacked.members import make_parts
 from tests.core.training.test_saving import Memory
 from torchlane.core.encoding.target import TargetEncoder
@@ -22,7 +23,7 @@ from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import PlainRun
 
 CPU = torch.device("cpu")
-MODEL = ModelOptions(widths=(12, 8), dropout=0.2, numbers="plain")
+MODEL = plain_model(widths=(12, 8), dropout=0.2)
 SCHEDULER = {"name": "ReduceLROnPlateau", "arguments": {"patience": 0}}
 TARGETS = {
     "regression": TargetEncoder(name="y", task="regression"),

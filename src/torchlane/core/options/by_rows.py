@@ -45,8 +45,8 @@ SAID = {  # in the log, for one and for more
     "patience_epochs": ("a patience of {} epoch", "a patience of {} epochs"),
     "members": ("{} member", "{} members"),
     "learning_rate": ("a learning rate of {}",) * 2,
-    "sharing": ("weights shared by {}",) * 2,
-    "refit": ("a refit", "a refit"),
+    "sharing": ("weights shared by column",) * 2,
+    "refit": ("a refit on train and valid",) * 2,
 }
 
 
@@ -90,7 +90,7 @@ def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
     """Say what was chosen where options were `auto`; what is then none or off is left out.
 
     >>> describe_fitting({"batch_size": 64, "epochs": 200, "members": 16}, 1234)
-    'batches of 64 rows, at most 200 epochs, 16 members, by the 1,234 rows of train'
+    'for 1,234 rows of train: batches of 64 rows, at most 200 epochs, 16 members'
     >>> describe_fitting({"sharing": "none", "refit": False}, 1234)
     ''
     """
@@ -99,7 +99,7 @@ def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
         for name, value in values.items()
         if value not in ("none", False)
     ]
-    return f"{', '.join(said)}, by the {n_rows:,} row{'s' * (n_rows > 1)} of train" if said else ""
+    return f"for {n_rows:,} row{'s' * (n_rows > 1)} of train: {', '.join(said)}" if said else ""
 
 
 def _open(training: TrainingOptions) -> tuple[str, ...]:

@@ -68,7 +68,11 @@ class ModelOptions(Options):
         if not isinstance(given, dict):
             return given
         kind = given.get("kind", "mlp" if given.get("class") is None else "class")
-        return {"kind": kind, **DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {}), **given}
+        defaults = DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {})
+        full = {"kind": kind, **defaults, **given}
+        if "numbers" in defaults and isinstance(full["numbers"], dict):
+            full["numbers"] = {"kind": defaults["numbers"], **full["numbers"]}
+        return full
 
     @model_validator(mode="after")
     def _options_fit_kind(self) -> Self:
