@@ -112,9 +112,10 @@ def test_order_of_rows_leaves_importances_as_they_are(seed, task):
 
 @pytest.mark.parametrize("categories", ["one_hot", "ordinal"])
 def test_order_of_features_leaves_importances_as_they_are(categories):
-    each = case(encoding={"categories": categories})
+    plain = {"numbers": "plain"}  # one weight for each feature
+    each = case(encoding={"categories": categories}, network=plain)
     columns = {name: COLUMNS[name] for name in reversed(COLUMNS)}
-    other = case(encoding={"categories": categories}, columns=columns)
+    other = case(encoding={"categories": categories}, columns=columns, network=plain)
     before, after = (one.model.encoder.feature_names for one in (each, other))
     assert before != after
     first = next(iter(other.model.weights))
@@ -127,7 +128,7 @@ def test_order_of_features_leaves_importances_as_they_are(categories):
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
 def test_feature_that_the_network_ignores_has_importance_0(task):
-    each = case(task)
+    each = case(task, network={"numbers": "plain"})
     ignored = [name.startswith("place") for name in each.model.encoder.feature_names]
     first = next(iter(each.model.weights))
     each.model.weights[first][:, :, ignored] = 0

@@ -12,7 +12,7 @@ from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
-from torchlane.core.options import DiagnosisOptions, ModelOptions
+from torchlane.core.options import DiagnosisOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
@@ -39,7 +39,7 @@ def watch(
     width = 1 if target is NUMBER else 2
 
     def build() -> nn.Module:
-        network = build_model(ModelOptions.model_validate(model), 3, width)
+        network = build_model(plain_model(**model), 3, width)
         if change is not None:
             with torch.no_grad():
                 change(network)

@@ -42,7 +42,7 @@ def parts_of(task: str, n_rows: int = 90) -> tuple[TensorDataset, ...]:
 
 
 def make(task: str = "regression", model: ModelOptions = MODEL, parts=None, **changes: Any) -> list[Member]:
-    given = {"members": 3, "sharing": "tabm", "epochs": 6, "batch_size": 16, "learning_rate": 0.02}
+    given = {"members": 3, "sharing": "columns", "epochs": 6, "batch_size": 16, "learning_rate": 0.02}
     given |= {"patience_epochs": None, **changes}
     options = TrainingOptions.model_validate(given)
     train, valid = parts or parts_of(task)
@@ -74,7 +74,7 @@ def outputs_of(members: list[Member], outcomes: list[Outcome], features: torch.T
 
 
 @pytest.mark.parametrize("task", TARGETS)
-@pytest.mark.parametrize("sharing", ["tabm", "tabm_mini"])
+@pytest.mark.parametrize("sharing", ["tabm", "tabm_mini", "columns"])
 def test_each_member_is_a_perceptron_with_the_losses_that_its_branch_had(task, sharing):
     members = make(task, sharing=sharing)
     outcomes = run(members)
