@@ -95,7 +95,7 @@ def test_output_root_may_be_set_for_a_run(read):
         ),
         (
             "  training: {learning_rate: -1}",
-            r"prices.training.learning_rate: input should be greater than 0, not -1; set it in .*prices.yml",
+            r"prices.training.learning_rate: a number above 0, or auto is needed, not -1; set it in .*prices.yml",
         ),
         (
             "  training: {epochs: many}",

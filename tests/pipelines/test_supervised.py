@@ -73,6 +73,13 @@ def run(rows: pd.DataFrame, task: str, target: str, report: bool = False, **opti
     return catalog
 
 
+QUICK = {"epochs": 3, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None, "members": 2}
+
+
+def run_quick(rows: pd.DataFrame, task: str = "regression", target: str = "price", **options: dict) -> DataCatalog:
+    return run(rows, task, target, **{"training": QUICK, **options})
+
+
 @pytest.mark.parametrize(
     ("task", "target", "metric", "at_least"),
     [
@@ -102,7 +109,7 @@ def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(toy_ro
 
 def test_folds_are_scored_into_the_metrics(toy_rows):
     evaluation = {"folds": 3, "coverage": 0.8, "metrics": {"squares": "torchmetrics.MeanSquaredError"}}
-    metrics = run(toy_rows, "regression", "price", evaluation=evaluation)["toy.metrics"].load()
+    metrics = run_quick(toy_rows, evaluation=evaluation)["toy.metrics"].load()
     found = metrics["cross_validation"]
     assert (found["folds"], found["repeats"]) == (3, 1)
     assert "split" not in metrics and "order_by" not in found
@@ -112,16 +119,16 @@ def test_folds_are_scored_into_the_metrics(toy_rows):
     for part in ("train", "valid", "test", "baseline"):
         own = metrics[part]
         assert own["squares_error"] == pytest.approx(own["root_mean_squared_error"] ** 2)
-    assert run(toy_rows, "regression", "price")["toy.metrics"].load()["cross_validation"] == {}
+    assert run_quick(toy_rows)["toy.metrics"].load()["cross_validation"] == {}
 
 
 def test_encoder_learns_from_train_alone(toy_rows):
-    splits = run(toy_rows, "regression", "price")["toy.splits"].load()
+    splits = run_quick(toy_rows)["toy.splits"].load()
     test_rows = splits.loc[splits["part"] == "test", "row"] - 1
     rows = toy_rows.copy()
     rows.loc[test_rows, "size"] = "1000000"
     rows.loc[test_rows, "place"] = "only here"
-    encoder = run(rows, "regression", "price", split={"seed": 0})["toy.encoder"].load()
+    encoder = run_quick(rows, split={"seed": 0})["toy.encoder"].load()
     train_sizes = toy_rows.loc[splits.loc[splits["part"] == "train", "row"] - 1, "size"].astype(float)
     size, place = encoder.columns
     assert size.median == np.median(train_sizes)
@@ -130,7 +137,7 @@ def test_encoder_learns_from_train_alone(toy_rows):
 
 def test_rejected_rows_are_set_apart_and_the_run_goes_on(toy_rows):
     toy_rows.loc[4, "price"] = "soon"
-    catalog = run(toy_rows, "regression", "price")
+    catalog = run_quick(toy_rows)
     assert catalog["toy.rejected_rows"].load().to_dict("records") == [
         {"row": 5, "column": "price", "value": "soon", "rule": "a number"}
     ]
@@ -172,7 +179,7 @@ def test_every_run_fits_a_baseline_and_says_what_it_warns_of(toy_rows):
 def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
     space = {"training.learning_rate": {"low": 1e-6, "high": 0.02, "log": True}}
     tuning = {"trials": 10, "space": space, "epochs": 3, "sampler": "grid", "grid_points": 9, "prune_epochs": None}
-    catalog = run(toy_rows, "regression", "price", tuning=tuning, split={"valid_fraction": 0.3})
+    catalog = run_quick(toy_rows, tuning=tuning, split={"valid_fraction": 0.3})
     found, chosen = catalog["toy.warnings"].load(), catalog["toy.chosen_options"].load()
     assert (chosen["values"], chosen["said"][:23]) == ({}, "kept the options given:")
     (warning,) = [each for each in found["warnings"] if each["code"] == "search-at-edge"]
@@ -181,7 +188,7 @@ def test_a_search_that_ends_at_the_edge_of_its_space_is_warned_of(toy_rows):
 
 def test_a_search_that_keeps_the_options_given_changes_nothing_and_is_told_of(toy_rows):
     asked = {"tuning": {"trials": 1, "epochs": 2}, "split": {"valid_fraction": 0.3}}
-    catalog = run(toy_rows, "regression", "price", report=True, **asked)
+    catalog = run_quick(toy_rows, report=True, **asked)
     assert catalog["toy.chosen_options"].load()["values"] == {}
     assert catalog["toy.recipe"].load().trials == 0
     shown = " ".join(re.sub(r"<[^>]*>", " ", catalog["toy.search_figure"].load().layout.title.text).split())
@@ -189,7 +196,7 @@ def test_a_search_that_keeps_the_options_given_changes_nothing_and_is_told_of(to
 
 
 def test_without_a_search_nothing_is_chosen(toy_rows):
-    catalog = run(toy_rows, "regression", "price", report=True)
+    catalog = run_quick(toy_rows, report=True)
     assert catalog["toy.chosen_options"].load() == {"trials": 0, "values": {}}
     assert catalog["toy.leaderboard"].load().empty
     assert is_words(catalog["toy.search_figure"].load())
@@ -259,13 +266,6 @@ def test_weights_of_rows_reach_tensors_training_and_metrics(toy_rows):
     assert "the table, rows weighted by 'times'" in title
     assert len(model.predict(toy_rows)) == 60  # which have no weights
     assert metrics["cross_validation"]["r2_score"]["mean"] < 1
-
-
-QUICK = {"epochs": 3, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None, "members": 2}
-
-
-def run_quick(rows: pd.DataFrame, task: str = "regression", target: str = "price", **options: dict) -> DataCatalog:
-    return run(rows, task, target, **{"training": QUICK, **options})
 
 
 @pytest.mark.parametrize("target", ["kind", "place"])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.core.fitted import FEW, MANY, fitted, plain_model, use_small_bands
+from tests.core.fitted import FEW, MANY, USUAL, fitted, plain_model, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -113,6 +113,14 @@ def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, m
         "training: for 60 rows of train: batches of 8 rows, a patience of 1 epoch, 2 members, a learning rate of 0.001",
         "training: for 120 rows of train: batches of 16 rows, a patience of 2 epochs, 3 members, a learning rate of 0.001",
     ]
+
+
+def test_log_says_nothing_where_all_that_the_rows_choose_is_off(toy_rows, toy_data, caplog):
+    lesson = lesson_of(toy_rows, toy_data, **{**USUAL, "sharing": "auto"})
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        fit_lessons([lesson], ModelOptions())
+    assert caplog.records == []
 
 
 def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(toy_rows, toy_data, monkeypatch):
