@@ -105,13 +105,14 @@ def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, m
     of_many = lesson_of(pd.concat([toy_rows, toy_rows], ignore_index=True), toy_data, epochs=2)
     with_numbers = lesson_of(toy_rows, toy_data, **FEW)
     numbers = {name: value for name, value in FEW.items() if name not in ("sharing", "refit")}
+    with_nothing_to_do = lesson_of(toy_rows, toy_data, **numbers)
     caplog.clear()
     with caplog.at_level("INFO"):
         fit_lessons([of_few, of_many, of_few, with_numbers], ModelOptions())
-        fit_lessons([lesson_of(toy_rows, toy_data, **numbers)], ModelOptions.model_validate({"kind": "transformer"}))
+        fit_lessons([with_nothing_to_do], ModelOptions.model_validate({"kind": "transformer"}))
     assert [record.getMessage() for record in caplog.records] == [
-        "training: for 60 rows of train: batches of 8 rows, a patience of 1 epoch, 2 members",
-        "training: for 120 rows of train: batches of 16 rows, a patience of 2 epochs, 3 members",
+        "training: for 60 rows of train: batches of 8 rows, a patience of 1 epoch, 2 members, a learning rate of 0.001",
+        "training: for 120 rows of train: batches of 16 rows, a patience of 2 epochs, 3 members, a learning rate of 0.001",
     ]
 
 
