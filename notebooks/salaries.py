@@ -29,7 +29,8 @@ import tempfile
 
 temporary = tempfile.TemporaryDirectory(prefix="torchlane_")  # nothing of yours is touched
 folder = temporary.name
-# %reload_kedro --params=output_root={folder},salaries.training.refit=false
+settings = "salaries.model.numbers=plain,salaries.training.refit=false"  # without two things that can wait
+# %reload_kedro --params=output_root={folder},{settings}
 
 # %%
 import pandas as pd
@@ -151,7 +152,8 @@ print(f"counted {counted}, and by the formula {(len(encoder.feature_names) + 1) 
 
 # %% [markdown]
 # Two linear layers one after another are only another linear layer. An **activation** between them lets the network
-# bend: `ReLU` gives 0 for what is negative, and leaves the rest.
+# bend: `ReLU` gives 0 for what is negative, and leaves the rest. `GELU`, which is used here, does nearly the same, but
+# without a corner.
 #
 # This is the network of the use case. Its first layer looks up the weights of a level, instead of multiplying them by
 # 1 and 0.
@@ -256,8 +258,9 @@ pd.DataFrame(losses, index=pd.Index(rates, name="learning rate"))
 #
 # `train()` and `eval()` switch dropout on and off, which is active in training only (see the notebook `digits`).
 #
-# Torchlane would then train once more, on train and valid together (`refit`). This notebook looks at valid itself, so it
-# has set `refit` to false at its beginning.
+# Torchlane would then train once more, on train and valid together (`refit`). This notebook looks at valid itself, so
+# it has set `refit` to false at its beginning. It has also set `model.numbers` to `plain`: by default the network sees
+# how far a number has come through each of 16 bins as well.
 
 # %%
 import copy
@@ -330,8 +333,8 @@ print("same losses on valid:", its_history["valid_loss"].tolist() == [valid_loss
 # ## Many networks instead of one
 #
 # Another seed gives another network, with other mistakes. The mean of several predictions is usually better than
-# most of them, since some of their mistakes cancel out. Torchlane trains the networks at once, as one program. They share
-# most of their weights while they train, and each keeps a few of its own, such as the scales of its columns.
+# most of them, since some of their mistakes cancel out. Torchlane trains the networks at once, as one program. They
+# share most of their weights while they train, and each keeps a few of its own, such as the scales of its columns.
 
 # %%
 ensemble, _ = train_with(members=16)
@@ -402,7 +405,8 @@ print(f"rate of the last layer {fine_tuning.learning_rate}; each layer before mo
 # `repeats` says on how many splits of the new rows the models are compared.
 
 # %%
-# %reload_kedro --params=output_root={folder},salaries.training.refit=false,salaries.fine_tuning.repeats=2
+settings = f"{settings},salaries.fine_tuning.repeats=2"
+# %reload_kedro --params=output_root={folder},{settings}
 
 # %%
 written = session.run(pipeline_names=["salaries.fine_tune"])

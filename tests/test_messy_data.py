@@ -240,6 +240,7 @@ def test_loss_that_is_no_number_stops_with_epoch_and_causes(run, outputs):
         ("06_models/salaries/chosen_options.json", "train"),
         ("06_models/salaries/recipe.json", "evaluate"),
         ("06_models/salaries/model.safetensors", "evaluate"),
+        ("07_model_output/salaries/valid_outputs.safetensors", "evaluate"),
         ("08_reporting/salaries/metrics.json", "report"),
     ],
 )
@@ -354,6 +355,7 @@ def test_kill_in_any_node_leaves_what_was_and_the_next_run_ends_as_if_nothing_ha
         "06_models/salaries/model.safetensors",
         "08_reporting/salaries/metrics.json",
         "07_model_output/salaries/test_predictions.csv",
+        "07_model_output/salaries/valid_outputs.safetensors",
     ):
         assert (outputs / artifact).read_bytes() == (undisturbed / artifact).read_bytes(), artifact
     assert not (outputs / "06_models/salaries/.unfinished.json").exists()

@@ -49,7 +49,7 @@ COMMANDS = {page: [line for block in blocks(page, "console") for line in block.s
 
 SLOW = pytest.mark.slow
 SHORT = {
-    "batch_size: 32\n": "batch_size: 32\n    epochs: 3\n    members: 2\n",
+    "  fine_tuning:\n": "  training: { epochs: 3, members: 2 }\n  fine_tuning:\n",
     "layer_decay: 0.2": "epochs: 3\n    layer_decay: 0.2",
 }
 

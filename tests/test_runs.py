@@ -238,7 +238,7 @@ def test_checkpoint_of_another_network_is_set_aside(run_kedro, tmp_path):
     with start_and_wait(tmp_path, CHECKPOINTED, checkpoint) as run:
         run.send(signal.SIGKILL)
         run.wait()
-    done = run_kedro(params="salaries.model.dropout=0.1")
+    done = run_kedro(params="salaries.model.dropout=0.3")
     assert done.returncode == 0, done.stderr
     assert "belongs to other data or options; set aside as" in done.stderr
     assert "goes on after" not in done.stderr

@@ -6,10 +6,10 @@ import torch
 from tabm import TabM
 from torch import nn
 
+from tests.core.fitted import plain_model
 from tests.oracles.agreement import compare
 from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.networks.perceptron import build_perceptron
-from torchlane.core.options import ModelOptions
 from torchlane.core.stacks.shared import SharedPerceptrons, draw_scales
 
 NUMBERS, LEVELS, WIDTHS, OUTPUTS, BRANCHES = 3, (4, 2), (8, 8), 3, 5
@@ -20,7 +20,7 @@ def make_shared(kind, levels):
     codes = [NUMBER] * NUMBERS + [code for n in levels for code in range(n)]
     n_codes = {NUMBERS + place: n for place, n in enumerate(levels)}
     layout = Layout(NUMBERS + len(levels), np.array(columns), np.array(codes), n_codes) if levels else None
-    options = ModelOptions(widths=WIDTHS, activation="SiLU", numbers="plain", dropout=0.0)
+    options = plain_model(widths=WIDTHS, activation="SiLU")
     torch.manual_seed(0)
     models = [build_perceptron(options, [NUMBERS + len(levels)], OUTPUTS, layout) for _ in range(BRANCHES)]
     shared = SharedPerceptrons(models, torch.stack([draw_scales(each) for each in models]), kind)
@@ -96,7 +96,7 @@ def test_scales_are_drawn_as_in_tabm_one_sign_for_each_column():
         start_scaling_init="random-signs",
     )
     layout = Layout(5, np.array([0, 1, 2, 3, 3, 3, 3, 4, 4]), np.array([NUMBER] * 3 + [0, 1, 2, 3, 0, 1]), {3: 4, 4: 2})
-    model = build_perceptron(ModelOptions(widths=(2,), numbers="plain"), [5], 1, layout)
+    model = build_perceptron(plain_model(widths=(2,)), [5], 1, layout)
     ours = torch.stack([draw_scales(model) for _ in range(400)])
     for r in (ours, oracle.backbone.blocks[0][0].r.detach()):
         assert set(r.unique().tolist()) == {-1.0, 1.0}

@@ -20,7 +20,7 @@ from torchlane.pipelines.supervised import create_pipeline
 
 STAGES = ("prepare", "tune", "train", "evaluate")
 OPTIONS = {
-    "training": {"epochs": 60, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None},
+    "training": {"members": 4, "epochs": 60, "learning_rate": 0.02, "batch_size": 8, "patience_epochs": None},
     "model": {"widths": [16]},
     "encoding": {"target": "z_score"},
 }

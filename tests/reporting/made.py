@@ -35,6 +35,11 @@ LABELS = {
     "loss": 0.61,
 }
 
+BY_ROWS = {
+    **{"batch_size": 64, "epochs": 200, "patience_epochs": 20, "members": 16},
+    **{"learning_rate": 0.002, "sharing": "columns", "refit": False},
+}
+
 
 def of_numbers(metrics: dict[str, Any] | None = None, features: int = 2, **others: Any) -> Artifacts:
     """Make the artifacts of a regression on test of 91 rows; `metrics` and `others` replace parts of them."""
@@ -105,7 +110,7 @@ def _artifacts(data: DataOptions, names: list[str], metrics: dict[str, Any], oth
             "rows": "b" * 64,
             "source": metrics["data"],
             "members": 16,
-            "by_rows": {"batch_size": 64, "epochs": 200, "patience_epochs": 20, "members": 16},
+            "by_rows": BY_ROWS,
             "device": "cpu",
             "threads": 1,
             "versions": {"torchlane": "0.1.0", "torch": "2.15.0"},

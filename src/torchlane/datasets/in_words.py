@@ -83,7 +83,8 @@ def _lines_of_model(model: "TrainedModel") -> list[tuple[str, str]]:
     rows, source = {**details.get("profile", {}), **details.get("refit", {})}.get("rows"), details.get("source")
     lines += [("trained on", f"{rows:,} rows of {source}")] if rows else []
     trained = f"{training.epochs} epochs at most, batches of {training.batch_size}, {training.optimizer.name}"
-    lines.append(("training", f"{trained}, learning rate {training.learning_rate:g}"))
+    rate = training.learning_rate
+    lines.append(("training", f"{trained}, learning rate {rate if isinstance(rate, str) else f'{rate:g}'}"))
     versions = ", ".join(f"{name} {version}" for name, version in details.get("versions", {}).items())
     lines += [("made with", versions)] if versions else []
     return lines

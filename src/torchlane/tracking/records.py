@@ -11,6 +11,7 @@ from typing import Any
 
 from torchlane.core.machine.surroundings import commit_of
 from torchlane.core.options import SECTIONS
+from torchlane.core.options.differing import differing
 from torchlane.tracking.judgements import Judgement
 
 PARTS = ("train", "valid", "test", "baseline")
@@ -60,7 +61,7 @@ def options_of(judgement: Judgement) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, options in sections.items():
         if options is not None:
-            found |= _flattened(options.model_dump(mode="json", exclude_defaults=True, by_alias=True), name)
+            found |= _flattened({option: value for option, value, _ in differing(options)}, name)
     return {name: value for name, value in found.items() if name not in REPEATED}
 
 

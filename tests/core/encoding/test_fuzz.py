@@ -229,7 +229,7 @@ def test_levels_and_targets_come_back_from_their_codes(table):
             if isinstance(column, CategoryEncoder):
                 counts = train[column.name].value_counts()
                 kept = counts.index[counts >= table.encoding.min_level_count]
-                order = table.data.columns[column.name].level_order if column.encoding == "codes" else ()
+                order = table.data.columns[column.name].level_order if column.encoding != "one_hot" else ()
                 assert set(column.levels) == {*kept, *order}
                 for value, code in zip(clean[column.name], column.codes(clean[column.name]), strict=True):
                     if pd.isna(value):

@@ -69,7 +69,8 @@ def drawn_model(
         network = build_network(options, encoder)
         if options.numbers.kind != "plain":
             learn_numbers([network], torch.from_numpy(encoder.encode_features(clean)))
-            torch.nn.init.normal_(network.get_parameter("numbers.weight"), std=0.2)
+            for parameter in (each for name, each in network.named_parameters() if name == "numbers.weight"):
+                torch.nn.init.normal_(parameter, std=0.2)
         state = network.state_dict()
         for name, tensor in state.items():
             if name.endswith("running_mean"):
@@ -87,9 +88,12 @@ def drawn_model(
 
 KINDS: dict[str, Callable[[], TrainedModel]] = {
     "mlp, regression, ensemble of 4": lambda: table_model(
-        members=4, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU"
+        members=4, widths=[16, 8], batch_norm=True, dropout=0.2, activation="ReLU", numbers="plain"
     ),
-    "mlp, binary": lambda: table_model("pair", members=2, widths=[8]),
+    "mlp, binary, bins of numbers": lambda: table_model("pair", members=2, widths=[8], numbers="bins"),
+    "mlp, few bins, batch norm": lambda: table_model(
+        members=2, widths=[8], batch_norm=True, numbers={"kind": "bins", "bins": 3}
+    ),
     "mlp, piecewise linear numbers": lambda: table_model(members=2, widths=[8], numbers={"kind": "piecewise_linear"}),
     "mlp, periodic numbers": lambda: table_model(
         "kind", members=2, widths=[8], numbers={"kind": "periodic", "frequencies": 5, "sigma": 0.3}

@@ -31,6 +31,7 @@ def test_what_was_exported_is_imported_to_the_same_predictions(kind, tmp_path):
 
 def test_files_become_an_ensemble_and_calibration_and_metrics_are_left_behind(tmp_path):
     base, other = table_model(widths=[4]), table_model(widths=[4], members=3)
+    base.details["refit"] = {"rows": 200, "valid_rows": 40, "epochs": [3]}
     paths = [tmp_path / f"{member}.pt" for member in (2, 0)]
     for path in paths:
         export_model(other, path, member=int(path.stem))
@@ -40,7 +41,8 @@ def test_files_become_an_ensemble_and_calibration_and_metrics_are_left_behind(tm
         assert torch.equal(weights, other.weights[name][[2, 0]])
     assert model.calibration == Calibration()
     assert "low" not in model.predict(table_rows())
-    assert "metrics" not in model.details
+    assert not {"metrics", "profile", "refit"} & set(model.details)
+    assert "rows" not in repr(model)
     assert model.details["source"] == "drawn rows"
     assert base.n_members == 1
 
@@ -56,9 +58,9 @@ def test_model_file_and_plain_safetensors_are_weights_too(tmp_path):
 
 @pytest.fixture
 def trained() -> nn.Module:
-    """A network of somebody else's, which is that of `table_model(widths=[4], batch_norm=True)` by other names."""
+    """A network of somebody else's, which is that of `table_model(widths=[4], batch_norm=True, numbers="plain")` by other names."""
     torch.manual_seed(7)
-    n_features = len(table_model(widths=[4]).encoder.feature_names)
+    n_features = len(table_model(widths=[4], numbers="plain").encoder.feature_names)
     return nn.Sequential(nn.Linear(n_features, 4), nn.BatchNorm1d(4), nn.GELU(), nn.Linear(4, 1)).eval()
 
 
@@ -86,7 +88,7 @@ def predictions_agree(model: TrainedModel, network: nn.Module) -> bool:
 )
 def test_state_dict_of_others_is_imported(trained, wrap, options, tmp_path):
     torch.save(wrap(trained.state_dict()), tmp_path / "weights.pt")
-    base = table_model(widths=[4], batch_norm=True, members=2)
+    base = table_model(widths=[4], batch_norm=True, numbers="plain", members=2)
     model = import_weights([tmp_path / "weights.pt"], base, rename=NAMES, **options).model
     assert predictions_agree(model, trained)
     assert {each.dtype for each in model.weights.values()} == {torch.float32, torch.int64}
@@ -101,8 +103,8 @@ def test_prefix_that_all_names_share_is_put_or_left_off(prefix, tmp_path):
 
 
 def test_head_for_other_labels_stays_the_own_one_with_partial(tmp_path):
-    base = table_model("kind", widths=[4], members=3)
-    other = table_model("pair", widths=[4], members=2).weights
+    base = table_model("kind", widths=[4], numbers="plain", members=3)
+    other = table_model("pair", widths=[4], numbers="plain", members=2).weights
     torch.save({name: each + 1 for name, each in other.items()}, tmp_path / "weights.pt")
     with pytest.raises(ValueError) as refused:
         import_weights([tmp_path / "weights.pt"], base)
@@ -124,7 +126,7 @@ def test_head_for_other_labels_stays_the_own_one_with_partial(tmp_path):
 
 def test_other_architecture_is_refused_with_what_differs(trained, tmp_path):
     torch.save(trained.state_dict(), tmp_path / "weights.pt")
-    base = table_model(widths=[4], batch_norm=True)
+    base = table_model(widths=[4], batch_norm=True, numbers="plain")
     with pytest.raises(ValueError) as refused:
         import_weights([tmp_path / "weights.pt"], base, rename={"0": "linear_1"})
     text = str(refused.value)

@@ -52,12 +52,10 @@ class Case:
         networks = [build_network(network, encoder) for _ in range(members)]
         learn_numbers(networks, build_tensors(self.clean, encoder).tensors[0])
         states = [each.state_dict() for each in networks]
-        weights = {
-            name: torch.stack([state[name] if name == "numbers.edges" else 3 * state[name] for state in states])
-            for name in states[0]
-        }
-        if "numbers.edges" in weights:  # bins have no weights yet
-            weights["numbers.weight"] += torch.randn(weights["numbers.weight"].shape)
+        weights = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        for name in sorted(weights.keys() - {"numbers.edges"}):
+            started = weights[name] != 0  # weights of bins start at 0
+            weights[name] = torch.where(started, 3 * weights[name], torch.randn(weights[name].shape))
         self.model = TrainedModel(weights, encoder, data, network, TrainingOptions(), {"source": "toy"})
 
     @property

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.core.fitted import plain_model
 from tests.core.model.test_trained import train_on
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.explaining.baselines import fit_baselines
-from torchlane.core.options import DataOptions, EvaluationOptions, ModelOptions
+from torchlane.core.options import DataOptions, EvaluationOptions
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import rows_of
 
@@ -22,7 +23,7 @@ def baselines(columns, task="regression", parts=(120, 40, 40), weight=None, **op
     data = DataOptions.model_validate({"task": task, "target": "y", "columns": kinds, "weight": weight})
     clean, _ = check_rows(rows.astype(str), data)
     splits = pd.DataFrame({"row": clean["row"], "part": np.repeat(["train", "valid", "test"], parts)})
-    model = train_on(rows.astype(str), data, network=ModelOptions(widths=(4,)), epochs=1)
+    model = train_on(rows.astype(str), data, network=plain_model(widths=(4,)), epochs=1)
     names = ("train", "valid", "test")
     tensors = {part: build_tensors(rows_of(part, clean, splits), model.encoder) for part in names}
     return fit_baselines(model, tensors, clean, splits, EvaluationOptions.model_validate(options))

@@ -7,13 +7,14 @@ import torch
 from torch.utils.data import TensorDataset
 
 from tests.core.explaining.models import COLUMNS, case
+from tests.core.fitted import plain_model
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.explaining.explanation import explain_model
 from torchlane.core.explaining.importances import COLUMNS as IMPORTANCES
 from torchlane.core.judging.evaluation import evaluate
 from torchlane.core.model.trained import TrainedModel
-from torchlane.core.options import DataOptions, EncodingOptions, EvaluationOptions, ModelOptions, TrainingOptions
+from torchlane.core.options import DataOptions, EncodingOptions, EvaluationOptions, TrainingOptions
 from torchlane.core.rows.splits import PARTS, rows_of
 
 OPTIONS = EvaluationOptions(importance_repeats=2)
@@ -79,7 +80,7 @@ def test_images_have_no_columns_to_permute():
     data = DataOptions.model_validate({"task": "multiclass", "target": "label", "columns": columns})
     clean = pd.DataFrame({"row": [1, 2, 3], "image": [b"abcd", b"dcba", b"bbbb"], "label": list("xyx")})
     encoder = fit_encoder(clean, data, EncodingOptions())
-    model = TrainedModel({"weight": torch.ones(1, 1)}, encoder, data, ModelOptions(), TrainingOptions())
+    model = TrainedModel({"weight": torch.ones(1, 1)}, encoder, data, plain_model(), TrainingOptions())
     tensors = dict.fromkeys(PARTS, build_tensors(clean, encoder))
     splits = pd.DataFrame({"row": clean["row"], "part": "test"})
     importances, dependence, facts = explain_model(model, tensors, clean, splits, OPTIONS)
@@ -127,7 +128,7 @@ def test_thousand_features_are_explained():
         {"head.weight": weights, "head.bias": torch.zeros(2, 1)},
         encoder,
         data,
-        ModelOptions(widths=()),
+        plain_model(widths=()),
         TrainingOptions(),
     )
     tensors = dict.fromkeys(PARTS, build_tensors(clean, encoder))

@@ -10,6 +10,7 @@ from sklearn import metrics
 from sklearn.inspection import permutation_importance
 
 from tests.core.explaining.models import COLUMNS, Case, case, data_of, raw_rows
+from tests.core.fitted import plain_model
 from torchlane.core.explaining.importances import (
     MOST_WORK,
     SEED,
@@ -20,7 +21,6 @@ from torchlane.core.explaining.importances import (
 )
 from torchlane.core.explaining.judged_rows import JudgedRows, generator_of, judged_rows
 from torchlane.core.explaining.varied_model import places_of, work_of_row
-from torchlane.core.options import ModelOptions
 
 
 def oracle(each: Case, rows: JudgedRows, features: torch.Tensor) -> float:
@@ -74,9 +74,7 @@ class Estimator:
 
 def test_importances_agree_in_the_mean_with_permutation_importance_of_scikit_learn():
     rows = raw_rows().replace({"": np.nan}).dropna()
-    each = Case(
-        rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), ModelOptions(widths=(8,)), 2
-    )
+    each = Case(rows, data_of(columns={name: COLUMNS[name] for name in ("size", "place")}), plain_model(widths=(8,)), 2)
     judged = each.judged
     reference = permutation_importance(
         Estimator(each), judged.features.numpy(), judged.truth.numpy(), n_repeats=100, random_state=0
@@ -114,9 +112,10 @@ def test_order_of_rows_leaves_importances_as_they_are(seed, task):
 
 @pytest.mark.parametrize("categories", ["one_hot", "ordinal"])
 def test_order_of_features_leaves_importances_as_they_are(categories):
-    each = case(encoding={"categories": categories})
+    plain = {"numbers": "plain"}  # one weight for each feature
+    each = case(encoding={"categories": categories}, network=plain)
     columns = {name: COLUMNS[name] for name in reversed(COLUMNS)}
-    other = case(encoding={"categories": categories}, columns=columns)
+    other = case(encoding={"categories": categories}, columns=columns, network=plain)
     before, after = (one.model.encoder.feature_names for one in (each, other))
     assert before != after
     first = next(iter(other.model.weights))
@@ -129,7 +128,7 @@ def test_order_of_features_leaves_importances_as_they_are(categories):
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
 def test_feature_that_the_network_ignores_has_importance_0(task):
-    each = case(task)
+    each = case(task, network={"numbers": "plain"})
     ignored = [name.startswith("place") for name in each.model.encoder.feature_names]
     first = next(iter(each.model.weights))
     each.model.weights[first][:, :, ignored] = 0
@@ -140,7 +139,7 @@ def test_feature_that_the_network_ignores_has_importance_0(task):
 
 def test_constant_feature_has_importance_0():
     rows = raw_rows().assign(size="3")
-    each = Case(rows, data_of(), ModelOptions(widths=(8,)), 2)
+    each = Case(rows, data_of(), plain_model(widths=(8,)), 2)
     found = permutation_importances(each.model, each.judged, 3, each.names).set_index("feature")
     assert found.loc["size", "importance"] == 0
 
@@ -153,7 +152,7 @@ def test_few_and_many_permutations_begin_alike():
 
 
 def test_metric_without_a_value_has_a_reason():
-    constant = Case(raw_rows().assign(price="5"), data_of(), ModelOptions(widths=(8,)), 2, target="none")
+    constant = Case(raw_rows().assign(price="5"), data_of(), plain_model(widths=(8,)), 2, target="none")
     assert undefined_reason(constant.judged, constant.model) == (
         "r2_score is not defined on test, whose 60 rows have one value of the target"
     )

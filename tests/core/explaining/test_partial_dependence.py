@@ -7,9 +7,9 @@ import torch
 from sklearn.inspection import partial_dependence as reference
 
 from tests.core.explaining.models import COLUMNS, Case, case, data_of, raw_rows
+from tests.core.fitted import plain_model
 from torchlane.core.explaining.partial_dependence import COLUMNS as TABLE
 from torchlane.core.explaining.partial_dependence import MOST_VALUES, partial_dependence
-from torchlane.core.options import ModelOptions
 
 
 class Regressor:
@@ -79,7 +79,7 @@ def test_numbers_and_dates_take_quantiles_of_train_or_all_their_values():
 
 def test_commonest_levels_are_shown_in_their_order():
     rows = raw_rows(120).assign(place=[f"{number % 24:02}" for number in range(117)] + ["23"] * 3)
-    each = Case(rows, data_of(), ModelOptions(widths=(8,)), 2)
+    each = Case(rows, data_of(), plain_model(widths=(8,)), 2)
     found = partial_dependence(each.model, each.judged, each.clean, ["place"])
     levels = found["value"].tolist()
     assert len(levels) == MOST_VALUES and levels == sorted(levels) and "23" in levels
@@ -109,6 +109,6 @@ def test_five_commonest_labels_of_many_are_shown():
     labels = [*"aabbccddee", *"fghij"] * 8
     rows = raw_rows(120).assign(**{"class": labels})
     columns = {"size": COLUMNS["size"]}
-    each = Case(rows, data_of("multiclass", columns), ModelOptions(widths=(8,)), 2)
+    each = Case(rows, data_of("multiclass", columns), plain_model(widths=(8,)), 2)
     found = partial_dependence(each.model, each.judged, each.clean, ["size"])
     assert found["label"].unique().tolist() == list("abcde")

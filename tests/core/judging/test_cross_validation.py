@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.core.fitted import FEW, MANY, use_small_bands
+from tests.core.fitted import FEW, MANY, fitted, plain_model, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.cross_validation import cross_validate, summarise_folds
@@ -13,7 +13,6 @@ from torchlane.core.options import (
     DataOptions,
     EncodingOptions,
     EvaluationOptions,
-    ModelOptions,
     Recipe,
     SplitOptions,
     TrainingOptions,
@@ -22,8 +21,8 @@ from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.folds import deal_folds, require_folds
 from torchlane.core.rows.splits import PARTS, fold_rows, rows_of
 
-SPLIT, ENCODING, MODEL = SplitOptions(), EncodingOptions(), ModelOptions(widths=(8,))
-TRAINING = TrainingOptions(epochs=5, members=2, learning_rate=0.01)
+SPLIT, ENCODING, MODEL = SplitOptions(), EncodingOptions(), plain_model(widths=(8,))
+TRAINING = fitted(epochs=5, members=2, learning_rate=0.01)
 RECIPE = Recipe(encoding=ENCODING, model=MODEL, training=TRAINING)
 
 

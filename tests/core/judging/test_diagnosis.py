@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
-from torchlane.core.options import DiagnosisOptions, ModelOptions
+from torchlane.core.options import DiagnosisOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
@@ -39,7 +39,7 @@ def watch(
     width = 1 if target is NUMBER else 2
 
     def build() -> nn.Module:
-        network = build_model(ModelOptions.model_validate(model), 3, width)
+        network = build_model(plain_model(**model), 3, width)
         if change is not None:
             with torch.no_grad():
                 change(network)
@@ -94,7 +94,7 @@ def test_losses_that_rise_count_unless_they_are_next_to_nothing(toy_tensors, siz
     training = fitted(HEALTHY)
     observer = Observer(DiagnosisOptions(overfit_steps=0))
     objective = Objective.of(NUMBER, training.loss)
-    build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+    build = partial(build_model, plain_model(widths=[16]), 3, 1)
     observer.begin(make_members(build, *toy_tensors, objective, training, CPU)[0])
     losses = [observer.start_loss * size * factor for factor in (1.0, 2.0, 1.0, 2.0, 1.0, 2.0)]
     history = pd.DataFrame({"train_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
@@ -191,7 +191,7 @@ def test_gradient_norm_is_that_of_the_fixed_batch(toy_tensors):
     report, _ = watch((train, valid), {"widths": []}, epochs=1, diagnosis={"overfit_steps": 0})
     assert report["overfit_one_batch"] is None
     torch.manual_seed(0)
-    model = build_model(ModelOptions(widths=()), 3, 1)
+    model = build_model(plain_model(widths=()), 3, 1)
     rows = torch.randperm(70, generator=torch.Generator().manual_seed(0))[:PROBE_ROWS]
     nn.functional.mse_loss(model(train.tensors[0][rows]), train.tensors[1][rows]).backward()
     assert report["layers"][0]["gradient_norm"] == pytest.approx(float(model.head.weight.grad.norm()), rel=1e-5)
@@ -246,7 +246,7 @@ def test_probe_counts_the_weights_of_rows(toy_tensors):
     }.items():
         observer = Observer(DiagnosisOptions(overfit_steps=0))
         options = fitted(HEALTHY)
-        build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+        build = partial(build_model, plain_model(widths=[16]), 3, 1)
         member = make_members(build, *parts, Objective.of(NUMBER, None), options, CPU)[0]
         observer.begin(member)
         with torch.no_grad():
@@ -264,7 +264,7 @@ def test_probe_counts_the_weights_of_rows(toy_tensors):
 def test_constant_that_a_score_is_held_against_is_that_of_weighted_labels(toy_tensors, weights, found):
     observer = Observer(DiagnosisOptions(overfit_steps=0))
     training = fitted(HEALTHY)
-    build = partial(build_model, ModelOptions(widths=[16]), 3, 1)
+    build = partial(build_model, plain_model(widths=[16]), 3, 1)
     observer.begin(make_members(build, *toy_tensors, Objective.of(NUMBER, training.loss), training, CPU)[0])
     constant = observer.constant_loss  # so that the score alone tells
     scores = {"train_loss": [constant], "train_accuracy_score": 0.95, "valid_accuracy_score": 0.95}

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from torchlane.core.layers.coded import CodedLinear, features_of
 from torchlane.core.layers.layout import NUMBER, Layout
-from torchlane.core.layers.numbers import PeriodicNumbers, PiecewiseLinearNumbers, bin_edges, learn_numbers
+from torchlane.core.layers.numbers import (
+    BinnedNumbers,
+    PeriodicNumbers,
+    PiecewiseLinearNumbers,
+    bin_edges,
+    learn_numbers,
+)
 
 
 def layout_of(n_numbers: int) -> Layout:
@@ -128,6 +134,38 @@ def test_constant_number_has_no_bins_and_is_taken_as_it_is():
     nn.init.ones_(layer.weight)
     new = torch.tensor([[7.0, 0.0], [9.0, 0.0]])
     assert layer(rows_of(new))[:, 3:6].tolist() == [[8.0] * 3, [10.0] * 3]
+
+
+def test_bins_of_a_number_are_as_many_as_its_values_allow_and_one_without_bins_adds_nothing():
+    layout = Layout(4, np.arange(4), np.full(4, NUMBER), {}, measured=np.arange(4))
+    layer = BinnedNumbers(layout, 6)
+    few, two = torch.arange(20.0) % 3, torch.arange(20.0) % 2
+    train = torch.stack([torch.full((20,), 7.0), two, few, torch.arange(20.0)], dim=1)
+    learn_numbers([layer], train)
+    assert layer.n_bins == [0, 1, 2, 6]
+    new = torch.tensor([[7.0, 0.5, 1.5, -19.0], [-1e30, 3.0, -1.0, 38.0]])
+    constant, one, pair, many = layer.in_blocks(layer(new)).unbind(1)
+    assert constant.tolist() == [[7.0] + [0.0] * 6, [float(np.float32(-1e30))] + [0.0] * 6]
+    assert one.tolist() == [[0.5, 0.5] + [0.0] * 5, [3.0, 3.0] + [0.0] * 5]  # the last bin goes on
+    assert pair.tolist() == [[1.5, 1.0, 0.5] + [0.0] * 4, [-1.0, -1.0] + [0.0] * 5]  # and so does the first
+    assert many[0, 1:].tolist() == pytest.approx([-6.0] + [0.0] * 5)
+    assert many[1, 1:].tolist() == pytest.approx([1.0] * 5 + [7.0])
+    assert layer(train).isfinite().all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(kinds=KINDS, bins=st.integers(1, 20), seed=st.integers(0, 99))
+def test_bins_are_the_basis_of_piecewise_linear_embeddings_without_weights(kinds, bins, seed):
+    layout, train = layout_of(len(kinds)), numbers_of(kinds, 100, seed)
+    embedding, binned = PiecewiseLinearNumbers(layout, 1 + bins, bins), BinnedNumbers(layout, bins)
+    learn_numbers([nn.Sequential(embedding)], rows_of(train))
+    learn_numbers([nn.Sequential(binned)], rows_of(train))
+    with torch.no_grad():
+        embedding.weight.copy_(torch.eye(2 + bins)[:, 1:])  # the constant is left out
+    assert [*binned.parameters()] == []
+    rows = rows_of(numbers_of(kinds, 50, seed + 1))
+    torch.testing.assert_close(binned(rows), embedding(rows), rtol=1e-6, atol=1e-6)
+    assert torch.equal(binned.in_blocks(binned(rows))[..., 0], rows[:, binned.columns])
 
 
 def test_bins_of_very_many_rows_come_from_a_part_of_them(monkeypatch):

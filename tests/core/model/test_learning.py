@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.core.fitted import FEW, MANY, use_small_bands
+from tests.core.fitted import FEW, MANY, fitted, plain_model, use_small_bands
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
@@ -58,8 +58,8 @@ def test_profile_of_predictions_is_that_of_valid_and_of_train_only_where_there_i
     encoder = fit_encoder(clean, data, EncodingOptions())
     parts = [clean.iloc[n_valid:].reset_index(drop=True), clean.iloc[:n_valid].reset_index(drop=True)]  # the cheap ones
     train, valid = (build_tensors(part, encoder) for part in parts)
-    training = TrainingOptions(epochs=20, members=2, learning_rate=0.01)
-    model, _ = train_model(Lesson(train, valid, encoder, training), data, ModelOptions(), NoCheckpoints())
+    training = fitted(epochs=20, members=2, learning_rate=0.01)
+    model, _ = train_model(Lesson(train, valid, encoder, training), data, plain_model(), NoCheckpoints())
     of_train, of_valid = (
         summarise_training(len(train), model.describe_predictions(part.tensors[0])["prediction"], encoder.target.labels)
         for part in (train, valid)
@@ -104,12 +104,11 @@ def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, m
     of_few = lesson_of(toy_rows, toy_data, epochs=2)
     of_many = lesson_of(pd.concat([toy_rows, toy_rows], ignore_index=True), toy_data, epochs=2)
     with_numbers = lesson_of(toy_rows, toy_data, **FEW)
-    numbers = {name: value for name, value in FEW.items() if name not in ("sharing", "refit")}
-    with_nothing_to_do = lesson_of(toy_rows, toy_data, **numbers)
+    apart = lesson_of(toy_rows, toy_data, **{name: FEW[name] for name in FEW if name not in ("sharing", "refit")})
     caplog.clear()
     with caplog.at_level("INFO"):
-        fit_lessons([of_few, of_many, of_few, with_numbers], ModelOptions())
-        fit_lessons([with_nothing_to_do], ModelOptions.model_validate({"kind": "transformer"}))
+        fit_lessons([of_few, of_many, of_few, with_numbers], plain_model())
+        fit_lessons([apart], ModelOptions.model_validate({"kind": "transformer"}))
     assert [record.getMessage() for record in caplog.records] == [
         "training: for 60 rows of train: batches of 8 rows, a patience of 1 epoch, 2 members, a learning rate of 0.001",
         "training: for 120 rows of train: batches of 16 rows, a patience of 2 epochs, 3 members, a learning rate of 0.001",
@@ -119,7 +118,7 @@ def test_log_names_once_what_the_rows_choose_and_only_that(toy_rows, toy_data, m
 def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(toy_rows, toy_data, monkeypatch):
     def identity(most_of_few: int, **training) -> str:
         use_small_bands(monkeypatch, most_of_few)
-        return identify(fit_lessons([lesson_of(toy_rows, toy_data, **training)], ModelOptions()), ModelOptions())
+        return identify(fit_lessons([lesson_of(toy_rows, toy_data, **training)], plain_model()), plain_model())
 
     assert identity(60) == identity(60, **FEW) == identity(0, **FEW)
     assert identity(59) == identity(0, **MANY) != identity(60)
@@ -128,10 +127,10 @@ def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(t
 def test_memory_is_that_of_the_members_that_the_rows_choose(toy_rows, toy_data, monkeypatch):
     use_small_bands(monkeypatch, most_of_few=60)
     monkeypatch.setattr(memory, "total_bytes", lambda device: 32_000)
-    train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())
+    train_model(lesson_of(toy_rows, toy_data), toy_data, plain_model(), NoCheckpoints())
     use_small_bands(monkeypatch, most_of_few=59)
     with pytest.raises(ValueError, match="lower training.members"):
-        train_model(lesson_of(toy_rows, toy_data), toy_data, ModelOptions(), NoCheckpoints())
+        train_model(lesson_of(toy_rows, toy_data), toy_data, plain_model(), NoCheckpoints())
 
 
 def test_estimate_of_memory_counts_all_copies_of_the_weights_that_a_training_holds(toy_data, monkeypatch):
@@ -150,7 +149,7 @@ def test_estimate_of_memory_counts_all_copies_of_the_weights_that_a_training_hol
 
     smallest = n_levels * 64 * 4  # bytes of the weights of a member's levels
     monkeypatch.setattr(StackedRun, "_remember", count_after)
-    lesson = lesson_of(rows, toy_data, epochs=2, batch_size=2_048, members=4)
-    trained, _ = train_model(lesson, toy_data, ModelOptions(), NoCheckpoints())
+    lesson = lesson_of(rows, toy_data, epochs=2, batch_size=2_048, members=4, sharing="none", refit=False)
+    trained, _ = train_model(lesson, toy_data, plain_model(), NoCheckpoints())
     copies = max(held) / sum(tensor.nbytes for tensor in trained.weights.values())
     assert memory.COPIES - 1 < copies <= memory.COPIES

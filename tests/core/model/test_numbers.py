@@ -44,23 +44,15 @@ def test_file_holds_the_embeddings_and_rows_keep_their_predictions_in_any_order(
 
 def test_file_from_before_there_were_embeddings_has_none(tmp_path):
     path = tmp_path / "model.safetensors"
-    train_parent(make_rows(), REGRESSION).save(path)
+    train_parent(make_rows(), REGRESSION, model={"widths": [8, 6], "numbers": "plain"}).save(path)
     with safe_open(path, framework="pt") as file:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     ((key, text),) = [(key, text) for key, text in metadata.items() if '"model"' in text]
     header = json.loads(text)
     del header["model"]["numbers"]
     save_file(tensors, path, metadata={**metadata, key: json.dumps(header)})
-    with pytest.MonkeyPatch.context() as patch:  # whatever the default is then
-        field = ModelOptions.model_fields["numbers"]
-        patch.setattr(field, "default", field.default.model_copy(update={"kind": "periodic"}))
-        ModelOptions.model_rebuild(force=True)
-        try:
-            assert ModelOptions().numbers.kind == "periodic"
-            assert torchlane.load(path).model.numbers.kind == "plain"
-        finally:
-            patch.undo()
-            ModelOptions.model_rebuild(force=True)
+    assert ModelOptions().numbers.kind != "plain"
+    assert torchlane.load(path).model.numbers.kind == "plain"
 
 
 def trained(raw, columns: dict, numbers: str, observer: Observer | None = None):
@@ -81,8 +73,8 @@ def test_numbers_of_few_values_have_fewer_bins_which_is_said_once(caplog):
     with caplog.at_level(logging.INFO):
         model = trained(rows, columns, "piecewise_linear")
     said = [each.getMessage() for each in caplog.records if "bins" in each.getMessage()]
-    assert said == ["model.numbers: fewer than 48 bins for numbers of few values: same 0, few 2"]
-    assert model.weights["numbers.edges"].shape == (2, 3, 49)
+    assert said == ["model.numbers: fewer than 16 bins for numbers of few values: same 0, few 2"]
+    assert model.weights["numbers.edges"].shape == (2, 3, 17)
     assert np.isfinite(model.predict(rows.drop(columns="price"))["prediction"]).all()
 
 

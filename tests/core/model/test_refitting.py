@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import fitted, plain_model
 from tests.core.training.test_fit import CPU, TARGET
 from tests.core.training.test_fit import MODEL as NETWORK
 from tests.core.training.test_saving import Losing, Memory
@@ -28,9 +29,7 @@ from torchlane.core.options import (
     DiagnosisOptions,
     EncodingOptions,
     EvaluationOptions,
-    ModelOptions,
     SplitOptions,
-    TrainingOptions,
 )
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
@@ -40,7 +39,7 @@ from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
 from torchlane.core.training.observation import Observer
 
-MODEL = ModelOptions(widths=(8,))
+MODEL = plain_model(widths=(8,))
 OPTIONS = {"epochs": 6, "members": 2, "learning_rate": 0.03, "batch_size": 16, "patience_epochs": 2}
 
 
@@ -56,7 +55,7 @@ def toy(toy_rows, toy_data):
         parts = {part: rows_of(part, clean, splits) for part in PARTS}
         encoder = fit_encoder(parts["train"], data, EncodingOptions())
         tensors = {part: build_tensors(rows, encoder) for part, rows in parts.items()}
-        training = TrainingOptions.model_validate({**OPTIONS, **changes})
+        training = fitted(OPTIONS, **changes)
         lesson = Lesson(tensors["train"], tensors["valid"], encoder, training)
         return SimpleNamespace(data=data, clean=clean, splits=splits, tensors=tensors, lesson=lesson)
 
@@ -121,7 +120,7 @@ def test_refit_has_the_bits_of_a_training_on_all_rows_for_the_epochs_that_were_k
     generator = torch.Generator().manual_seed(seed)
     features, targets = torch.randn(60, 3, generator=generator), torch.randn(60, 1, generator=generator)
     tensors = TensorDataset(features[:40], targets[:40]), TensorDataset(features[40:], targets[40:])
-    options = TrainingOptions.model_validate(
+    options = fitted(
         {"members": members, "stacked": stacked, "seed": seed, "batch_size": batch_size, "epochs": 6,
          "patience_epochs": patience, "learning_rate": 0.03, "optimizer": {"name": optimizer}}
     )  # fmt: skip
@@ -141,9 +140,7 @@ SCHEDULERS = [
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS, ids=lambda each: each["name"])
 def test_schedule_of_a_refit_is_as_long_as_that_of_the_first_training(toy_tensors, scheduler):
-    options = TrainingOptions.model_validate(
-        {"members": 2, "epochs": 8, "patience_epochs": 1, "learning_rate": 0.1, "scheduler": scheduler}
-    )
+    options = fitted({"members": 2, "epochs": 8, "patience_epochs": 1, "learning_rate": 0.1, "scheduler": scheduler})
     for first, second in zip(*twice(toy_tensors, options), strict=True):
         rates = [line["learning_rate"] for line in first["history"]][: len(second["history"])]
         assert len(second["history"]) == first["kept"]["epoch"] < 8
@@ -153,7 +150,7 @@ def test_schedule_of_a_refit_is_as_long_as_that_of_the_first_training(toy_tensor
 
 @pytest.mark.parametrize(("stacked", "store"), [(True, Memory), (False, Losing)])
 def test_training_cut_off_in_either_phase_ends_with_the_bits_of_one_that_was_not(toy_tensors, stacked, store):
-    options = TrainingOptions.model_validate(
+    options = fitted(
         {"members": 2, "stacked": stacked, "checkpoint_minutes": 0, "epochs": 4, "patience_epochs": 2,
          "learning_rate": 0.1}
     )  # fmt: skip

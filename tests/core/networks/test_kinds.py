@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.modules import activation
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model, describe_capacity
@@ -24,16 +24,40 @@ from torchlane.core.training.members import make_members
     ],
 )
 def test_capacity_counts_parameters_a_layer_and_in_total(widths, total, layers):
-    assert describe_capacity(build_model(ModelOptions(widths=widths), 8, 2)) == f"{layers}; {total} parameters"
+    assert describe_capacity(build_model(plain_model(widths=widths), 8, 2)) == f"{layers}; {total} parameters"
 
 
 def test_layers_come_in_order_and_only_those_asked_for():
-    full = build_model(ModelOptions(widths=(5,), activation="ReLU", dropout=0.1, batch_norm=True), 3, 1)
+    full = build_model(plain_model(widths=(5,), activation="ReLU", dropout=0.1, batch_norm=True), 3, 1)
     assert list(dict(full.named_children())) == ["linear_1", "batch_norm_1", "activation_1", "dropout_1", "head"]
-    bare = build_model(ModelOptions(widths=(5,), activation=None), 3, 1)
+    bare = build_model(plain_model(widths=(5,), activation=None), 3, 1)
     assert list(dict(bare.named_children())) == ["linear_1", "head"]
-    linear = build_model(ModelOptions(widths=()), 3, 1)
+    linear = build_model(plain_model(widths=()), 3, 1)
     assert [type(each) for each in linear] == [nn.Linear]
+
+
+def test_default_perceptron_takes_bins_of_numbers_to_two_layers_of_128_with_some_dropout():
+    model = build_model(ModelOptions(), 3, 1)
+    assert list(dict(model.named_children())) == [
+        "numbers",
+        *("linear_1", "activation_1", "dropout_1"),
+        *("linear_2", "activation_2", "dropout_2"),
+        "head",
+    ]
+    assert (model.linear_1.in_features, model.linear_1.out_features, model.linear_2.out_features) == (51, 128, 128)
+    assert model.dropout_1.p == model.dropout_2.p == 0.1
+    assert list(dict(build_model(ModelOptions(dropout=0), (1, 4, 4), 1).named_children()))[:2] == [
+        "flatten",
+        "linear_1",
+    ]
+
+
+@pytest.mark.parametrize("how", ["default", "uniform", "xavier", "kaiming"])
+def test_bins_start_with_no_weight_and_numbers_with_some_however_weights_are_drawn(how):
+    weight = build_model(ModelOptions(widths=(5,), initialisation=how), 3, 1).linear_1.weight.detach()
+    blocks = weight.view(5, 3, 17)
+    assert not blocks[..., 1:].any()
+    assert bool((blocks[..., 0] != 0).all())
 
 
 @pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "PReLU", "ELU", "Sigmoid", "Tanh", "GELU"])
@@ -52,7 +76,7 @@ def test_what_is_no_activation_is_refused(name):
 @pytest.mark.parametrize("name", activation.__all__)
 def test_activation_is_taken_where_networks_can_be_built_and_trained_with_it_and_refused_else(name):
     try:
-        options = ModelOptions(widths=(6,), activation=name)
+        options = plain_model(widths=(6,), activation=name)
     except ValueError as error:
         assert "needs arguments or mixes elements; choose from ReLU, " in str(error) and f" {name}," not in str(error)
         assert name in ("Threshold", "GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
@@ -87,13 +111,13 @@ def test_trying_an_activation_leaves_the_random_numbers_alone_also_while_a_netwo
 )
 def test_initialisations_fill_their_range_and_zero_the_biases(how, bound):
     torch.manual_seed(0)
-    layer = build_model(ModelOptions(widths=(50,), initialisation=how), 100, 1).linear_1
+    layer = build_model(plain_model(widths=(50,), initialisation=how), 100, 1).linear_1
     assert float(layer.weight.detach().abs().max()) == pytest.approx(bound, rel=0.01)
     assert not layer.bias.any()
 
 
 def test_default_initialisation_is_what_torch_draws():
     torch.manual_seed(0)
-    model = build_model(ModelOptions(widths=(2,)), 4, 1)
+    model = build_model(plain_model(widths=(2,)), 4, 1)
     torch.manual_seed(0)
     assert torch.equal(model.linear_1.weight, nn.Linear(4, 2).weight)

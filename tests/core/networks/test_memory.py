@@ -21,6 +21,11 @@ def encoder_of(n_levels: int, encoding: str = "one_hot") -> Encoder:
     return Encoder(columns=(NUMBER, category), target=TargetEncoder(name="y", task="regression"))
 
 
+def encoder_of_numbers(n_numbers: int) -> Encoder:
+    columns = tuple(NUMBER.model_copy(update={"name": f"x{number}"}) for number in range(n_numbers))
+    return Encoder(columns=columns, target=TargetEncoder(name="y", task="regression"))
+
+
 @pytest.fixture(autouse=True)
 def four_gib(monkeypatch):
     monkeypatch.setattr(memory, "total_bytes", lambda device: 4 << 30)
@@ -34,7 +39,7 @@ def check(encoder: Encoder, model: dict, **training) -> None:
     ("model", "training", "fits", "too_many", "way_out"),
     [
         (
-            {},
+            {"widths": (64, 64)},
             {"members": 16},
             50_000,
             200_000,
@@ -62,9 +67,27 @@ def test_embedded_levels_are_no_tokens_and_members_one_after_another_share_their
         check(encoder_of(3_000_000, "codes"), {"kind": "transformer"})
 
 
+def test_members_that_share_weights_need_the_memory_of_few():
+    check(encoder_of(100_000), {}, members=16, sharing="columns")
+    with pytest.raises(ValueError, match="column 'id' has 100,000 levels; lower training.members"):
+        check(encoder_of(100_000), {}, members=16)
+    with pytest.raises(ValueError, match="column 'id' has 200,000 levels; lower training.members"):
+        check(encoder_of(200_000), {}, members=16, sharing="columns")
+
+
+def test_bins_count_as_weights_of_the_first_layer_and_each_column_as_a_product_with_them():
+    some, many, by_column = encoder_of_numbers(10_000), encoder_of_numbers(30_000), {"sharing": "columns"}
+    check(many, {"numbers": "plain"}, members=2, batch_size=256, **by_column)
+    check(some, {}, members=2, batch_size=4, **by_column)
+    check(some, {}, members=2, batch_size=256, sharing="tabm")
+    with pytest.raises(ValueError, match="there are 30,000 of them; lower"):
+        check(many, {}, members=2, batch_size=4, **by_column)
+    with pytest.raises(ValueError, match="there are 10,000 of them; lower training.batch_size"):
+        check(some, {}, members=2, batch_size=256, **by_column)
+
+
 def test_numbers_alone_may_be_too_many_for_a_transformer():
-    columns = tuple(NUMBER.model_copy(update={"name": f"x{number}"}) for number in range(3_000))
-    encoder = Encoder(columns=columns, target=TargetEncoder(name="y", task="regression"))
+    encoder = encoder_of_numbers(3_000)
     with pytest.raises(ValueError, match="there are 3,000 of them; lower training.batch_size"):
         check(encoder, {"kind": "transformer"})
     check(encoder, {})

@@ -1,22 +1,21 @@
 """Perceptrons that embed numbers, as they are built."""
 
+import numpy as np
 import pytest
 import torch
 
-from tests.core.networks.test_memory import CPU, NUMBER
-from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.encoding.target import TargetEncoder
+from tests.core.fitted import fitted, plain_model
+from tests.core.networks.test_memory import CPU, encoder_of_numbers
 from torchlane.core.layers.coded import rows_at_once
+from torchlane.core.layers.layout import Layout
 from torchlane.core.machine.threads import multiply_adds
 from torchlane.core.networks import build_model, describe_capacity, memory, require_memory
-from torchlane.core.options import ModelOptions, TrainingOptions
+from torchlane.core.options import ModelOptions
 
 
 def options_of(kind: str, **options) -> ModelOptions:
     small = {"bins": 6} if kind == "piecewise_linear" else {"frequencies": 5}
-    return ModelOptions.model_validate(
-        {"widths": (8,), "numbers": {"kind": kind, "width": 4, **small}} | options,
-    )
+    return plain_model(**{"widths": (8,), "numbers": {"kind": kind, "width": 4, **small}, **options})
 
 
 KINDS = pytest.mark.parametrize("kind", ["piecewise_linear", "periodic"])
@@ -41,10 +40,15 @@ def test_linear_model_embeds_numbers_too_and_its_work_is_counted(kind):
     assert network.numbers.n_basis == n_basis
 
 
-@KINDS
-def test_numbers_of_images_are_not_embedded(kind):
-    with pytest.raises(ValueError, match=f"model.numbers {kind} embeds the numbers of a table; images need plain"):
-        build_model(options_of(kind), (1, 4, 4), 2)
+@pytest.mark.parametrize("kind", ["plain", "bins", "piecewise_linear", "periodic"])
+def test_images_and_categories_alone_have_no_numbers_to_embed(kind):
+    network = build_model(plain_model(widths=(8,), numbers=kind), (1, 4, 4), 2)
+    assert [name for name, _ in network.named_children()] == ["flatten", "linear_1", "activation_1", "head"]
+    assert network.linear_1.in_features == 16
+    codes = Layout(1, np.zeros(3, dtype=np.int64), np.arange(3), {0: 3})
+    network = build_model(plain_model(widths=(8,), numbers=kind), 1, 2, codes)
+    assert [name for name, _ in network.named_children()] == ["linear_1", "activation_1", "head"]
+    assert network(torch.tensor([[2.0], [0.0]])).shape == (2, 2)
 
 
 @KINDS
@@ -59,9 +63,7 @@ def test_initialisation_leaves_embeddings_as_they_are_drawn(kind):
 
 def test_embeddings_count_in_the_estimate_of_memory(monkeypatch):
     monkeypatch.setattr(memory, "total_bytes", lambda device: 4 << 30)
-    columns = tuple(NUMBER.model_copy(update={"name": f"x{number}"}) for number in range(3000))
-    encoder = Encoder(columns=columns, target=TargetEncoder(name="y", task="regression"))
-    training = TrainingOptions(members=16, batch_size=64)
-    require_memory(ModelOptions(), encoder, training, CPU)
-    with pytest.raises(ValueError, match=r"takes at least 7\.\d GiB .* there are 3,000 of them; lower"):
-        require_memory(ModelOptions.model_validate({"numbers": "piecewise_linear"}), encoder, training, CPU)
+    encoder, training = encoder_of_numbers(3000), fitted(members=16, batch_size=64)
+    require_memory(plain_model(), encoder, training, CPU)
+    with pytest.raises(ValueError, match=r"takes at least 5\.\d GiB .* there are 3,000 of them; lower"):
+        require_memory(plain_model(numbers="piecewise_linear"), encoder, training, CPU)

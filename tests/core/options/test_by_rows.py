@@ -13,13 +13,13 @@ from torchlane.core.options import (
     ModelOptions,
     Recipe,
     TrainingOptions,
-    describe_fitting,
     fitted_values,
     fitting,
 )
-from torchlane.core.options.by_rows import BANDS, CHOSEN, OTHERS, TABLES
+from torchlane.core.options.by_rows import BANDS, CHOSEN, OTHERS, TABLES, describe_fitting
 
 OPEN = TrainingOptions()
+COUNTS = ("batch_size", "epochs", "patience_epochs", "members")
 
 
 def chosen(training: TrainingOptions, n_rows: int = 50, model: dict | None = None, *, is_table: bool = True) -> dict:
@@ -51,7 +51,15 @@ def test_every_number_of_rows_has_a_band():
         assert ends[-1] == math.inf
 
 
-@given(n_rows=some.integers(0, 100), given_options=some.dictionaries(some.sampled_from(CHOSEN), some.integers(1, 9)))
+GIVEN = {
+    **dict.fromkeys(COUNTS, some.integers(1, 9)),
+    "learning_rate": some.floats(1e-6, 1.0),
+    "sharing": some.sampled_from(["none", "tabm", "tabm_mini", "columns"]),
+    "refit": some.booleans(),
+}
+
+
+@given(n_rows=some.integers(0, 100), given_options=some.fixed_dictionaries({}, optional=GIVEN))
 def test_what_is_given_stays_and_the_rest_is_that_of_the_band(n_rows, given_options):
     with pytest.MonkeyPatch.context() as patch:
         use_small_bands(patch, most_of_few=40)
@@ -77,29 +85,88 @@ def test_all_other_options_are_kept():
     assert {name: getattr(fitted, name) for name in settings} == {name: getattr(training, name) for name in settings}
 
 
-def test_a_recipe_leaves_nothing_open_once_it_is_fitted(monkeypatch):
+def test_a_recipe_leaves_only_sharing_open_once_it_is_fitted(monkeypatch):
     use_small_bands(monkeypatch, most_of_few=40)
     recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(), training=TrainingOptions(epochs=9))
     few, many = (recipe.fitted(n_rows, is_table=True).training for n_rows in (40, 41))
-    assert {name: getattr(few, name) for name in CHOSEN} == {**FEW, "epochs": 9}
-    assert {name: getattr(many, name) for name in CHOSEN} == {**MANY, "epochs": 9}
+    assert {name: getattr(few, name) for name in CHOSEN} == {**FEW, "epochs": 9, "sharing": "auto"}
+    assert {name: getattr(many, name) for name in CHOSEN} == {**MANY, "epochs": 9, "sharing": "auto"}
     assert type(few) is TrainingOptions  # as that of a trial, with which it is compared
 
 
-@pytest.mark.parametrize("name", CHOSEN)
-@pytest.mark.parametrize("value", [0, -1, "many", "Auto", 1.5])
-def test_what_is_neither_a_number_nor_auto_is_refused_in_one_sentence(name, value):
+def refusal(name: str, value: object) -> str:
+    """Give the message with which an option of training is refused, which is one for all its types."""
     with pytest.raises(ValidationError) as refused:
         TrainingOptions.model_validate({name: value})
     (fault,) = refused.value.errors()
     assert fault["loc"] == (name,)
-    assert fault["msg"] == f"Value error, a whole number, 1 or more, or auto is needed, not {value!r}"
+    return fault["msg"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("value", [0, -1, "many", "Auto", 1.5])
+def test_what_is_neither_a_number_nor_auto_is_refused_in_one_sentence(name, value):
+    assert refusal(name, value) == f"Value error, a whole number, 1 or more, or auto is needed, not {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, -0.1, "fast", "Auto", None, [0.1]])
+def test_a_rate_that_is_neither_a_number_above_0_nor_auto_is_refused_in_one_sentence(value):
+    assert refusal("learning_rate", value) == f"Value error, a number above 0, or auto is needed, not {value!r}"
+
+
+def test_a_rate_may_be_any_number_above_0():
+    assert TrainingOptions(learning_rate=1).learning_rate == 1.0
+    assert TrainingOptions.model_validate({"learning_rate": "0.5"}).learning_rate == 0.5
+    assert FineTuningOptions(learning_rate=0.5).learning_rate == 0.5
+
+
+@pytest.mark.parametrize("n_rows", [1, 1_500, 10_000, 25_000])
+def test_perceptrons_on_tables_of_at_most_25_000_rows_share_weights_by_column_and_are_trained_once_more(n_rows):
+    fitted = fitting(OPEN, ModelOptions(), n_rows, is_table=True)
+    assert (fitted.sharing, fitted.learning_rate, fitted.refit) == ("columns", 0.002, True)
+    assert fitted.members == (16 if n_rows <= 10_000 else 8)
+
+
+def test_larger_tables_take_fewer_members_and_no_second_training():
+    fitted = fitting(OPEN, ModelOptions(), 25_001, is_table=True)
+    assert (fitted.members, fitted.sharing, fitted.learning_rate, fitted.refit) == (4, "columns", 0.002, False)
+
+
+@pytest.mark.parametrize(
+    ("training", "model"),
+    [({"members": 1}, {}), ({"stacked": False}, {}), ({}, {"widths": ()}), ({}, {"kind": "transformer"})],
+)
+def test_weights_are_not_shared_by_rule_where_nothing_can_be_shared(training, model):
+    assert chosen(TrainingOptions.model_validate(training), model=model)["sharing"] == "none"
+
+
+@pytest.mark.parametrize(("training", "model"), [({"members": 1}, {}), ({"stacked": False}, {}), ({}, {"widths": ()})])
+def test_sharing_that_is_asked_for_is_kept_where_the_rule_would_not_share(training, model):
+    assert chosen(TrainingOptions.model_validate({"sharing": "tabm", **training}), model=model)["sharing"] == "tabm"
+
+
+def test_networks_of_images_and_other_kinds_are_trained_once_with_no_shared_weights():
+    for model, is_table in (({}, False), ({"kind": "cnn"}, False), ({"kind": "transformer"}, True)):
+        options = chosen(OPEN, model=model, is_table=is_table)
+        assert (options["refit"], options["sharing"], options["learning_rate"]) == (False, "none", 0.001)
+
+
+def test_the_log_names_rate_sharing_and_refit_where_the_rule_chose_them():
+    fitted = fitting(OPEN, ModelOptions(), 1_234, is_table=True)
+    assert describe_fitting(fitted_values(OPEN, fitted), 1_234) == (
+        "for 1,234 rows of train: batches of 64 rows, at most 200 epochs, a patience of 16 epochs, 16 members, "
+        "a learning rate of 0.002, weights shared by column, a refit on train and valid"
+    )
+    few = TrainingOptions(members=1, refit=False, learning_rate=0.1)
+    said = describe_fitting(fitted_values(few, fitting(few, ModelOptions(), 1, is_table=True)), 1)
+    assert said == "for 1 row of train: batches of 64 rows, at most 200 epochs, a patience of 16 epochs"
 
 
 def test_fitted_options_leave_nothing_open():
     for name in CHOSEN:
         with pytest.raises(ValidationError):
             FittedTraining.model_validate({**USUAL, name: "auto"})
+    for name in {*COUNTS, "learning_rate"}:
         with pytest.raises(ValidationError):
             FittedTraining.model_validate({each: value for each, value in USUAL.items() if each != name})
 

@@ -3,11 +3,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.core.fitted import plain_model
 from tests.core.search.searches import RATES, WIDTHS
 from torchlane.core.options import (
     DataOptions,
     EncodingOptions,
-    ModelOptions,
     Recipe,
     SplitOptions,
     TrainingOptions,
@@ -16,6 +16,8 @@ from torchlane.core.options import (
 from torchlane.core.rows.checking import check_rows
 from torchlane.core.rows.splits import split_rows
 from torchlane.core.search.ground import Ground
+
+TRAINING = {"epochs": 24, "batch_size": 16, "learning_rate": 0.001, "patience_epochs": None}
 
 
 @pytest.fixture
@@ -33,10 +35,8 @@ def ground(toy_rows: pd.DataFrame, toy_data: DataOptions):
         splits = split_rows(clean, data, SplitOptions(valid_fraction=0.25))
         recipe = Recipe(
             encoding=EncodingOptions(target="z_score"),
-            model=ModelOptions(widths=(8,)),
-            training=TrainingOptions.model_validate(
-                {"epochs": 24, "batch_size": 16, "patience_epochs": None, **(training or {})}
-            ),
+            model=plain_model(widths=(8,)),
+            training=TrainingOptions.model_validate({**TRAINING, **(training or {})}),
         )
         options = {
             "trials": 6,

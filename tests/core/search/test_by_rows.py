@@ -3,8 +3,10 @@ import pytest
 from tests.core.fitted import FEW, MANY, use_small_bands
 from tests.core.search.searches import N_TRAIN, RATES, apply, search, without_seconds
 from torchlane.core.options import TuningOptions
+from torchlane.core.search import search as searching
 from torchlane.core.search.fingerprints import identify_search
 from torchlane.core.search.space import resolve_space
+from torchlane.core.training.fit import fit
 
 AUTO = {"epochs": "auto", "batch_size": "auto", "patience_epochs": "auto"}
 SIZES = {"training.batch_size": {"low": 4, "high": 32}}
@@ -55,7 +57,28 @@ def test_what_was_chosen_leaves_the_other_options_to_the_rows(ground, monkeypatc
     assert applied.learning_rate == chosen["values"]["training.learning_rate"]
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_members_of_a_trial_share_weights_where_its_network_has_any_to_share(ground, monkeypatch, members):
+    trained = []
+
+    def noted(networks, *arguments, **options):
+        trained.append(networks)
+        return fit(networks, *arguments, **options)
+
+    monkeypatch.setattr(searching, "fit", noted)
+    space = {**RATES, "model.widths": {"choices": [[8], []]}}
+    _, board, _ = search(ground(space, training={"epochs": 2, "sharing": "auto"}, members=members, trials=4))
+    assert (board["state"] == "complete").all()
+    assert set(board["model.widths"]) == {"[8]", "[]"}
+    for networks in trained:
+        shares = members > 1 and len(list(networks[0].model.parameters())) > 2
+        assert all((each.shared is not None) == shares for each in networks)
+    assert sum(map(len, trained)) == 4 * members
+
+
 def test_auto_is_no_choice_of_a_search():
     with pytest.raises(ValueError, match="training.batch_size: auto is chosen by the number of rows, not by a search"):
         TuningOptions.model_validate({"space": {"training.batch_size": {"choices": ["auto", 32]}}})
+    with pytest.raises(ValueError, match="training.learning_rate: auto is chosen by the number of rows"):
+        TuningOptions.model_validate({"space": {"training.learning_rate": {"choices": ["auto", 0.1]}}})
     assert TuningOptions.model_validate({"space": {"training.patience_epochs": {"choices": [5, None]}}})

@@ -63,7 +63,7 @@ def searches(draw: st.DrawFn) -> tuple[dict, dict]:
 def test_what_is_trained_is_to_the_last_option_what_was_tried(ground, asked, random, sampler):
     space, sections = asked
     what = ground(space, trials=6, round_trials=3, sampler=sampler)
-    what = dataclasses.replace(what, recipe=Recipe.model_validate(sections))
+    what = dataclasses.replace(what, recipe=Recipe.model_validate(sections)).fitted()
     with pytest.MonkeyPatch.context() as patch:
         recipes = record_recipes(patch)
         fake_training(patch, random.random)

@@ -12,7 +12,7 @@ def recipe(model: dict | None = None, training: dict | None = None, encoding: di
     return Recipe(
         encoding=EncodingOptions.model_validate(encoding or {}),
         model=ModelOptions.model_validate(model or {}),
-        training=TrainingOptions.model_validate(training or {}),
+        training=TrainingOptions.model_validate({"learning_rate": 0.001, **(training or {})}),
     )
 
 
@@ -90,7 +90,7 @@ def test_every_known_option_exists():
         (
             {"training.learning_rate": {"low": -1, "high": 1}},
             {},
-            "tuning.space: training.learning_rate cannot be -1.0: training.learning_rate: input should be greater than 0",
+            "tuning.space: training.learning_rate cannot be -1.0: training.learning_rate: a number above 0, or auto is needed",
         ),
         (
             {"model.depth": {"low": 1, "high": 3}},
@@ -124,7 +124,7 @@ def test_a_space_that_does_not_fit_the_network_is_refused_before_anything_trains
 def test_width_and_depth_make_widths():
     space = {"model.width": {"low": 8, "high": 32, "step": 8}, "model.depth": {"low": 1, "high": 3}}
     assert recipe().changed({"model.width": 16, "model.depth": 3}).model.widths == (16, 16, 16)
-    assert recipe().changed({"model.depth": 1}).model.widths == (64,)
+    assert recipe().changed({"model.depth": 1}).model.widths == (128,)
     assert distributions_of(tuning(space).space) == {
         "model.width": IntDistribution(8, 32, step=8),
         "model.depth": IntDistribution(1, 3),
@@ -146,7 +146,7 @@ def test_what_optuna_draws_comes_back_as_the_options_take_it(toy_data):
         "model.widths": CategoricalDistribution(["[64, 64]", "[8]"]),
         "training.batch_size": IntDistribution(16, 64, log=True),
     }
-    given = recipe(model={"activation": None, "dropout": 0.25})
+    given = recipe(model={"activation": None, "dropout": 0.25, "widths": [64, 64]}, training={"batch_size": 64})
     drawn = given_params(given, space, toy_data)
     assert drawn == {
         "model.widths": "[64, 64]",

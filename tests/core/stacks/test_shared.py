@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.core.fitted import plain_model
+from torchlane.core.layers.coded import rows_at_once
 from torchlane.core.layers.layout import NUMBER, Layout
 from torchlane.core.layers.numbers import learn_numbers
 from torchlane.core.networks.perceptron import build_perceptron
@@ -160,6 +161,16 @@ def test_a_branch_starts_with_one_sign_for_all_that_is_made_of_a_column(layout, 
     columns = torch.from_numpy(np.concatenate([others, blocks]).astype(np.int64))
     alike = (of_branches[:, :, None] == of_branches[:, None]).all(0)
     assert torch.equal(alike, columns[:, None] == columns)
+
+
+def test_fewer_rows_pass_at_once_through_a_layer_that_multiplies_each_column_by_itself():
+    columns, codes = np.array([0, 1, 2, 3, 3]), np.array([NUMBER] * 3 + [0, 1])
+    layout = Layout(4, columns, codes, {3: 2}, measured=np.array([0, 2]))
+    models = [build_perceptron(plain_model(widths=(8,), numbers="bins"), [4], 1, layout) for _ in range(2)]
+    scales = torch.stack([draw_scales(each) for each in models])
+    by_column, tabm = (SharedPerceptrons(models, scales, kind) for kind in ("columns", "tabm"))
+    of_numbers = (1 << 30) // rows_at_once(tabm, 1 << 40)  # bytes of a row
+    assert (1 << 30) // rows_at_once(by_column, 1 << 40) == of_numbers + 2 * 4 * 3 * 8
 
 
 def test_dropout_of_branches_drops_its_share_and_keeps_the_mean():

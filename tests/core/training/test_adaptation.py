@@ -7,11 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.batches import Batches
@@ -43,7 +42,7 @@ def make_networks(adaptation: Adaptation, count: int = 3, dropout: float = 0.0, 
     parts = TensorDataset(features[:60], targets[:60]), TensorDataset(features[60:], targets[60:])
     settings = {"epochs": 6, "batch_size": 16, "learning_rate": 0.01, "patience_epochs": None, "members": count}
     options = fitted({**settings, **changes})
-    model = ModelOptions(widths=(12, 8), batch_norm=True, dropout=dropout)
+    model = plain_model(widths=(12, 8), batch_norm=True, dropout=dropout)
     objective = Objective.of(TargetEncoder(name="y", task="regression"), None)
     members = make_members(lambda: build_model(model, 5, 1).double(), *parts, objective, options, CPU)
     for member in members:

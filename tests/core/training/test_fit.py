@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.threads import threads_for, torch_threads
@@ -22,7 +22,7 @@ from torchlane.core.training.history import mean_history, mean_metrics
 from torchlane.core.training.members import Weights, make_members
 
 TARGET = TargetEncoder(name="y", task="regression")
-MODEL = ModelOptions(widths=(8, 4), dropout=0.2, batch_norm=True)
+MODEL = plain_model(widths=(8, 4), dropout=0.2, batch_norm=True)
 CPU = torch.device("cpu")
 
 
@@ -132,7 +132,7 @@ def test_seconds_of_members_add_up_and_are_each_ones_own(toy_tensors, monkeypatc
 
 
 def test_loss_falls_on_what_can_be_learned(toy_tensors):
-    fitted = train(toy_tensors, {"epochs": 150, "learning_rate": 0.01}, ModelOptions(widths=(16,)))
+    fitted = train(toy_tensors, {"epochs": 150, "learning_rate": 0.01}, plain_model(widths=(16,)))
     assert fitted.history["valid_loss"].iloc[-1] < 0.1 * fitted.history["valid_loss"].iloc[0]
     assert fitted.metrics["valid_r2_score"] > 0.95
 
@@ -187,7 +187,7 @@ def test_loss_that_is_no_number_stops_with_epoch_and_likely_causes(toy_tensors):
         train(
             toy_tensors,
             {"learning_rate": 1e10, "optimizer": {"name": "SGD"}},
-            ModelOptions(widths=(8,), activation=None),
+            plain_model(widths=(8,), activation=None),
         )
 
 

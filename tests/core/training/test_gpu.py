@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
@@ -17,8 +17,8 @@ from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.training.plain_run import PlainRun
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-PLAIN = ModelOptions(widths=(24, 10))
-DROPOUT = ModelOptions(widths=(24, 10), dropout=0.3)  # a GPU's own kernel draws other masks for a network alone
+PLAIN = plain_model(widths=(24, 10))
+DROPOUT = plain_model(widths=(24, 10), dropout=0.3)  # a GPU's own kernel draws other masks for a network alone
 PIXELS = ModelOptions(kind="cnn", widths=(4, 8), depth=1)
 
 

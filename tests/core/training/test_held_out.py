@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from tests.core.training.stacked.members import make_parts, member, train
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.target import TargetEncoder
@@ -19,7 +19,7 @@ from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.interruption import Interrupted
 from torchlane.core.model.calibration import Calibration
 from torchlane.core.model.learning import Lesson, train_models
-from torchlane.core.options import DataOptions, EncodingOptions, ModelOptions
+from torchlane.core.options import DataOptions, EncodingOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.held_out import HeldOut
@@ -162,7 +162,7 @@ def coverages(n_trainings: int, n_valid: int, n_members: int) -> dict[str, float
     columns = {name: {"kind": "number"} for name in "abcy"}
     data = DataOptions.model_validate({"task": "regression", "target": "y", "columns": columns})
     training = fitted(epochs=60, patience_epochs=None, learning_rate=0.03, batch_size=8, members=n_members)
-    model_options, lessons, tests = ModelOptions(widths=(16,)), [], []
+    model_options, lessons, tests = plain_model(widths=(16,)), [], []
     for seed in range(n_trainings):
         random = np.random.default_rng(seed)
         rows = pd.DataFrame(random.normal(size=(24 + n_valid + 500, 4)), columns=list("abcy"))

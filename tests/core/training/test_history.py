@@ -4,11 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from tests.core.training.test_fit import CPU, TARGET
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training import progress
 from torchlane.core.training.fit import fit
@@ -60,7 +59,7 @@ def test_one_member_has_its_own_values_to_the_bit():
 
 def test_progress_shows_the_means_of_the_history(toy_tensors, monkeypatch):
     options = fitted(members=3, epochs=60, patience_epochs=2, learning_rate=0.05, batch_size=16, exact=False)
-    model = ModelOptions(widths=(4,))
+    model = plain_model(widths=(4,))
     members = make_members(
         lambda: build_model(model, 3, 1), *toy_tensors, Objective.of(TARGET, options.loss), options, CPU
     )

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.machine.threads import threads_for, torch_threads
 from torchlane.core.networks import build_model
-from torchlane.core.options import DiagnosisOptions, ModelOptions
+from torchlane.core.options import DiagnosisOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.adaptation import Adaptation, ParameterGroup
 from torchlane.core.training.fit import fit
@@ -32,7 +32,7 @@ NUMBER = TargetEncoder(name="y", task="regression")
 
 
 def perceptron(batch_norm: bool = True) -> nn.Module:
-    return build_model(ModelOptions(widths=(4,), activation="Tanh", batch_norm=batch_norm), 3, 1).double()
+    return build_model(plain_model(widths=(4,), activation="Tanh", batch_norm=batch_norm), 3, 1).double()
 
 
 def pixels(side: int) -> nn.Module:

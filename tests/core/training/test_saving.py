@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from tests.core.fitted import plain_model
 from tests.core.training.test_fit import CPU, MODEL, TARGET, options, train
 from torchlane.core.machine import interruption
 from torchlane.core.networks import build_model
-from torchlane.core.options import ModelOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.members import make_members
@@ -149,7 +149,7 @@ def test_loss_that_turns_bad_in_the_middle_keeps_the_checkpoint_before(toy_tenso
     changes = {"scheduler": schedule, "optimizer": {"name": "SGD"}, "checkpoint_minutes": 0}
     checkpoints = Memory()
     with pytest.raises(ValueError, match="loss is (nan|inf) after epoch [2-6]"):
-        train((train_tensors, valid), changes, ModelOptions(widths=(8,), activation=None), checkpoints)
+        train((train_tensors, valid), changes, plain_model(widths=(8,), activation=None), checkpoints)
     assert checkpoints.state["running"]["epoch"] >= 1
     assert all(torch.isfinite(tensor).all() for tensor in checkpoints.state["running"]["model"].values())
 

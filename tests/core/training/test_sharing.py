@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from tests.core.fitted import plain_model
 from tests.core.training.stacked.members import make_parts
 from tests.core.training.test_saving import Memory
 from torchlane.core.encoding.target import TargetEncoder
@@ -22,7 +23,7 @@ from torchlane.core.training.observation import Observer
 from torchlane.core.training.plain_run import PlainRun
 
 CPU = torch.device("cpu")
-MODEL = ModelOptions(widths=(12, 8), dropout=0.2, numbers="plain")
+MODEL = plain_model(widths=(12, 8), dropout=0.2)
 SCHEDULER = {"name": "ReduceLROnPlateau", "arguments": {"patience": 0}}
 TARGETS = {
     "regression": TargetEncoder(name="y", task="regression"),
@@ -41,7 +42,7 @@ def parts_of(task: str, n_rows: int = 90) -> tuple[TensorDataset, ...]:
 
 
 def make(task: str = "regression", model: ModelOptions = MODEL, parts=None, **changes: Any) -> list[Member]:
-    given = {"members": 3, "sharing": "tabm", "epochs": 6, "batch_size": 16, "learning_rate": 0.02}
+    given = {"members": 3, "sharing": "columns", "epochs": 6, "batch_size": 16, "learning_rate": 0.02}
     given |= {"patience_epochs": None, **changes}
     options = TrainingOptions.model_validate(given)
     train, valid = parts or parts_of(task)
@@ -73,7 +74,7 @@ def outputs_of(members: list[Member], outcomes: list[Outcome], features: torch.T
 
 
 @pytest.mark.parametrize("task", TARGETS)
-@pytest.mark.parametrize("sharing", ["tabm", "tabm_mini"])
+@pytest.mark.parametrize("sharing", ["tabm", "tabm_mini", "columns"])
 def test_each_member_is_a_perceptron_with_the_losses_that_its_branch_had(task, sharing):
     members = make(task, sharing=sharing)
     outcomes = run(members)

@@ -232,12 +232,15 @@ def test_training_says_what_the_number_of_rows_chose_and_only_that():
     artifacts = of_numbers()
     rows = f"{artifacts.metrics['rows']['train']} rows of train"
     about = dict(find_training(artifacts)["about"])
-    assert about["auto"] == f"batch_size 64, epochs 200, patience_epochs 20 and members 16, by {rows}"
+    chosen = "batch_size 64, epochs 200, patience_epochs 20, members 16, learning_rate 0.002, sharing columns and refit"
+    assert about["auto"] == f"{chosen} false, by {rows}"
     assert about["batch"] == "64 rows"
-    training = TrainingOptions(epochs=200, batch_size=64, members=16)
+    assert about["optimizer"] == "AdamW, learning rate 0.002"
+    given = {"epochs": 200, "batch_size": 64, "members": 16, "learning_rate": 0.01, "sharing": "none", "refit": True}
+    training = TrainingOptions.model_validate(given)
     about = dict(find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"])
     assert about["auto"] == f"patience_epochs 20, by {rows}"
-    training = TrainingOptions(epochs=200, batch_size=64, members=16, patience_epochs=None)
+    training = TrainingOptions.model_validate({**given, "patience_epochs": None})
     assert "auto" not in dict(
         find_training(of_numbers(recipe=artifacts.recipe.model_copy(update={"training": training})))["about"]
     )
@@ -249,11 +252,29 @@ def test_options_list_what_differs_from_defaults_and_what_a_search_chose():
     recipe = Recipe(encoding=plain.encoding, model=ModelOptions(dropout=0.5), training=training, trials=8)
     artifacts = of_numbers(recipe=recipe, chosen_options={"trials": 8, "values": {"model.dropout": 0.5}})
     assert find_options(artifacts)["table"]["rows"] == [
-        ["model.dropout", "0.5", "0", "search"],
+        ["model.dropout", "0.5", "0.1", "search"],
         ["training.batch_size", "32", "auto", "given"],
         ["training.optimizer", "{arguments: {weight_decay: 0.1}}", "{}", "given"],
     ]
     assert find_options(of_numbers())["table"]["rows"] == []
+
+
+def test_options_of_a_network_are_compared_with_the_defaults_of_its_kind():
+    plain = of_numbers().recipe
+
+    def listed(**model) -> list[list[str]]:
+        recipe = plain.model_copy(update={"model": ModelOptions.model_validate(model)})
+        return find_options(of_numbers(recipe=recipe))["table"]["rows"]
+
+    assert listed(widths=[64, 64], numbers="plain") == [
+        ["model.widths", "[64, 64]", "[128, 128]", "given"],
+        ["model.numbers", "{kind: plain}", "{kind: bins}", "given"],
+    ]
+    assert listed(numbers={"kind": "bins", "bins": 8}, dropout=0) == [
+        ["model.dropout", "0", "0.1", "given"],
+        ["model.numbers", "{kind: bins, bins: 8}", "{kind: bins}", "given"],
+    ]
+    assert listed(kind="transformer") == [["model.kind", "transformer", "mlp", "given"]]
 
 
 def test_search_lists_trials_and_what_was_chosen():

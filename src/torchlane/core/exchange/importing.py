@@ -57,7 +57,8 @@ def import_weights(
     name and shape, such as a head for other labels, are kept from the base; new members take turns among
     the base's members.
 
-    The metrics and calibration of the base are dropped, unless the imported weights equal the base's own.
+    The metrics and calibration of the base, and what it says of a refit, are dropped, unless the imported weights
+    equal the base's own.
 
     Raises:
         FileNotFoundError: a file does not exist.
@@ -184,7 +185,7 @@ def _with_weights(
     files = {Path(path).name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
     imported = {"files": files, "base": base.fingerprint, "kept": list(kept)}
     same = all(torch.equal(weights[name], own) for name, own in base.weights.items())
-    of_weights = ("metrics", "profile")  # they describe the weights, the other details the rows
+    of_weights = ("metrics", "profile", "refit")  # they describe the weights, the other details the rows
     details = {name: value for name, value in base.details.items() if same or name not in of_weights}
     n_members = len(next(iter(weights.values())))
     return replace(

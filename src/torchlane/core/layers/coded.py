@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torchlane.core.layers.layout import NUMBER, Layout
-from torchlane.core.layers.numbers import Numbers
+from torchlane.core.layers.numbers import NUMBER_BYTES, Numbers
 
 LARGE_TABLE = 4096  # rows from which training steps only on those that a batch looks up, where it can
 LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of rows can be chosen
@@ -18,6 +18,11 @@ LARGEST = 1 << 30  # bytes of features or tokens at once, where the number of ro
 def indicator_bytes(n_features: int) -> int:
     """Estimate the memory of `Indicators` for a row: its features, the columns that they come from, and a mask."""
     return 9 * n_features
+
+
+def product_bytes(n_columns: int, n_out: int) -> int:
+    """Estimate the memory of a row for the products of each column with its weights: as computed, and as joined."""
+    return 2 * NUMBER_BYTES * n_columns * n_out
 
 
 def rows_at_once(model: nn.Module, most: int, n_members: int = 1) -> int:

@@ -73,10 +73,10 @@ def fit_lessons(lessons: Sequence[Lesson], model: ModelOptions) -> list[FittedLe
         training = fitting(each.training, model, len(each.train), is_table=each.encoder.image is None)
         fitted.append(FittedLesson(each.train, each.valid, each.encoder, training))
         chosen = fitted_values(each.training, training)
-        line, key = describe_fitting(chosen, len(each.train)), tuple(chosen.items())
-        if line and key not in said:
-            said.add(key)
-            logger.info("training: %s", line)
+        line = tuple(chosen.items())
+        if line not in said and (description := describe_fitting(chosen, len(each.train))):
+            said.add(line)
+            logger.info("training: %s", description)
     return fitted
 
 

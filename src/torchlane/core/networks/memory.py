@@ -6,7 +6,7 @@ import torch
 
 from torchlane.core.encoding.columns import CategoryEncoder
 from torchlane.core.encoding.encoder import Encoder
-from torchlane.core.layers.coded import indicator_bytes
+from torchlane.core.layers.coded import indicator_bytes, product_bytes
 from torchlane.core.layers.layout import Layout
 from torchlane.core.layers.numbers import numbers_bytes
 from torchlane.core.machine.devices import total_bytes
@@ -41,11 +41,16 @@ def require_memory(options: ModelOptions, encoder: Encoder, training: FittedTrai
     if encoder.image is not None or options.kind not in _NEEDS:
         return
     layout = build_layout(options, encoder)
-    members = training.members
-    together = members if training.stacked else 1
     n_weights, training_row, predicted_row = _NEEDS[options.kind](options, encoder, layout)
+    members, sharing = training.members, training.members > 1 and training.sharing != "none"
+    together = members if training.stacked and not sharing else 1
+    copies = members + (COPIES - 1) * together
+    if sharing:
+        copies = 2 * members + COPIES  # of the module, and of each perceptron as it starts and as it ends
+    if sharing and training.sharing == "columns":
+        training_row += product_bytes(_n_several(options, layout), options.widths[0])
     rows = max(training.batch_size * training_row, PREDICTED_ROWS * predicted_row)
-    needed = NUMBER_BYTES * n_weights * (members + (COPIES - 1) * together) + together * rows
+    needed = NUMBER_BYTES * n_weights * copies + together * rows
     total = total_bytes(device)
     if needed > MOST_SHARE * total:
         size = f"training takes at least {needed / GIB:,.1f} GiB for its features, and {device} has {total / GIB:,.1f}"
@@ -76,6 +81,11 @@ def _of_perceptron(options: ModelOptions, encoder: Encoder, layout: Layout) -> N
     embedded = 0 if options.numbers.kind == "bins" else n_numbers * n_basis * n_out
     of_row = numbers_bytes(n_numbers, n_basis, n_out)
     return embedded + layout.widened(n_out).n_features * first, of_row, of_row
+
+
+def _n_several(options: ModelOptions, layout: Layout) -> int:
+    """Count the columns that become several features."""
+    return len(layout.coded) + (0 if options.numbers.kind == "plain" else len(layout.measured))
 
 
 def _of_transformer(options: ModelOptions, encoder: Encoder, layout: Layout) -> Needs:

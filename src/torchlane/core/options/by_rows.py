@@ -87,10 +87,12 @@ def fitted_values(training: TrainingOptions, fitted: FittedTraining) -> dict[str
 
 
 def describe_fitting(values: Mapping[str, Any], n_rows: int) -> str:
-    """Say what was chosen where options were `auto`; empty if that is only what is not done.
+    """Say what was chosen where options were `auto`; what is then none or off is left out.
 
     >>> describe_fitting({"batch_size": 64, "epochs": 200, "members": 16}, 1234)
     'for 1,234 rows of train: batches of 64 rows, at most 200 epochs, 16 members'
+    >>> describe_fitting({"sharing": "none", "refit": False}, 1234)
+    ''
     """
     said = [
         SAID[name][value != 1].format(value if isinstance(value, str) else f"{value:,}")

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 
 from torchlane.core.options.base import Options
 from torchlane.core.options.familiar import ACTIVATIONS
-from torchlane.core.options.numbers import PLAIN, NumbersOptions, named_kind
+from torchlane.core.options.numbers import NumbersOptions, named_kind
 
 ModelKind = Literal["mlp", "cnn", "rnn", "transformer", "torchvision", "class"]
 OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initialisation
@@ -68,7 +68,11 @@ class ModelOptions(Options):
         if not isinstance(given, dict):
             return given
         kind = given.get("kind", "mlp" if given.get("class") is None else "class")
-        return {"kind": kind, **DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {}), **given}
+        defaults = DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {})
+        full = {"kind": kind, **defaults, **given}
+        if "numbers" in defaults and isinstance(full["numbers"], dict):
+            full["numbers"] = {"kind": defaults["numbers"], **full["numbers"]}
+        return full
 
     @model_validator(mode="after")
     def _options_fit_kind(self) -> Self:

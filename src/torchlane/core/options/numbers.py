@@ -16,7 +16,7 @@ OPTIONS_OF_NUMBERS: dict[str, tuple[str, ...]] = {  # in addition to kind
 
 
 class NumbersOptions(Options):
-    """How a perceptron takes the numbers of a table. `numbers` may be just the kind.
+    """How a perceptron takes the numbers of a table. `numbers` may be just the kind, or just options of kind `bins`.
 
     `plain` takes each number as it is encoded. `bins` adds how far the number has come through each of `bins` bins, so
     that the first linear layer can bend at their edges. The edges are quantiles of train; a number with fewer distinct
@@ -26,7 +26,7 @@ class NumbersOptions(Options):
     (Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022.)
 
     Numbers and the scaled parts of dates are embedded. Flags of missing values, points on a circle and the codes of
-    categories stay as they are.
+    categories stay as they are. Images and tables of categories have no numbers, so that all kinds are alike there.
     """
 
     kind: NumbersKind = "plain"

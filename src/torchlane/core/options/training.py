@@ -78,7 +78,8 @@ class TrainingOptions(Options):
     `members` networks are trained, with the seeds `seed`, `seed + 1`, …, and the mean of their predictions is
     used. With `sharing`, the members of a perceptron share the weights of its hidden layers while they train, and end
     together: as TabM and TabM-mini do (Gorishniy et al. 2024), or by `columns`, which is TabM with one scale for all
-    features of a column. Each is an ordinary perceptron afterwards. A single member shares nothing.
+    features of a column; the bins of a number have one beside that of the number. Each is an ordinary perceptron
+    afterwards. A single member shares nothing.
     `stacked` trains them together as one tensor program where that is possible; the result equals that of the
     plain loop up to rounding. With one member, or `stacked: false`, it equals the plain loop bit by bit.
 

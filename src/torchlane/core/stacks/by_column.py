@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from torchlane.core.layers.coded import CodedLinear
+from torchlane.core.layers.coded import CodedLinear, product_bytes
 from torchlane.core.layers.numbers import BinnedNumbers, Numbers, in_blocks
 from torchlane.core.stacks.branches import OfBranches
 
@@ -65,6 +65,7 @@ class ColumnLinear(OfBranches):
             "columns": columns[singles],
         }.items():
             self.register_buffer(name, indices.to(self.weight.device), persistent=False)
+        self.row_bytes = product_bytes(len(self.together), len(self.weight))
         self.r = nn.Parameter(starts.to(self.weight))  # (branches, n_groups)
         self.s = nn.Parameter(self.weight.new_ones(len(scales), len(self.weight)))  # (branches, n_out)
         self.bias = nn.Parameter(layer.bias.detach().expand_as(self.s).clone())

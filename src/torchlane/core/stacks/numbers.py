@@ -48,11 +48,25 @@ class StackedNumbers:
         return np.array(self._others, dtype=np.int64)[wide]
 
     def __call__(self, parameters: Tensors, buffers: Tensors, rows: Tensor) -> Tensor:
-        """Turn encoded rows (members, n_rows, …), with padding, into rows with embeddings, with padding."""
+        """Turn encoded rows (members, n_rows, …), with padding, into rows with embeddings, with padding.
+
+        Rows that are one view for all members, whose bins are the same, are turned once.
+        """
+        members = len(rows)
+        if members > 1 and rows.stride(0) == 0 and self._is_alike(buffers):
+            rows = rows[:1]
+            buffers = {name: tensor[:1] for name, tensor in buffers.items() if name.startswith(f"{self.name}.")}
         values = rows.index_select(2, buffers[f"{self.name}.columns"][0]).transpose(1, 2)
         parts = [rows.index_select(2, buffers[f"{self.name}.others"][0]), self._embed(parameters, buffers, values)]
         parts.append(rows.new_zeros(1).expand(*rows.shape[:2], self.n_columns - self._layer.n_out))
-        return torch.cat(parts, dim=2)
+        return torch.cat(parts, dim=2).expand(members, -1, -1)
+
+    def _is_alike(self, buffers: Tensors) -> bool:
+        """Say whether all members make the same of the same rows: they have no weights here, and equal bins."""
+        if self._layer.weight is not None:
+            return False
+        edges = buffers[f"{self.name}.edges"]
+        return bool((edges == edges[:1]).all())
 
     def changed(self, parameters: Tensors, buffers: Tensors, columns: slice, values: Tensor) -> tuple[Tensor, Tensor]:
         """Say where values (n_rows, n) of some columns stand in rows with embeddings, and as what.

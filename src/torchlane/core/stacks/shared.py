@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from torchlane.core.layers.coded import CodedLinear
-from torchlane.core.layers.numbers import Numbers
 from torchlane.core.stacks.branches import (
     BranchDropout,
     BranchNorm,
@@ -18,6 +17,7 @@ from torchlane.core.stacks.branches import (
     Sharing,
 )
 from torchlane.core.stacks.by_column import ColumnLinear, chunks_of
+from torchlane.core.stacks.numbers import numbers_of
 
 
 def draw_scales(model: nn.Module) -> Tensor:
@@ -28,7 +28,7 @@ def draw_scales(model: nn.Module) -> Tensor:
     Raises:
         ValueError: the network is not a perceptron with a hidden layer.
     """
-    chunks = chunks_of(_linear_layers(model)[0][1], _numbers_of(model))
+    chunks = chunks_of(_linear_layers(model)[0][1], numbers_of(model))
     signs = torch.empty(int(chunks.max()) + 1).bernoulli_(0.5).mul_(2).sub_(1)
     return signs[chunks]
 
@@ -61,7 +61,7 @@ class SharedPerceptrons(nn.Module):
             if name == linear[-1]:
                 made: nn.Module = Heads([each for each in same if isinstance(each, nn.Linear)])
             elif kind == "columns" and name == linear[0] and isinstance(layer, nn.Linear):
-                made = ColumnLinear(layer, scales, _numbers_of(models[0]))
+                made = ColumnLinear(layer, scales, numbers_of(models[0]))
             elif isinstance(layer, nn.Linear):
                 own = scales if name == linear[0] else None
                 of_kind: type[SharedLinear] = SharedCodedLinear if isinstance(layer, CodedLinear) else SharedLinear
@@ -96,10 +96,6 @@ def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module
             yield from _leaves(layer, f"{prefix}{name}.")
         else:
             yield prefix + name, layer
-
-
-def _numbers_of(model: nn.Module) -> Numbers | None:
-    return next((layer for _, layer in _leaves(model) if isinstance(layer, Numbers)), None)
 
 
 def _linear_layers(model: nn.Module) -> list[tuple[str, nn.Linear]]:

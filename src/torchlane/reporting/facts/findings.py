@@ -8,7 +8,7 @@ from torchlane.core.options.automatic import AUTO
 from torchlane.core.search.option_importances import REASON
 from torchlane.core.tasks.tasks import TASKS
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
-from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, table
+from torchlane.reporting.facts.wording import amount, counted, in_words, listed, percent, sentence, shown_option, table
 
 MOST_DRIVERS = 20
 MOST_FAILURES = 10
@@ -157,7 +157,8 @@ def find_training(artifacts: Artifacts) -> Facts:
     recipe, provenance, history = artifacts.recipe, artifacts.provenance, artifacts.history
     model, training = recipe.model, recipe.training
     kept = history.loc[history["members_kept"] > 0, "epoch"]
-    epochs, fitted = len(history), provenance["by_rows"]
+    epochs = len(history)
+    fitted = {"learning_rate": training.learning_rate, **provenance["by_rows"]}  # an earlier version did not fit it
     about = [
         ("network", str(model.kind) if model.name is None else f"{model.name} of torchvision"),
         ("layers of a member", str(artifacts.diagnosis["capacity"])),
@@ -177,7 +178,7 @@ def find_training(artifacts: Artifacts) -> Facts:
 def _by_rows(artifacts: Artifacts) -> list[tuple[str, str]]:
     """Name the options that were `auto`, with what the number of rows of train chose."""
     asked, fitted = artifacts.recipe.training, artifacts.provenance["by_rows"]
-    chosen = [f"{name} {value}" for name, value in fitted.items() if getattr(asked, name) == AUTO]
+    chosen = [f"{name} {shown_option(value)}" for name, value in fitted.items() if getattr(asked, name) == AUTO]
     if not chosen:
         return []
     return [("auto", f"{listed(chosen)}, by {counted(artifacts.metrics['rows']['train'], 'row')} of train")]

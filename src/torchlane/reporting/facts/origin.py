@@ -1,10 +1,7 @@
 """The options, the use, the limits and the provenance of a model."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from pydantic import BaseModel
-
+from torchlane.core.options import Options
+from torchlane.core.options.differing import differing
 from torchlane.reporting.facts.artifacts import Artifacts, Facts
 from torchlane.reporting.facts.wording import counted, listed, percent, plain, shown_option, table
 
@@ -18,7 +15,7 @@ DESCRIBED = {  # elsewhere in the page
 def find_options(artifacts: Artifacts) -> Facts:
     """List the options that differ from their defaults, and say which of them a search chose."""
     recipe = artifacts.recipe
-    sections: dict[str, BaseModel] = {
+    sections: dict[str, Options] = {
         "data": artifacts.data,
         "split": artifacts.split,
         "encoding": recipe.encoding,
@@ -29,33 +26,16 @@ def find_options(artifacts: Artifacts) -> Facts:
         "diagnosis": artifacts.diagnosing,
     }
     chosen = set(artifacts.chosen_options.get("values", {})) if recipe.trials else set()
-    rows = [
-        (name, shown_option(value), shown_option(default), "search" if name in chosen else "given")
-        for section, options in sections.items()
-        for name, value, default in _differing(section, options)
-        if name not in DESCRIBED
-    ]
+    rows = []
+    for section, options in sections.items():
+        for option, value, default in differing(options):
+            if (name := f"{section}.{option}") not in DESCRIBED:
+                rows.append((name, shown_option(value), shown_option(default), _by(name, chosen)))
     return {"table": table(["option", "value", "default", "by"], rows, 100)}
 
 
-def _differing(section: str, options: BaseModel) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the options of a section that differ from their defaults, with both values."""
-    for name, field in type(options).model_fields.items():
-        value = getattr(options, name)
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if value != default:
-            yield f"{section}.{field.alias or name}", _dumped(value), _dumped(default)
-
-
-def _dumped(value: Any) -> Any:
-    """Write options as YAML has them: a group without those of its own that are at their defaults."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(value, Mapping):
-        return {str(name): _dumped(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_dumped(each) for each in value]
-    return value
+def _by(name: str, chosen: set[str]) -> str:
+    return "search" if any(each == name or each.startswith(f"{name}.") for each in chosen) else "given"
 
 
 def find_limits(artifacts: Artifacts) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
@@ -17,7 +17,7 @@ from torchlane.core.training.fit import fit
 from torchlane.core.training.members import Member, Outcome, make_members
 
 CPU = torch.device("cpu")
-MODEL = ModelOptions(widths=(24, 10), dropout=0.3, activation="GELU")
+MODEL = plain_model(widths=(24, 10), dropout=0.3, activation="GELU")
 
 
 def make_parts(seed: int = 0, n_rows: int = 150, dtype: torch.dtype = torch.float32) -> tuple[TensorDataset, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from tests.core.training.stacked.members import CPU, distance, same_bits, train
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.layers.layout import NUMBER, Layout
@@ -20,7 +20,7 @@ from torchlane.core.training.grouping import plan_groups
 from torchlane.core.training.members import Member, Outcome, make_members
 from torchlane.core.training.stacked import lazy, stack
 
-MODEL = ModelOptions(widths=(24, 10), dropout=0.3)
+MODEL = plain_model(widths=(24, 10), dropout=0.3)
 LEVELS = 40
 
 

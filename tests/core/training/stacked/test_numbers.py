@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.core.fitted import plain_model
 from tests.core.training.stacked import test_coded
 from tests.core.training.stacked.members import distance, make_parts, same_bits, train
 from tests.core.training.stacked.members import member as plain_member
 from tests.core.training.test_saving import Losing, Memory
-from torchlane.core.options import ModelOptions
 from torchlane.core.stacks.functional import FunctionalProgram
 from torchlane.core.stacks.perceptrons import PerceptronProgram
 from torchlane.core.training.fit import fit
@@ -29,7 +29,7 @@ by_codes = pytest.mark.parametrize("coded", [False, True], ids=["numbers alone",
 
 
 def member(seed: int, numbers: dict, coded: bool, dtype: torch.dtype = torch.float64, **changes) -> Member:
-    model = ModelOptions(widths=(24, 10), dropout=0.3, numbers=numbers)
+    model = plain_model(widths=(24, 10), dropout=0.3, numbers=numbers)
     if not coded:
         return plain_member(seed, model, make_parts(dtype=dtype), **changes)
     layout = replace(test_coded.layout_of(), measured=np.array([0, 2]))
@@ -79,7 +79,7 @@ def test_members_that_embed_other_columns_or_in_another_way_are_no_stack():
     plain = [member(seed, {"kind": "plain"}, False) for seed in range(2)]
     assert [indices for indices, _ in plan_groups([*alike, *others, *plain])] == [[0, 1], [2, 3], [4, 5]]
     layout = test_coded.layout_of()
-    model = ModelOptions(numbers=KINDS["few bins"])
+    model = plain_model(numbers=KINDS["few bins"])
     coded = [
         test_coded.member(0, replace(layout, measured=np.array(columns)), model=model) for columns in ([0], [2], [0])
     ]
@@ -89,7 +89,7 @@ def test_members_that_embed_other_columns_or_in_another_way_are_no_stack():
 def test_all_members_learn_their_bins_from_the_rows_of_train_alone():
     train_part, valid = make_parts()
     valid.tensors[0].add_(1000)
-    one = plain_member(3, ModelOptions(numbers={"kind": "piecewise_linear", "bins": 4}), (train_part, valid))
+    one = plain_member(3, plain_model(numbers={"kind": "piecewise_linear", "bins": 4}), (train_part, valid))
     edges = one.model.get_buffer("numbers.edges")
     assert edges.shape == (13, 5)
     assert torch.equal(edges[:, 0], train_part.tensors[0].min(0).values)
@@ -100,7 +100,7 @@ def test_all_members_learn_their_bins_from_the_rows_of_train_alone():
 @by_kind
 def test_networks_whose_activation_is_no_program_of_ours_are_stacked_too(numbers):
     layout = replace(test_coded.layout_of(), measured=np.array([0, 2]))
-    model = ModelOptions(widths=(6,), activation="Tanhshrink", numbers=numbers)
+    model = plain_model(widths=(6,), activation="Tanhshrink", numbers=numbers)
     members = [test_coded.member(seed, layout, model=model, epochs=2) for seed in range(2)]
     ((indices, program),) = plan_groups(members)
     assert len(indices) == 2 and type(program) is FunctionalProgram
