@@ -111,13 +111,17 @@ def test_large_targets_that_the_fixed_batch_lacks_are_no_divergence():
     assert "learning_rate_too_high" not in {each["name"] for each in findings}
 
 
-def watched(epochs: int, patience: int | None, losses: list[float], ran: list[int]) -> list[dict]:
-    """The findings on valid losses of our own."""
+def watched(
+    epochs: int, patience: int | None, losses: list[float], ran: list[int], kept: int | None = None
+) -> list[dict]:
+    """The findings on valid losses of our own; all members keep their weights of epoch `kept`, or of their last."""
     observer = Observer(DiagnosisOptions())
     observer.training = fitted(epochs=epochs, patience_epochs=patience)
     observer.start_loss = observer.constant_loss = 1.0
     history = pd.DataFrame({"train_loss": 0.1, "valid_loss": losses, "train_r2_score": 0.9, "valid_r2_score": 0.9})
     history["members"] = [sum(each > epoch for each in ran) for epoch in range(len(losses))]
+    ends = [kept or each for each in ran]
+    history["members_kept"] = [ends.count(epoch) for epoch in range(1, len(losses) + 1)]
     return diagnose(observer, history, TargetEncoder(name="y", task="regression"), "")["findings"]
 
 
@@ -148,3 +152,8 @@ def test_training_that_was_still_improving_when_its_epochs_ended_is_found_with_t
 )
 def test_training_that_ended_as_it_should_is_not_said_to_be_still_improving(epochs, patience, losses, ran):
     assert watched(epochs, patience, losses, ran) == []
+
+
+def test_members_whose_joint_prediction_was_best_before_were_not_still_improving():
+    assert watched(40, 20, FALLING, [40] * 3, kept=36) == []
+    assert len(watched(40, 20, FALLING, [40] * 3, kept=37)) == 1

@@ -8,10 +8,14 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.utils.data import TensorDataset
 
 import torchlane
+from tests.core.fitted import fitted
 from tests.core.transfer.adapted import REGRESSION, make_rows, train_parent
-from torchlane.core.encoding.encoder import fit_encoder
+from torchlane.core.encoding.encoder import Encoder, fit_encoder
+from torchlane.core.encoding.images import ImageEncoder
+from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.model.learning import Lesson, train_model
@@ -81,6 +85,17 @@ def test_table_of_categories_alone_has_nothing_to_embed_which_is_said_once(numbe
     said = [each.getMessage() for each in caplog.records if "embed" in each.getMessage()]
     assert said == [f"model.numbers {numbers['kind']}: no feature is a number, so there is nothing to embed"]
     assert not [name for name in model.weights if name.startswith("numbers")]
+
+
+def test_images_have_no_numbers_and_nothing_is_said_of_them(toy_data, caplog):
+    image = ImageEncoder(name="image", encoding="unit", size=(1, 4, 4), means=(0.5,), deviations=(1.0,))
+    encoder = Encoder(columns=(image,), target=TargetEncoder(name="y", task="regression"))
+    pixels = torch.randint(0, 255, (8, 1, 4, 4), dtype=torch.uint8)
+    rows = TensorDataset(pixels, torch.randn(8, 1))
+    with caplog.at_level(logging.INFO):
+        train_model(Lesson(rows, rows, encoder, fitted(epochs=1)), toy_data, ModelOptions(), NoCheckpoints())
+    assert "1 x 4 x 4 features" in caplog.text
+    assert "model.numbers" not in caplog.text
 
 
 @by_kind

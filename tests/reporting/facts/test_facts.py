@@ -228,6 +228,14 @@ def test_training_says_members_kept_epochs_time_and_device():
     assert (about["time"], about["device"]) == ("1.5 s", "cpu, 1 thread")
 
 
+def test_training_that_was_refitted_says_that_its_time_is_that_of_the_first_training():
+    refit = {"rows": 516, "valid_rows": 91, "epochs": [3, 2]}
+    about = dict(find_training(of_numbers(provenance={**of_numbers().provenance, "refit": refit}))["about"])
+    assert about["time before the refit"] == "1.5 s"
+    assert "time" not in about
+    assert about["refit"].startswith("once more from the same seeds for 2 to 3 epochs, on 516 rows, of which 91 of")
+
+
 def test_training_says_what_the_number_of_rows_chose_and_only_that():
     artifacts = of_numbers()
     rows = f"{artifacts.metrics['rows']['train']} rows of train"

@@ -242,6 +242,8 @@ def _still_improving(evidence: Evidence) -> Finding | None:
     losses, recent = history["valid_loss"].tolist(), max(1, round(RECENT * len(history)))
     if len(losses) <= recent or n_ran < n_members / 2:
         return None
+    if not history["members_kept"].iloc[-recent:].any():  # members that end together go by their joint prediction
+        return None
     before, after = min(losses[:-recent]), min(losses[-recent:])
     if not before - after > max(STILL_FALLING * before, NEGLIGIBLE * evidence.start_loss):
         return None

@@ -218,7 +218,7 @@ def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
 
 def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> None:
     """Say which numbers have fewer bins than the options ask for, or that there are no numbers to embed."""
-    if model.numbers.kind == "plain":
+    if model.numbers.kind == "plain" or encoder.image is not None:
         return
     layer = next((layer for layer in network.modules() if isinstance(layer, Numbers)), None)
     if layer is None:

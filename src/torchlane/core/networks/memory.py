@@ -62,7 +62,8 @@ def _way_out(options: ModelOptions, encoder: Encoder, layout: Layout) -> str:
     categories = [each for each in encoder.tabular if isinstance(each, CategoryEncoder) and each.encoding != "ordinal"]
     largest = max(categories, key=lambda each: len(each.levels), default=None)
     if largest is None:
-        return f"there are {layout.n_features:,} of them; {FEWER_FEATURES}"
+        plain = ", or set model.numbers to plain" if options.numbers.kind != "plain" else ""
+        return f"there are {layout.n_features:,} of them; {FEWER_FEATURES}{plain}"
     advice = WAYS_OUT[options.kind].format(column=largest.name)
     if options.kind == "transformer" and largest.encoding == "codes":
         advice = FEWER_LEVELS

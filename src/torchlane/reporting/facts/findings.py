@@ -165,7 +165,7 @@ def find_training(artifacts: Artifacts) -> Facts:
         ("members", _members(provenance["members"])),
         ("epochs", f"{epochs} of at most {fitted['epochs']}{_kept(kept)}"),
         *_about_refit(artifacts),
-        ("time", f"{shown_number(float(history['seconds'].sum()), 3)} s"),
+        ("time" + " before the refit" * bool(artifacts.refit), f"{shown_number(float(history['seconds'].sum()), 3)} s"),
         ("device", f"{provenance['device']}, {counted(provenance.get('threads') or 1, 'thread')}"),
         ("loss", training.loss.name or f"{next(iter(TASKS[artifacts.data.task].losses))}, the default"),
         ("optimizer", f"{training.optimizer.name}, learning rate {fitted['learning_rate']:g}"),
