@@ -40,6 +40,7 @@ class Own(torch.nn.Module):
 )  # fmt: skip
 def test_first_trial_takes_the_options_as_given(ground, tmp_path, monkeypatch, sampler, space, given, shown):
     what = ground(space, training={"epochs": 2, **given}, sampler=sampler, trials=5, round_trials=2, prune_epochs=1)
+    what = what.fitted()
     store = SQLStudies("toy", tmp_path / "search.sqlite")
     with monkeypatch.context() as patch:
         recipes = record_recipes(patch)
