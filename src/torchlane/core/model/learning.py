@@ -226,7 +226,7 @@ def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> N
     elif isinstance(layer, PiecewiseLinearNumbers):
         few = [f"{name} {n}" for name, n in zip(encoder.measured_names, layer.n_bins, strict=True) if n < layer.bins]
         if few:
-            logger.info("model.numbers: fewer than %d bins for numbers of few values: %s", layer.bins, listed(few))
+            logger.info("model.numbers: fewer than %d bins where values repeat: %s", layer.bins, listed(few))
 
 
 def conclude(

@@ -19,10 +19,11 @@ class NumbersOptions(Options):
     """How a perceptron takes the numbers of a table. `numbers` may be just the kind, or just options of kind `bins`.
 
     `plain` takes each number as it is encoded. `bins` adds how far the number has come through each of `bins` bins, so
-    that the first linear layer can bend at their edges. The edges are quantiles of train; a number with fewer distinct
-    values has fewer bins. The other two kinds replace the number by an embedding of `width` numbers, which is learned
-    with the network. `piecewise_linear` is linear within each bin. `periodic` makes cosines and sines of `frequencies`
-    multiples of the number. They are trained too, and at first drawn from a normal distribution of deviation `sigma`.
+    that the first linear layer can bend at their edges. The edges are quantiles of train. A number has fewer bins if
+    it has fewer distinct values, or if one of them is frequent, as the median that stands for missing values may be.
+    The other two kinds replace the number by an embedding of `width` numbers, which is learned with the network.
+    `piecewise_linear` is linear within each bin. `periodic` makes cosines and sines of `frequencies` multiples of the
+    number. They are trained too, and at first drawn from a normal distribution of deviation `sigma`.
     (Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning, 2022.)
 
     Numbers and the scaled parts of dates are embedded. Flags of missing values, points on a circle and the codes of
