@@ -33,6 +33,7 @@ from torchlane.core.options import (
     describe_fitting,
     fitted_values,
     fitting,
+    fitting_network,
 )
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -80,6 +81,15 @@ def fit_lessons(lessons: Sequence[Lesson], model: ModelOptions) -> list[FittedLe
     return fitted
 
 
+def fit_network(lesson: Lesson, model: ModelOptions) -> ModelOptions:
+    """Set what the options of a network leave to the rows of train."""
+    n_numbers = 0 if lesson.encoder.image is not None else len(build_layout(model, lesson.encoder).measured)
+    fitted = fitting_network(model, n_numbers, len(lesson.train))
+    if fitted.numbers.kind != model.numbers.kind and fitted.numbers.kind == "plain":
+        logger.info("model.numbers: plain, since %d numbers are many for %d rows", n_numbers, len(lesson.train))
+    return fitted
+
+
 def train_model(
     lesson: Lesson,
     data: DataOptions,
@@ -115,6 +125,7 @@ def train_models(
         ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
     fitted = fit_lessons(lessons, model)
+    model = fit_network(fitted[0], model)
     members = [member for lesson in fitted for member in _members(lesson, model)]
     first = fitted[0]
     capacity = describe_capacity(members[0].model)
