@@ -192,6 +192,14 @@ def test_folds_without_a_metric_do_not_count_for_its_interval():
     assert found["high"] - found["mean"] == pytest.approx(3.182446 * (7 / 12 * 0.05 / 3) ** 0.5, rel=1e-6)
 
 
+def test_log_has_the_mean_of_each_metric_and_its_interval_unless_it_is_not_defined(caplog):
+    scores = pd.DataFrame({"repeat": 0, "fold": [0, 1], "train": 8, "valid": 1, "test": 1, "r2_score": [0.1, 0.2]})
+    with caplog.at_level("INFO"):
+        found = summarise_folds(scores.assign(loss=[np.nan, 1.0]))["r2_score"]
+    said = f"folds: mean of 2 models, with its 95% interval: r2_score 0.15 ({found['low']:.4g} to {found['high']:.4g})"
+    assert caplog.messages == [said]
+
+
 def test_recipe_of_a_search_is_said_to_have_seen_the_rows_of_the_folds(caplog):
     scores = pd.DataFrame({"repeat": 0, "fold": [0, 1], "train": 8, "valid": 1, "test": 1, "r2_score": [0.1, 0.2]})
     assert summarise_folds(scores)["recipe"] == "as given"

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from tests.core.fitted import fitted
+from tests.core.fitted import fitted, plain_model
 from torchlane.core.encoding.target import TargetEncoder
 from torchlane.core.judging.diagnosis import diagnose
 from torchlane.core.machine.checkpoints import NoCheckpoints
 from torchlane.core.networks import build_model
-from torchlane.core.options import DiagnosisOptions, ModelOptions
+from torchlane.core.options import DiagnosisOptions
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history
@@ -48,7 +48,7 @@ def found(features: Tensor, targets: Tensor, task: str, model: dict, **training)
     objective = Objective.of(target, options.loss)
     width = objective.task.width(len(target.labels))
     members = make_members(
-        lambda: build_model(ModelOptions.model_validate(model), features.shape[1], width),
+        lambda: build_model(plain_model(**model), features.shape[1], width),
         *parts, objective, options, CPU,
     )  # fmt: skip
     observer = Observer(DiagnosisOptions())

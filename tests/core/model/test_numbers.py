@@ -65,16 +65,17 @@ def trained(raw, columns: dict, numbers: str, observer: Observer | None = None):
     return train_model(Lesson(train, valid, encoder, training), data, model, NoCheckpoints(), observer=observer)[0]
 
 
-def test_numbers_of_few_values_have_fewer_bins_which_is_said_once(caplog):
+def test_numbers_whose_values_repeat_have_fewer_bins_which_is_said_once(caplog):
     rows = make_rows(n_rows=80)
     rows["same"] = "7"
     rows["few"] = [str(number % 3) for number in range(80)]
-    columns = {name: {"kind": "number"} for name in ("size", "same", "few")}
+    rows["often"] = [str(number if number % 2 else 40.5) for number in range(80)]
+    columns = {name: {"kind": "number"} for name in ("size", "same", "few", "often")}
     with caplog.at_level(logging.INFO):
         model = trained(rows, columns, "piecewise_linear")
     said = [each.getMessage() for each in caplog.records if "bins" in each.getMessage()]
-    assert said == ["model.numbers: fewer than 16 bins for numbers of few values: same 0, few 2"]
-    assert model.weights["numbers.edges"].shape == (2, 3, 17)
+    assert said == ["model.numbers: fewer than 16 bins where values repeat: same 0, few 2, often 9"]
+    assert model.weights["numbers.edges"].shape == (2, 4, 17)
     assert np.isfinite(model.predict(rows.drop(columns="price"))["prediction"]).all()
 
 

@@ -38,6 +38,7 @@ def test_what_a_stack_has_once_separates_trials(own_nets, kind, task, name, valu
 OWN_OF_TRAINING = {"members": 3, "seed": 5, "epochs": 4, "patience_epochs": 3, "learning_rate": 0.3}
 SHARED_IN_TRAINING: dict[str, Any] = {
     "sharing": "tabm",
+    "refit": True,
     "stacked": False,
     "batch_size": 5,
     "loss": LossOptions(label_smoothing=0.5),

@@ -14,6 +14,7 @@ from torchlane.core.machine.checkpoints import CheckpointStore
 from torchlane.core.machine.naming import naming
 from torchlane.core.model.learning import Lesson, train_models
 from torchlane.core.options import DataOptions, EvaluationOptions, Recipe, SplitOptions
+from torchlane.core.options.shown import shown_number
 from torchlane.core.rows.folds import deal_folds
 from torchlane.core.rows.splits import PARTS, rows_of
 
@@ -54,7 +55,7 @@ def cross_validate(
 
 
 def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0, order_by: str | None = None) -> dict[str, Any]:
-    """Compute the mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
+    """Compute and log the mean, standard deviation and 95 % interval of each metric over folds; empty without folds.
 
     Folds share training rows, so the interval is that of Nadeau and Bengio (2003,
     doi 10.1023/A:1024068626366), with a variance of s² (1 / n + test / train). A fold where a metric is not
@@ -88,7 +89,19 @@ def summarise_folds(fold_scores: pd.DataFrame, trials: int = 0, order_by: str | 
             "low": mean - half,
             "high": mean + half,
         }
+    _log_scores(summary, len(fold_scores))
     return summary
+
+
+def _log_scores(summary: Mapping[str, Any], n_models: int) -> None:
+    """Log the mean of each metric over the models of all folds, with its interval."""
+    scores = {name: value for name, value in summary.items() if isinstance(value, Mapping)}
+    said = [
+        f"{name} {shown_number(each['mean'])} ({shown_number(each['low'])} to {shown_number(each['high'])})"
+        for name, each in scores.items()
+    ]
+    if said:
+        logger.info("folds: mean of %d models, with its 95%% interval: %s", n_models, ", ".join(said))
 
 
 def _in_portions(

@@ -33,6 +33,7 @@ from torchlane.core.options import (
     describe_fitting,
     fitted_values,
     fitting,
+    fitting_network,
 )
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
@@ -80,6 +81,15 @@ def fit_lessons(lessons: Sequence[Lesson], model: ModelOptions) -> list[FittedLe
     return fitted
 
 
+def fit_network(lesson: Lesson, model: ModelOptions) -> ModelOptions:
+    """Set what the options of a network leave to the rows of train."""
+    n_numbers = 0 if lesson.encoder.image is not None else len(build_layout(model, lesson.encoder).measured)
+    fitted = fitting_network(model, n_numbers, len(lesson.train))
+    if fitted.numbers.kind != model.numbers.kind and fitted.numbers.kind == "plain":
+        logger.info("model.numbers: plain, since %d numbers are many for %d rows", n_numbers, len(lesson.train))
+    return fitted
+
+
 def train_model(
     lesson: Lesson,
     data: DataOptions,
@@ -115,6 +125,7 @@ def train_models(
         ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
     fitted = fit_lessons(lessons, model)
+    model = fit_network(fitted[0], model)
     members = [member for lesson in fitted for member in _members(lesson, model)]
     first = fitted[0]
     capacity = describe_capacity(members[0].model)
@@ -226,7 +237,7 @@ def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> N
     elif isinstance(layer, PiecewiseLinearNumbers):
         few = [f"{name} {n}" for name, n in zip(encoder.measured_names, layer.n_bins, strict=True) if n < layer.bins]
         if few:
-            logger.info("model.numbers: fewer than %d bins for numbers of few values: %s", layer.bins, listed(few))
+            logger.info("model.numbers: fewer than %d bins where values repeat: %s", layer.bins, listed(few))
 
 
 def conclude(

@@ -79,7 +79,7 @@ def _of_perceptron(options: ModelOptions, encoder: Encoder, layout: Layout) -> N
     if options.numbers.kind == "plain" or not len(layout.measured):
         return layout.n_features * first, 0, 0
     n_numbers, n_basis, n_out = len(layout.measured), options.numbers.n_basis, options.numbers.n_out
-    embedded = 0 if options.numbers.kind == "bins" else n_numbers * n_basis * n_out
+    embedded = 0 if options.numbers.is_binned else n_numbers * n_basis * n_out
     of_row = numbers_bytes(n_numbers, n_basis, n_out)
     return embedded + layout.widened(n_out).n_features * first, of_row, of_row
 

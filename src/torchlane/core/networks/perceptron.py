@@ -51,7 +51,7 @@ def build_perceptron(
 
 def build_numbers(options: NumbersOptions, layout: Layout) -> Numbers:
     """Build the layer that embeds the measured numbers of a layout."""
-    if options.kind == "bins":
+    if options.is_binned:
         return BinnedNumbers(layout, options.bins)
     if options.kind == "periodic":
         return PeriodicNumbers(layout, options.width, options.frequencies, options.sigma)

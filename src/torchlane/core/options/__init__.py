@@ -5,7 +5,7 @@ Nothing here imports torch until the name of a torch class has to be checked tha
 """
 
 from torchlane.core.options.base import Level, Options, fault_in_options
-from torchlane.core.options.by_rows import FittedTraining, describe_fitting, fitted_values, fitting
+from torchlane.core.options.by_rows import FittedTraining, describe_fitting, fitted_values, fitting, fitting_network
 from torchlane.core.options.columns import ColumnOptions
 from torchlane.core.options.dimensions import ChoicesOptions, Dimension, RangeOptions
 from torchlane.core.options.encoding import CategoryEncoding, EncodingOptions, NumberEncoding, PixelEncoding
@@ -58,6 +58,7 @@ __all__ = [
     "fault_in_options",
     "fitted_values",
     "fitting",
+    "fitting_network",
     "require_coverage",
     "shown_limit",
     "shown_number",

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from torchlane.core.options.automatic import AUTO, Count, Rate
 from torchlane.core.options.network import ModelOptions
+from torchlane.core.options.numbers import PLAIN
 from torchlane.core.options.training import TrainingOptions
 
 TABLES, OTHERS = "perceptrons on tables", "all else"
@@ -38,6 +39,8 @@ BANDS: Mapping[str, tuple[Band, ...]] = {
     ),
     OTHERS: (Band(math.inf, 64, 200, 20, members=1, learning_rate=0.001, sharing="none", refit=False),),
 }
+MOST_BINNED = 128  # numbers; each has 16 times the weights with bins
+ROWS_OF_BINNED = 10  # of train for each number, at least
 CHOSEN = Band._fields[1:]  # the options that may be `auto`
 SAID = {  # in the log, for one and for more
     "batch_size": ("batches of {} row", "batches of {} rows"),
@@ -73,6 +76,15 @@ def fitting(training: TrainingOptions, model: ModelOptions, n_rows: int, *, is_t
     )
     can_share = fitted.members > 1 and fitted.stacked and bool(model.widths)
     return fitted if training.sharing != AUTO or can_share else fitted.model_copy(update={"sharing": "none"})
+
+
+def fitting_network(model: ModelOptions, n_numbers: int, n_rows: int) -> ModelOptions:
+    """Decide how a perceptron takes the numbers of a table, if that is `auto`, by how many there are."""
+    if model.numbers.kind != AUTO:
+        return model
+    few = n_numbers <= MOST_BINNED and n_numbers * ROWS_OF_BINNED <= n_rows
+    numbers = model.numbers.model_copy(update={"kind": "bins"}) if few else PLAIN
+    return model.model_copy(update={"numbers": numbers})
 
 
 def find_band(model: ModelOptions, n_rows: int, *, is_table: bool) -> Band:

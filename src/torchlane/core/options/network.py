@@ -18,7 +18,7 @@ OPTIONS_OF_KIND: dict[str, tuple[str, ...]] = {  # in addition to kind and initi
     "class": ("module_class", "arguments"),
 }
 DEFAULTS_OF_KIND: dict[str, dict[str, Any]] = {  # where they are not those of the fields
-    "mlp": {"widths": (128, 128), "dropout": 0.1, "numbers": "bins"},
+    "mlp": {"widths": (128, 128), "dropout": 0.1, "numbers": "auto"},
 }
 
 
@@ -71,7 +71,7 @@ class ModelOptions(Options):
         defaults = DEFAULTS_OF_KIND.get(kind if isinstance(kind, str) else "", {})
         full = {"kind": kind, **defaults, **given}
         if "numbers" in defaults and isinstance(full["numbers"], dict):
-            full["numbers"] = {"kind": defaults["numbers"], **full["numbers"]}
+            full["numbers"] = {"kind": "bins", **full["numbers"]}
         return full
 
     @model_validator(mode="after")
