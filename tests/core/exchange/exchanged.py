@@ -69,7 +69,8 @@ def drawn_model(
         network = build_network(options, encoder)
         if options.numbers.kind != "plain":
             learn_numbers([network], torch.from_numpy(encoder.encode_features(clean)))
-            for parameter in (each for name, each in network.named_parameters() if name == "numbers.weight"):
+            redrawn = ("numbers.weight", "linear_1.weight")  # parts of them are 0 before training
+            for parameter in (each for name, each in network.named_parameters() if name in redrawn):
                 torch.nn.init.normal_(parameter, std=0.2)
         state = network.state_dict()
         for name, tensor in state.items():

@@ -2,6 +2,7 @@ import datetime as dt
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from scipy.stats import norm
 from tests.core.exchange.exchanged import (
     drawn_model,
     encoded,
+    image_model,
     rows_for,
     table_model,
     table_rows,
@@ -85,19 +87,67 @@ def test_interface_suffices_to_feed_the_program(categories, tmp_path):
     assert interface["output"]["meaning"] == "price, in the units of the raw file"
 
 
-def test_weights_alone_can_be_used_by_what_the_interface_says(tmp_path):
-    model = table_model(widths=[8], numbers="plain")
+def block_by_hand(kind: str, weights: dict[str, np.ndarray], place: int, x: np.ndarray) -> np.ndarray:
+    """Compute what a number becomes in the layer `numbers`, with the layer's tensors."""
+    if kind == "periodic":
+        angles = 2 * math.pi * np.outer(x, weights["numbers.frequencies"][place])
+        basis = np.column_stack([np.ones_like(x), np.cos(angles), np.sin(angles)])
+        return np.maximum(basis @ weights["numbers.weight"][place], 0)
+    edges = weights["numbers.edges"][place]
+    bins = []
+    for start, end in pairwise(edges):
+        low = -np.inf if start == edges[0] else 0
+        high = np.inf if end == edges[-1] else 1
+        bins.append(np.clip((x - start) / (end - start), low, high) if end > start else np.zeros_like(x))
+    if kind == "bins":
+        return np.column_stack([x, *bins])
+    return np.column_stack([np.ones_like(x), x, *bins]) @ weights["numbers.weight"][place]
+
+
+def row_by_hand(interface: dict[str, Any], weights: dict[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """Make the columns of a perceptron's first linear weights by what the JSON says."""
+    layer, columns = interface["numbers"] or {"takes": []}, []
+    for place, each in enumerate(interface["features"]):
+        values = features[:, place]
+        if place not in layer["takes"]:
+            columns += [values == code for code in each["indicators"]] if "indicators" in each else [values]
+    blocks = [block_by_hand(layer["kind"], weights, *each) for each in enumerate(features.T[layer["takes"]])]
+    assert all(block.shape[1] == layer["width"] for block in blocks)
+    return np.column_stack([*columns, *blocks])
+
+
+@pytest.mark.parametrize("categories", ["one_hot", "ordinal"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"numbers": {"kind": "bins", "bins": 64}},
+        {"numbers": "piecewise_linear"},
+        {"numbers": "periodic"},
+        {"numbers": "plain"},
+    ],
+    ids=["default", "more bins than distinct values", "piecewise_linear", "periodic", "plain"],
+)
+def test_weights_alone_can_be_used_by_what_the_interface_says(numbers, categories, tmp_path):
+    model = table_model(widths=[8], categories=categories, **numbers)
     done = export_model(model, tmp_path / "model.pt")
-    interface, weights = json.loads(done.interface.read_text()), torch.load(tmp_path / "model.pt", weights_only=True)
+    interface, saved = json.loads(done.interface.read_text()), torch.load(tmp_path / "model.pt", weights_only=True)
+    weights = {name: tensor.numpy() for name, tensor in saved.items()}
+    own = {name for name in weights if name.startswith("numbers.")}
+    assert own == set((interface["numbers"] or {"tensors": {}})["tensors"])
     rows = rows_for(model)
+    rows.loc[3:6, "age"], rows.loc[3:6, "weight"] = ["-40", "-1", "51", "90"], ["-9", "20", "120", "300"]
     features = encoded_by_hand(interface, rows)
-    columns = []
-    for each, values in zip(interface["features"], features.T, strict=True):
-        columns += [values == code for code in each["indicators"]] if "indicators" in each else [values]
-    outputs = np.column_stack(columns) @ weights["linear_1.weight"].numpy().T + weights["linear_1.bias"].numpy()
+    wide = row_by_hand(interface, weights, features.astype(np.float64))
+    outputs = wide @ weights["linear_1.weight"].T + weights["linear_1.bias"]
     hidden = torch.nn.functional.gelu(torch.from_numpy(outputs.astype(np.float32)))
-    found = torch.nn.functional.linear(hidden, weights["head.weight"], weights["head.bias"]).flatten()
+    found = torch.nn.functional.linear(hidden, saved["head.weight"], saved["head.bias"]).flatten()
     np.testing.assert_allclose(model.encoder.target.decode(found), model.predict(rows)["prediction"], rtol=1e-5)
+
+
+def test_interface_of_images_has_no_layer_of_numbers():
+    model = image_model(widths=[4])
+    assert model.model.numbers.kind == "bins" and describe_interface(model)["numbers"] is None
 
 
 def test_one_member_has_no_interval_since_valid_has_spoken_of_all(tmp_path):

@@ -11,11 +11,12 @@ from torchlane.core.encoding.dates import DateEncoder
 from torchlane.core.encoding.encoder import ColumnEncoder
 from torchlane.core.encoding.images import ImageEncoder
 from torchlane.core.encoding.storing import scales_in
+from torchlane.core.exchange.widening import describe_widening
 from torchlane.core.model.trained import COVERAGE, TrainedModel
 from torchlane.core.networks.named import SCALE
 from torchlane.core.rows.values import MISSING_NUMBERS
 
-FORMAT = "torchlane-interface-3"
+FORMAT = "torchlane-interface-4"
 INPUT = "features"
 PREPARATION = (
     "The text of a category is compared without spaces around it, whole numbers without decimals (50, not 50.0), "
@@ -50,8 +51,9 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
     """Describe how columns become features, and what the outputs mean.
 
     In shapes, `rows` stands for any number. `columns` are the encoder's own statistics, and `features` say in words how
-    each input of a program is computed from them. In a state dict, the first weights of a perceptron have a column for
-    each of the codes in `indicators` in place of such an input, in this order.
+    each input of a program is computed from them. In a state dict, the first linear weights of a perceptron have a
+    column for each of the codes in `indicators` in place of such an input, in this order. If `numbers` is not null,
+    they take the row that it describes.
     """
     target, shape = model.encoder.target, list(model.encoder.feature_shape)
     numeric = target.task == "regression"
@@ -84,6 +86,7 @@ def describe_interface(model: TrainedModel) -> dict[str, Any]:
         "columns": [_statistics(column) for column in model.encoder.columns],
         "features": [feature for column in model.encoder.columns for feature in _features(column)],
         "pixels": _pixels(model),
+        "numbers": describe_widening(model),
         "network": model.model.model_dump(mode="json", exclude={"weights_folder"}),
         "source": model.details.get("source", ""),
         "model": model.fingerprint,
