@@ -41,11 +41,12 @@ def describe_widening(model: TrainedModel) -> dict[str, Any] | None:
     numbers, layout = model.model.numbers, build_layout(model.model, model.encoder)
     if numbers.kind == "plain" or not len(layout.measured):
         return None
+    kind = "bins" if numbers.is_binned else numbers.kind
     return {
-        "kind": numbers.kind,
+        "kind": kind,
         "takes": layout.measured.tolist(),
         "width": numbers.n_out,
         "row": ROW,
-        "block": BLOCKS[numbers.kind],
-        "tensors": TENSORS[numbers.kind],
+        "block": BLOCKS[kind],
+        "tensors": TENSORS[kind],
     }

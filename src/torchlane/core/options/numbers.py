@@ -66,6 +66,9 @@ class NumbersOptions(Options):
         return self
 
 
+PLAIN = NumbersOptions.model_validate({"kind": "plain"})
+
+
 def named_kind(value: object) -> object:
     """Take the kind alone for options with this kind."""
     return {"kind": value} if isinstance(value, str) else value
