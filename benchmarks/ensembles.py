@@ -25,11 +25,12 @@ from peers.jobs import keep
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.judging.evaluation import score
-from torchlane.core.model.learning import TABLE_MEMBERS, Lesson
+from torchlane.core.model.learning import Lesson
 from torchlane.core.options import Options
 from torchlane.core.rows.splits import PARTS, rows_of, split_rows
 
 MEMBERS = (1, 4, 8, 16, 32)
+USUAL = 16  # of small tables
 ASKED = 0.9  # of new rows within the interval
 
 
@@ -95,7 +96,7 @@ def measure(
 def report(use_case: str, lines: pd.DataFrame) -> None:
     """Print the means by members, and each number of members against the default, split by split."""
     primary = next(name for name in lines if name.endswith("_score"))
-    usual = TABLE_MEMBERS if TABLE_MEMBERS in set(lines["members"]) else lines["members"].max()
+    usual = USUAL if USUAL in set(lines["members"]) else lines["members"].max()
     n_splits = lines["seed"].nunique()
     print(f"\n{use_case}: mean of {n_splits} splits, ± its standard error\n")
     names = list(lines.columns.drop(["seed", "members"]))

@@ -116,7 +116,7 @@ def run(path: Path, data: dict[str, Any]) -> tuple[list[Row], int]:
     """Run the whole pipeline: the clean rows, and how many were rejected."""
     declared = {**PARAMETERS["data"], **data}
     declared["columns"] = {**PARAMETERS["data"]["columns"], **data.get("columns", {})}
-    sections = {**PARAMETERS, "data": declared, "training": {**PARAMETERS["training"], "members": 1, "epochs": 1}}
+    sections = {**PARAMETERS, "data": declared, "training": {**PARAMETERS.get("training", {}), "members": 1, "epochs": 1}}
     pipeline = create_pipeline("salaries")
     catalog = DataCatalog()
     for name in pipeline.datasets():

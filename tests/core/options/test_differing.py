@@ -39,7 +39,7 @@ def test_options_that_differ_make_the_same_network_and_the_defaults_are_none_of_
     [
         (ModelOptions(), []),
         (ModelOptions(dropout=0.0), [("dropout", 0.0, 0.1)]),
-        (ModelOptions.model_validate({"numbers": "plain"}), [("numbers", {"kind": "plain"}, {"kind": "bins"})]),
+        (ModelOptions.model_validate({"numbers": "plain"}), [("numbers", {"kind": "plain"}, {"kind": "auto"})]),
         (TrainingOptions.model_validate({"loss": "huber"}), [("loss", {"name": "huber"}, {})]),
         (
             DataOptions.model_validate({"task": "regression", "target": "y", "columns": {"x": {"kind": "number"}}}),

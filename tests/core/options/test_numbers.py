@@ -6,16 +6,16 @@ from torchlane.core.options.searchable import is_option, is_whole
 
 def test_kind_alone_stands_for_its_options():
     assert ModelOptions.model_validate({"numbers": "periodic"}).numbers.kind == "periodic"
-    assert ModelOptions().numbers.kind == "bins"
+    assert ModelOptions().numbers.kind == "auto"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"numbers": "linear"}, "'plain', 'bins', 'piecewise_linear' or 'periodic'"),
+        ({"numbers": "linear"}, "'auto', 'plain', 'bins', 'piecewise_linear' or 'periodic'"),
         (
             {"numbers": {"kind": "plain", "bins": 9}},
-            "bins is for kind bins and piecewise_linear, not plain, which has no options",
+            "bins is for kind auto and bins and piecewise_linear, not plain, which has no options",
         ),
         ({"numbers": {"width": 9}}, "width is for kind piecewise_linear and periodic, not bins, which has bins"),
         ({"kind": "cnn", "numbers": {"kind": "bins", "bins": 9}}, "numbers is not an option of kind cnn"),
@@ -41,7 +41,7 @@ def test_options_without_a_kind_are_those_of_the_default_kind():
 def test_defaults_of_a_perceptron_are_its_own(kind):
     needed = {"torchvision": {"name": "resnet18"}, "class": {"class": "package.Net"}}.get(kind, {})
     other, perceptron = ModelOptions.model_validate({"kind": kind, **needed}), ModelOptions()
-    assert (perceptron.widths, perceptron.dropout, perceptron.numbers.kind) == ((128, 128), 0.1, "bins")
+    assert (perceptron.widths, perceptron.dropout, perceptron.numbers.kind) == ((128, 128), 0.1, "auto")
     assert (other.widths, other.dropout, other.numbers.kind) == ((64, 64), 0.0, "plain")
 
 
@@ -68,7 +68,7 @@ def test_search_may_change_the_kind_and_the_options_of_a_kind():
 
 def test_search_may_change_a_kind_and_one_of_its_options_together():
     recipe = Recipe(encoding=EncodingOptions(), model=ModelOptions(), training=TrainingOptions())
-    assert recipe.changed({"model.numbers.bins": 9}).model.numbers.kind == "bins"
+    assert recipe.changed({"model.numbers.bins": 9}).model.numbers.kind == "auto"
     changed = recipe.changed({"model.numbers": "piecewise_linear", "model.numbers.bins": 9})
     assert (changed.model.numbers.kind, changed.model.numbers.bins) == ("piecewise_linear", 9)
     changed = recipe.changed({"training.loss": "cross_entropy", "training.loss.label_smoothing": 0.1})

@@ -75,7 +75,7 @@ def test_thousands_of_sample_rows_are_predicted_to_the_bits_of_predict(use_case)
 
     block = yaml.safe_load((PROJECT / f"conf/base/parameters/{use_case}.yml").read_text())[use_case]
     rows = draw_rows(use_case, 5000, seed=3).astype("str").replace("nan", "")
-    model = train_on(rows[:500], DataOptions.model_validate(block["data"]), encoding=block["encoding"], epochs=2)
+    model = train_on(rows[:500], DataOptions.model_validate(block["data"]), encoding=block.get("encoding", {}), epochs=2)
     assert_as_predict(model, rows)
 
 

@@ -22,8 +22,8 @@ class NumbersOptions(Options):
     `plain` takes each number as it is encoded. `bins` adds how far the number has come through each of `bins` bins, so
     that the first linear layer can bend at their edges. The edges are quantiles of train. A number has fewer bins if
     it has fewer distinct values, or if one of them is frequent, as the median that stands for missing values may be.
-    `auto` is `bins`, but `plain` where numbers are many: more than 128, or than a tenth of the rows of train. The weights
-    of bins would be too many to learn from so few rows, or to keep.
+    `auto` is `bins`, but `plain` where numbers are many: more than 128, or than a tenth of the rows of train. The
+    weights of bins would be too many to learn from so few rows, or to keep.
     The other two kinds replace the number by an embedding of `width` numbers, which is learned with the network.
     `piecewise_linear` is linear within each bin. `periodic` makes cosines and sines of `frequencies` multiples of the
     number. They are trained too, and at first drawn from a normal distribution of deviation `sigma`.

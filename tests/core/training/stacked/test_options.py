@@ -58,6 +58,7 @@ VALUES: dict[str, list[Any]] = {  # of options whose type does not say what they
     "encoding.columns.size": ["quantile", "min_max"],
     "encoding.columns.place": ["codes", "one_hot"],
     "model.widths": [[6, 4], [5, 4], [4]],
+    "model.numbers": ["plain", "bins", {"kind": "bins", "bins": 4}, "periodic"],
     "model.activation": ["Tanh", "ReLU", "SiLU", None],
     "model.token_width": [8, 16],
     "model.heads": [1, 2, 4],
