@@ -51,8 +51,8 @@ def test_exported_member_comes_back_as_a_model_of_one(folder):
     done = torchlane_(folder, "import", "member.pt", "--into", "model.safetensors", "--output", "one.safetensors")
     assert done.returncode == 0, done.stderr
     assert last_line(done) == (
-        "wrote one.safetensors: members 1, from the files head.bias, head.weight, linear_1.bias, linear_1.weight; "
-        "not calibrated"
+        "wrote one.safetensors: members 1, from the files head.bias, head.weight, linear_1.bias, linear_1.weight, "
+        "numbers.edges; not calibrated"
     )
     one, both = torchlane.load(folder / "one.safetensors"), torchlane.load(folder / "model.safetensors")
     assert torch.equal(one.weights["head.weight"], both.weights["head.weight"][1:])
@@ -68,8 +68,8 @@ def test_weights_by_other_names_are_mapped_and_other_heads_left_out(folder):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert last_line(done) == (
-        "wrote new.safetensors: members 2, from the files linear_1.bias, linear_1.weight; kept head.bias, head.weight; "
-        "left out head.weight; not calibrated"
+        "wrote new.safetensors: members 2, from the files linear_1.bias, linear_1.weight; kept head.bias, head.weight, "
+        "numbers.edges; left out head.weight; not calibrated"
     )
     new = torchlane.load(folder / "new.safetensors")
     assert torch.equal(new.weights["linear_1.weight"][1], state["net.fc.weight"])

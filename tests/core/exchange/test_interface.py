@@ -147,7 +147,7 @@ def test_weights_alone_can_be_used_by_what_the_interface_says(numbers, categorie
 
 def test_interface_of_images_has_no_layer_of_numbers():
     model = image_model(widths=[4])
-    assert model.model.numbers.kind == "bins" and describe_interface(model)["numbers"] is None
+    assert model.model.numbers.kind != "plain" and describe_interface(model)["numbers"] is None
 
 
 def test_one_member_has_no_interval_since_valid_has_spoken_of_all(tmp_path):

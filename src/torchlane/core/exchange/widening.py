@@ -42,6 +42,7 @@ def describe_widening(model: TrainedModel) -> dict[str, Any] | None:
     kind = "bins" if numbers.is_binned else numbers.kind
     if kind == "plain" or not len(layout.measured):
         return None
+    kind = "bins" if numbers.is_binned else numbers.kind
     return {
         "kind": kind,
         "takes": layout.measured.tolist(),
