@@ -150,7 +150,9 @@ def test_estimate_of_memory_counts_all_copies_of_the_weights_that_a_training_hol
     remember = StackedRun._remember
 
     def storages() -> dict[int, int]:
-        tensors = [each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter) and not each.is_sparse]
+        tensors = [
+            each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter) and not each.is_sparse
+        ]
         sizes = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
         return {place: n_bytes for place, n_bytes in sizes.items() if n_bytes >= smallest}
 

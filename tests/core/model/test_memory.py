@@ -20,7 +20,9 @@ OF_MEMBER = N_LEVELS * WIDTH * 4  # bytes
 def bytes_of_large_tensors() -> int:
     """Add up the tensors in memory that are as large as the first layer of a member."""
     gc.collect()
-    tensors = [each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter) and not each.is_sparse]
+    tensors = [
+        each for each in gc.get_objects() if type(each) in (torch.Tensor, torch.nn.Parameter) and not each.is_sparse
+    ]
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
     return sum(n_bytes for n_bytes in storages.values() if n_bytes >= OF_MEMBER)
 

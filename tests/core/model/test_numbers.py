@@ -109,3 +109,12 @@ def test_diagnosis_measures_the_embeddings_as_a_layer(numbers):
     assert lines[-1]["update_ratio"] > 0
     assert observer.largest_feature < 5
     assert torch.isfinite(torch.tensor(observer.start_loss))
+
+
+@pytest.mark.parametrize(("n_rows", "kind"), [(60, "bins"), (18, "plain")])
+def test_model_says_how_it_takes_numbers_where_the_rows_of_train_decided(n_rows, kind, caplog):
+    with caplog.at_level(logging.INFO):
+        model = train_parent(make_rows(n_rows=n_rows), REGRESSION, model={"widths": [8]})
+    assert model.model.numbers.kind == kind
+    assert ("numbers.edges" in model.weights) == (kind == "bins")
+    assert ("model.numbers: plain, since" in caplog.text) == (kind == "plain")

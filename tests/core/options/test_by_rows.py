@@ -15,6 +15,7 @@ from torchlane.core.options import (
     TrainingOptions,
     fitted_values,
     fitting,
+    fitting_network,
 )
 from torchlane.core.options.by_rows import BANDS, CHOSEN, OTHERS, TABLES, describe_fitting
 
@@ -160,6 +161,26 @@ def test_the_log_names_rate_sharing_and_refit_where_the_rule_chose_them():
     few = TrainingOptions(members=1, refit=False, learning_rate=0.1)
     said = describe_fitting(fitted_values(few, fitting(few, ModelOptions(), 1, is_table=True)), 1)
     assert said == "for 1 row of train: batches of 64 rows, at most 200 epochs, a patience of 16 epochs"
+
+
+@pytest.mark.parametrize(
+    ("n_numbers", "n_rows", "kind"),
+    [(0, 1, "bins"), (9, 90, "bins"), (9, 89, "plain"), (128, 10_000, "bins"), (129, 10_000, "plain")],
+)
+def test_numbers_have_bins_unless_they_are_many_or_many_for_the_rows(n_numbers, n_rows, kind):
+    assert fitting_network(ModelOptions(), n_numbers, n_rows).numbers.kind == kind
+
+
+@pytest.mark.parametrize("numbers", ["plain", "bins", "periodic", {"kind": "piecewise_linear", "bins": 4}])
+def test_numbers_that_are_asked_for_are_kept_however_many_they_are(numbers):
+    model = ModelOptions.model_validate({"numbers": numbers})
+    assert fitting_network(model, 5_000, 10) is model
+
+
+def test_the_number_of_bins_is_kept_where_auto_means_bins():
+    model = ModelOptions.model_validate({"numbers": {"kind": "auto", "bins": 5}})
+    assert fitting_network(model, 3, 100).numbers.n_out == 6
+    assert fitting_network(model, 3, 10).numbers.n_out == 1
 
 
 def test_fitted_options_leave_nothing_open():

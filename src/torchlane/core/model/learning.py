@@ -35,6 +35,7 @@ from torchlane.core.options import (
     fitting,
     fitting_network,
 )
+from torchlane.core.options.by_rows import MOST_BINNED, ROWS_OF_BINNED
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history, mean_metrics
@@ -86,7 +87,14 @@ def fit_network(lesson: Lesson, model: ModelOptions) -> ModelOptions:
     n_numbers = 0 if lesson.encoder.image is not None else len(build_layout(model, lesson.encoder).measured)
     fitted = fitting_network(model, n_numbers, len(lesson.train))
     if fitted.numbers.kind != model.numbers.kind and fitted.numbers.kind == "plain":
-        logger.info("model.numbers: plain, since %d numbers are many for %d rows", n_numbers, len(lesson.train))
+        logger.info(
+            "model.numbers: plain, since bins are for at most %d numbers, with %d rows of train for each; here are %d "
+            "and %d rows",
+            MOST_BINNED,
+            ROWS_OF_BINNED,
+            n_numbers,
+            len(lesson.train),
+        )
     return fitted
 
 
