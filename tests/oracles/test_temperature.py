@@ -38,7 +38,9 @@ def test_temperature_is_the_most_probable_one(seed, n_rows, n_labels, confidence
     bounds = max(start - 0.06, -3), min(start + 0.06, 3)
     best = minimize_scalar(loss, bounds=bounds, args=(probabilities, truth), method="bounded", options={"xatol": 1e-7})
     found = Calibration.of_probabilities(torch.from_numpy(probabilities), torch.from_numpy(truth)).temperature
-    compare("logarithm of the temperature", np.log(found), best.x, absolute=0.005 + 1e-6)  # it steps by 0.01
+    compare(
+        "logarithm of the temperature", np.log(found), best.x, absolute=0.0055
+    )  # it steps by 0.01, and the loss is not symmetric
 
 
 @settings(max_examples=200, deadline=None)

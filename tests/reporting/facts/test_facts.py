@@ -276,11 +276,11 @@ def test_options_of_a_network_are_compared_with_the_defaults_of_its_kind():
 
     assert listed(widths=[64, 64], numbers="plain") == [
         ["model.widths", "[64, 64]", "[128, 128]", "given"],
-        ["model.numbers", "{kind: plain}", "{kind: bins}", "given"],
+        ["model.numbers", "{kind: plain}", "{kind: auto}", "given"],
     ]
     assert listed(numbers={"kind": "bins", "bins": 8}, dropout=0) == [
         ["model.dropout", "0", "0.1", "given"],
-        ["model.numbers", "{kind: bins, bins: 8}", "{kind: bins}", "given"],
+        ["model.numbers", "{kind: bins, bins: 8}", "{kind: auto}", "given"],
     ]
     assert listed(kind="transformer") == [["model.kind", "transformer", "mlp", "given"]]
 
