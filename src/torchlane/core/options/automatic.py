@@ -7,27 +7,22 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 AUTO: Literal["auto"] = "auto"
 
 Count = Annotated[int, Field(ge=1)]
-
-
-def _number_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Replace the two faults of a union, one for each of its types, by one that names both."""
-    try:
-        return handler(value)
-    except ValidationError as error:
-        raise ValueError(f"a whole number, 1 or more, or {AUTO} is needed, not {value!r}") from error
-
-
 Rate = Annotated[float, Field(gt=0)]
 
 
-def _rate_or_auto(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Do the same for a number above 0."""
-    try:
-        return handler(value)
-    except ValidationError as error:
-        raise ValueError(f"a number above 0, or {AUTO} is needed, not {value!r}") from error
+def _or_auto(needed: str) -> WrapValidator:
+    """Replace the two faults of a union, one for each of its types, by one that names both."""
+
+    def validated(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(f"{needed}, or {AUTO} is needed, not {value!r}") from error
+
+    return WrapValidator(validated)
 
 
-Automatic = Annotated[Count | Literal["auto"], WrapValidator(_number_or_auto)]
-AutomaticRate = Annotated[Rate | Literal["auto"], WrapValidator(_rate_or_auto)]
-AutomaticOrNone = Annotated[Count | Literal["auto"] | None, WrapValidator(_number_or_auto)]
+_COUNT_OR_AUTO, _RATE_OR_AUTO = _or_auto("a whole number, 1 or more"), _or_auto("a number above 0")
+Automatic = Annotated[Count | Literal["auto"], _COUNT_OR_AUTO]
+AutomaticOrNone = Annotated[Count | Literal["auto"] | None, _COUNT_OR_AUTO]
+AutomaticRate = Annotated[Rate | Literal["auto"], _RATE_OR_AUTO]
