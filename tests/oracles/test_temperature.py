@@ -12,6 +12,7 @@ from torchlane.core.model.calibration import TEMPERATURE_SPREAD, Calibration, te
 
 seeds, n_rows, n_labels = st.integers(0, 2**32 - 1), st.integers(1, 300), st.integers(2, 6)
 COARSE = np.linspace(-3, 3, 121)
+STEP = 0.01  # of the logarithms among which ours is chosen
 
 
 def drawn(seed: int, n_rows: int, n_labels: int, confidence: float) -> tuple[np.ndarray, np.ndarray]:
@@ -38,9 +39,13 @@ def test_temperature_is_the_most_probable_one(seed, n_rows, n_labels, confidence
     bounds = max(start - 0.06, -3), min(start + 0.06, 3)
     best = minimize_scalar(loss, bounds=bounds, args=(probabilities, truth), method="bounded", options={"xatol": 1e-7})
     found = Calibration.of_probabilities(torch.from_numpy(probabilities), torch.from_numpy(truth)).temperature
+    below = np.floor(best.x / STEP) * STEP  # the loss falls up to the best one and rises behind it
+    around = [each for each in (below, below + STEP) if abs(each) <= 3 + 1e-9]
+    expected = min(loss(each, probabilities, truth) for each in around)
     compare(
-        "logarithm of the temperature", np.log(found), best.x, absolute=0.0055
-    )  # it steps by 0.01, and the loss is not symmetric
+        "loss at the temperature", loss(np.log(found), probabilities, truth), expected, relative=1e-9, absolute=1e-12
+    )
+    assert abs(np.log(found) - best.x) < STEP + 1e-6
 
 
 @settings(max_examples=200, deadline=None)
