@@ -89,16 +89,16 @@ def read_source(source: str) -> tuple[pd.DataFrame, dict[str, Options]]:
 
 def train_members(asked: list[Lesson], options: dict[str, Options]) -> list[tuple[TrainedModel, torch.Tensor]]:
     """Train models in one stack, each with what its members say of the held-out rows of valid (members, n_rows)."""
-    members, model = [], options["model"]
-    lessons = fit_lessons(asked, model)
+    members = []
+    lessons = fit_lessons(asked, options["model"])
     for lesson in lessons:
         objective = Objective.of(lesson.encoder.target, lesson.training.loss)
-        build = partial(build_network, model, lesson.encoder)
+        build = partial(build_network, lesson.model, lesson.encoder)
         members += make_members(build, lesson.train, lesson.valid, objective, lesson.training, torch.device("cpu"))
     outcomes, trained = iter(fit(members, NoCheckpoints(), quiet=True)), []
     for lesson in lessons:
         own = list(islice(outcomes, lesson.training.members))
-        done, _ = conclude(lesson, own, options["data"], model, "", {})
+        done, _ = conclude(lesson, own, options["data"], "", {})
         trained.append((done, torch.stack([each["held_out"] for each in own])))
     return trained
 

@@ -9,7 +9,7 @@ from tests.core.fitted import FEW, MANY, USUAL, fitted, plain_model, use_small_b
 from torchlane.core.encoding.encoder import fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.checkpoints import NoCheckpoints
-from torchlane.core.model.learning import Lesson, fit_lessons, identify, train_model
+from torchlane.core.model.learning import Lesson, fit_lessons, identify, train_model, train_models
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.trained import load
 from torchlane.core.networks import memory
@@ -26,7 +26,7 @@ def test_checkpoint_is_of_another_training_where_the_same_codes_reach_another_ne
         tensors = build_tensors(clean, encoder)
         assert torch.equal(tensors.tensors[0], one_hot.tensors[0])
         model = ModelOptions(kind=kind)
-        return identify(fit_lessons([Lesson(tensors, tensors, encoder, TrainingOptions())], model), model)
+        return identify(fit_lessons([Lesson(tensors, tensors, encoder, TrainingOptions())], model))
 
     one_hot = build_tensors(clean, fit_encoder(clean, toy_data, EncodingOptions()))
     of_perceptron = [identity("mlp", encoding) for encoding in ("one_hot", "codes", "ordinal")]
@@ -123,10 +123,24 @@ def test_log_says_nothing_where_all_that_the_rows_choose_is_off(toy_rows, toy_da
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_models_beside_each_other_take_numbers_as_each_does_alone(toy_rows, toy_data, order):
+    options = {"epochs": 2, "members": 2, "batch_size": 16}
+    few_and_many = [lesson_of(rows, toy_data, **options) for rows in (toy_rows[:9], toy_rows)]
+    lessons = [few_and_many[place] for place in order]
+    alone = [train_model(lesson, toy_data, ModelOptions(widths=(4,)), NoCheckpoints())[0] for lesson in lessons]
+    assert {model.model.numbers.kind for model in alone} == {"plain", "bins"}
+    beside = train_models(lessons, toy_data, ModelOptions(widths=(4,)), NoCheckpoints())
+    for (found, _), expected in zip(beside, alone, strict=True):
+        assert found.model == expected.model
+        assert found.weights.keys() == expected.weights.keys()
+        assert all(torch.equal(found.weights[name], tensor) for name, tensor in expected.weights.items())
+
+
 def test_checkpoint_is_of_another_training_where_the_rows_choose_other_numbers(toy_rows, toy_data, monkeypatch):
     def identity(most_of_few: int, **training) -> str:
         use_small_bands(monkeypatch, most_of_few)
-        return identify(fit_lessons([lesson_of(toy_rows, toy_data, **training)], plain_model()), plain_model())
+        return identify(fit_lessons([lesson_of(toy_rows, toy_data, **training)], plain_model()))
 
     assert identity(60) == identity(60, **FEW) == identity(0, **FEW)
     assert identity(59) == identity(0, **MANY) != identity(60)

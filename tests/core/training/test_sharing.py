@@ -90,16 +90,21 @@ def test_each_member_is_a_perceptron_with_the_losses_that_its_branch_had(task, s
     assert len({outcome["kept"]["valid_loss"] for outcome in outcomes}) == 3
 
 
+def outputs_now(members, features):
+    """Compute what the branches say as they are now: (branches, n_rows, width)."""
+    shared = members[0].shared
+    assert shared is not None
+    with torch.no_grad():
+        return shared.eval()(features)
+
+
 @pytest.mark.parametrize("task", TARGETS)
 def test_best_epoch_is_that_of_the_joint_prediction(task):
     members = make(task, epochs=8, learning_rate=0.1)
     trainer, joint_losses = PlainRun(members, None, keep_going=False), []
     features, targets, weights = members[0].valid.tensors
     for _ in trainer.epochs():
-        shared = members[0].shared
-        assert shared is not None
-        with torch.no_grad():
-            predictions = shared.eval()(features)
+        predictions = outputs_now(members, features)
         if task == "regression":
             losses = (predictions.double().mean(0) - targets).square().flatten()
         else:
@@ -122,10 +127,7 @@ def test_held_out_outputs_are_those_of_the_epoch_that_the_joint_prediction_of_ot
     trainer, seen = PlainRun(members, None, keep_going=False), []
     features, targets, weights = members[0].valid.tensors
     for _ in trainer.epochs():
-        shared = members[0].shared
-        assert shared is not None
-        with torch.no_grad():
-            seen.append(shared.eval()(features).double().squeeze(-1))
+        seen.append(outputs_now(members, features).double().squeeze(-1))
     outputs = torch.stack(seen)  # (epochs, members, n_rows)
     losses = (outputs.mean(1) - targets.double().T).square() * weights
     others = losses.sum(1, keepdim=True) - losses

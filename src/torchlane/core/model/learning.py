@@ -23,7 +23,7 @@ from torchlane.core.machine.devices import choose_device
 from torchlane.core.model.profile import summarise_training
 from torchlane.core.model.refitting import fit_twice, kept_epoch, rows_of_refit, why_not_again
 from torchlane.core.model.trained import FORMAT, TrainedModel
-from torchlane.core.networks import build_layout, build_network, describe_capacity, require_memory
+from torchlane.core.networks import build_layout, build_network, describe_capacity, fit_options, require_memory
 from torchlane.core.networks.state_dicts import listed
 from torchlane.core.options import (
     DataOptions,
@@ -33,9 +33,7 @@ from torchlane.core.options import (
     describe_fitting,
     fitted_values,
     fitting,
-    fitting_network,
 )
-from torchlane.core.options.by_rows import MOST_BINNED, ROWS_OF_BINNED
 from torchlane.core.tasks.objectives import Objective
 from torchlane.core.training.fit import fit
 from torchlane.core.training.history import mean_history, mean_metrics
@@ -60,41 +58,30 @@ class Lesson:
 
 @dataclass(frozen=True)
 class FittedLesson(Lesson):
-    """A lesson whose options leave nothing to the number of rows."""
+    """A lesson with the options of its network, which as those of training leave nothing to the rows."""
 
     training: FittedTraining
+    model: ModelOptions
 
 
 def fit_lessons(lessons: Sequence[Lesson], model: ModelOptions) -> list[FittedLesson]:
-    """Set what the options of each lesson leave to its number of rows.
+    """Set what the options of each lesson, and `model`, leave to its rows of train.
 
     The log says once what was chosen, also for several lessons, such as folds, whose rows choose the same.
     """
     fitted, said = [], set()
     for each in lessons:
-        training = fitting(each.training, model, len(each.train), is_table=each.encoder.image is None)
-        fitted.append(FittedLesson(each.train, each.valid, each.encoder, training))
+        n_rows = len(each.train)
+        training = fitting(each.training, model, n_rows, is_table=each.encoder.image is None)
+        own, why_plain = fit_options(model, each.encoder, n_rows)
+        fitted.append(FittedLesson(each.train, each.valid, each.encoder, training, own))
         chosen = fitted_values(each.training, training)
-        line = tuple(chosen.items())
-        if line not in said and (description := describe_fitting(chosen, len(each.train))):
-            said.add(line)
-            logger.info("training: %s", description)
-    return fitted
-
-
-def fit_network(lesson: Lesson, model: ModelOptions) -> ModelOptions:
-    """Set what the options of a network leave to the rows of train."""
-    n_numbers = 0 if lesson.encoder.image is not None else len(build_layout(model, lesson.encoder).measured)
-    fitted = fitting_network(model, n_numbers, len(lesson.train))
-    if fitted.numbers.kind != model.numbers.kind and fitted.numbers.kind == "plain":
-        logger.info(
-            "model.numbers: plain, since bins are for at most %d numbers, with %d rows of train for each; here are %d "
-            "and %d rows",
-            MOST_BINNED,
-            ROWS_OF_BINNED,
-            n_numbers,
-            len(lesson.train),
-        )
+        description = describe_fitting(chosen, n_rows)
+        lines = [(tuple(chosen.items()), description and f"training: {description}"), ("numbers", why_plain)]
+        for key, line in lines:
+            if line and key not in said:
+                said.add(key)
+                logger.info("%s", line)
     return fitted
 
 
@@ -133,31 +120,30 @@ def train_models(
         ValueError: the device does not exist, the loss does not fit the task, or a loss explodes.
     """
     fitted = fit_lessons(lessons, model)
-    model = fit_network(fitted[0], model)
-    members = [member for lesson in fitted for member in _members(lesson, model)]
+    members = [member for lesson in fitted for member in _members(lesson)]
     first = fitted[0]
     capacity = describe_capacity(members[0].model)
     logger.info(
         "training: %d rows, %s features, members %d, each %s; on %s",
         len(first.train),
-        _size_of_row(first.encoder, model),
+        _size_of_row(first),
         len(members),
         capacity,
         choose_device(first.training.device),
     )
     if len(lessons) == 1:
-        _log_numbers(members[0].model, first.encoder, model)
+        _log_numbers(members[0].model, first)
     if observer is not None:
         observer.begin(members[0])
-    run = checkpoints.of_run(identify(fitted, model))
+    run = checkpoints.of_run(identify(fitted))
     twice = [number for number, lesson in enumerate(fitted) if _is_for_refit(lesson)]
     if twice:
-        outcomes, anew = _fit_twice(fitted, twice, members, model, run, observer)
+        outcomes, anew = _fit_twice(fitted, twice, members, run, observer)
     else:
         outcomes, anew = fit(members, run, observer=observer), {}
     of_lessons = _by_lesson(outcomes, fitted)
     trained = [
-        conclude(lesson, own, data, model, source, {"capacity": capacity})
+        conclude(lesson, own, data, source, {"capacity": capacity})
         for lesson, own in zip(fitted, of_lessons, strict=True)
     ]
     for number, own in anew.items():
@@ -166,9 +152,9 @@ def train_models(
     return trained
 
 
-def _members(lesson: FittedLesson, model: ModelOptions) -> list[Member]:
+def _members(lesson: FittedLesson) -> list[Member]:
     """Build the networks of a lesson."""
-    training, encoder = lesson.training, lesson.encoder
+    training, encoder, model = lesson.training, lesson.encoder, lesson.model
     objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
     require_memory(model, encoder, training, device)
     build = partial(build_network, model, encoder, training.augmentation)
@@ -192,7 +178,6 @@ def _fit_twice(
     lessons: Sequence[FittedLesson],
     twice: Sequence[int],
     members: Sequence[Member],
-    model: ModelOptions,
     run: Checkpoints,
     observer: Observer | None,
 ) -> tuple[list[Outcome], dict[int, list[Outcome]]]:
@@ -204,7 +189,7 @@ def _fit_twice(
         train, valid = rows_of_refit(lesson.train, lesson.valid)
         anew.append(replace(lesson, train=train, valid=valid))
     outcomes, again = fit_twice(
-        members, chosen, lambda: [member for lesson in anew for member in _members(lesson, model)], run, observer
+        members, chosen, lambda: [member for lesson in anew for member in _members(lesson)], run, observer
     )
     return outcomes, dict(zip(twice, _by_lesson(again, anew), strict=True))
 
@@ -227,21 +212,22 @@ def _stacked(own: Sequence[Outcome]) -> dict[str, Tensor]:
     return {name: torch.stack([each["weights"][name] for each in own]) for name in own[0]["weights"]}
 
 
-def _size_of_row(encoder: Encoder, model: ModelOptions) -> str:
+def _size_of_row(lesson: FittedLesson) -> str:
     """Write the number of features, or the size of an image, for the log."""
-    if encoder.image is not None:
-        return " x ".join(map(str, encoder.feature_shape))
-    layout = build_layout(model, encoder)
+    if lesson.encoder.image is not None:
+        return " x ".join(map(str, lesson.encoder.feature_shape))
+    layout = build_layout(lesson.model, lesson.encoder)
     return str(layout.n_features + len(layout.embedded))
 
 
-def _log_numbers(network: nn.Module, encoder: Encoder, model: ModelOptions) -> None:
+def _log_numbers(network: nn.Module, lesson: FittedLesson) -> None:
     """Say which numbers have fewer bins than the options ask for, or that there are no numbers to embed."""
-    if model.numbers.kind == "plain" or encoder.image is not None:
+    encoder, kind = lesson.encoder, lesson.model.numbers.kind
+    if kind == "plain" or encoder.image is not None:
         return
     layer = next((layer for layer in network.modules() if isinstance(layer, Numbers)), None)
     if layer is None:
-        logger.info("model.numbers %s: no feature is a number, so there is nothing to embed", model.numbers.kind)
+        logger.info("model.numbers %s: no feature is a number, so there is nothing to embed", kind)
     elif isinstance(layer, PiecewiseLinearNumbers):
         few = [f"{name} {n}" for name, n in zip(encoder.measured_names, layer.n_bins, strict=True) if n < layer.bins]
         if few:
@@ -252,7 +238,6 @@ def conclude(
     lesson: FittedLesson,
     own: Sequence[Outcome],
     data: DataOptions,
-    model: ModelOptions,
     source: str,
     details: Mapping[str, Any],
 ) -> tuple[TrainedModel, pd.DataFrame]:
@@ -266,7 +251,7 @@ def conclude(
         "device": str(choose_device(lesson.training.device)),
         "threads": own[0]["threads"],
     }
-    trained = TrainedModel(_stacked(own), lesson.encoder, data, model, lesson.training, details)
+    trained = TrainedModel(_stacked(own), lesson.encoder, data, lesson.model, lesson.training, details)
     trained = trained.calibrated(lesson.valid, torch.stack([each["held_out"] for each in own]))
     unseen = lesson.valid if len(lesson.valid) else lesson.train
     predictions, labels = _some_predictions(trained, unseen), lesson.encoder.target.labels
@@ -278,15 +263,15 @@ def _some_predictions(model: TrainedModel, dataset: TensorDataset) -> pd.Series:
     return model.describe_predictions(dataset.tensors[0][:PROFILED])["prediction"]
 
 
-def identify(lessons: Sequence[FittedLesson], model: ModelOptions) -> str:
+def identify(lessons: Sequence[FittedLesson]) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
     named = [
         {
             "train": fingerprint(lesson.train),
             "valid": fingerprint(lesson.valid),
             "target": lesson.encoder.target.model_dump(mode="json"),
-            "layout": build_layout(model, lesson.encoder).digest,
-            "model": model.model_dump(mode="json"),
+            "layout": build_layout(lesson.model, lesson.encoder).digest,
+            "model": lesson.model.model_dump(mode="json"),
             "training": lesson.training.model_dump(mode="json", exclude={"device", "checkpoint_minutes"}),
         }
         for lesson in lessons

@@ -9,13 +9,29 @@ from torchlane.core.layers.layout import Layout
 from torchlane.core.networks.augmentation import Augmentation
 from torchlane.core.networks.building import build_model
 from torchlane.core.networks.pixels import Pixels
-from torchlane.core.options import AugmentationOptions, ModelOptions
+from torchlane.core.options import AugmentationOptions, ModelOptions, fitting_network
+from torchlane.core.options.by_rows import MOST_BINNED, ROWS_OF_BINNED
 from torchlane.core.tasks.tasks import TASKS
 
 
 def build_layout(options: ModelOptions, encoder: Encoder) -> Layout:
     """Say which features a network with these options makes of the rows of an encoder; none of an image."""
     return encoder.layout(embeds=options.kind == "transformer")
+
+
+def fit_options(options: ModelOptions, encoder: Encoder, n_rows: int) -> tuple[ModelOptions, str]:
+    """Set what the options of a network leave to its `n_rows` rows of train.
+
+    The second result says why numbers have no bins, if that was left open; it is empty if they have.
+    """
+    n_numbers = 0 if encoder.image is not None else len(build_layout(options, encoder).measured)
+    fitted = fitting_network(options, n_numbers, n_rows)
+    if fitted is options or fitted.numbers.kind != "plain":
+        return fitted, ""
+    return fitted, (
+        f"model.numbers: plain, since bins are for at most {MOST_BINNED} numbers, with {ROWS_OF_BINNED} rows of train "
+        f"for each; here are {n_numbers:,} and {n_rows:,} rows"
+    )
 
 
 def build_network(

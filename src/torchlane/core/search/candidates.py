@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from torchlane.core.encoding.encoder import Encoder, fit_encoder
 from torchlane.core.encoding.tensors import build_tensors
 from torchlane.core.machine.devices import choose_device
-from torchlane.core.networks import build_layout, build_network, require_memory
+from torchlane.core.networks import build_network, fit_options, require_memory
 from torchlane.core.options import (
     EncodingOptions,
     Recipe,
@@ -18,7 +18,6 @@ from torchlane.core.options import (
     TuningOptions,
     fault_in_options,
     fitting,
-    fitting_network,
 )
 from torchlane.core.rows.splits import rows_of
 from torchlane.core.search.ground import Ground
@@ -61,8 +60,7 @@ class CandidateBuilder:
             asked = _training_of(recipe.training, ground.options)
             training = fitting(asked, recipe.model, len(train), is_table=encoder.image is None)
             objective, device = Objective.of(encoder.target, training.loss), choose_device(training.device)
-            n_numbers = 0 if encoder.image is not None else len(build_layout(recipe.model, encoder).measured)
-            model = fitting_network(recipe.model, n_numbers, len(train))
+            model, _ = fit_options(recipe.model, encoder, len(train))
             require_memory(model, encoder, training, device)
             build = partial(build_network, model, encoder, training.augmentation)
             members = make_members(build, train, valid, objective, training, device)

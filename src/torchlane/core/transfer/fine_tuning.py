@@ -98,7 +98,6 @@ def fine_tune(
             lesson,
             list(islice(each, parent.n_members)),
             own_data,
-            parent.model,
             source,
             {"capacity": capacity, "parent": _ancestor(parent), "fine_tuning": plan.describe()},
         )
@@ -154,7 +153,7 @@ def _log(
 
 def _identity(parent: TrainedModel, lessons: Sequence[FittedLesson], options: FineTuningOptions, once: bool) -> str:
     """Hash everything that the weights depend on, so that no checkpoint of another training is resumed."""
-    digest = hashlib.sha256(identify(lessons, parent.model).encode())
+    digest = hashlib.sha256(identify(lessons).encode())
     digest.update(json.dumps([options.model_dump(mode="json", exclude={"repeats", "source"}), once]).encode())
     for name, tensor in parent.weights.items():
         digest.update(name.encode())
