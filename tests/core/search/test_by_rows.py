@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.core.fitted import FEW, MANY, use_small_bands
@@ -82,3 +84,15 @@ def test_auto_is_no_choice_of_a_search():
     with pytest.raises(ValueError, match="training.learning_rate: auto is chosen by the number of rows"):
         TuningOptions.model_validate({"space": {"training.learning_rate": {"choices": ["auto", 0.1]}}})
     assert TuningOptions.model_validate({"space": {"training.patience_epochs": {"choices": [5, None]}}})
+
+
+@pytest.mark.parametrize(("n_rows", "kind"), [(12, "plain"), (60, "bins")])
+def test_trials_take_numbers_as_the_rows_of_train_choose(ground, toy_rows, n_rows, kind):
+    def chosen(numbers: str):
+        what = ground(RATES, rows=toy_rows[:n_rows], trials=3, prune_epochs=None)
+        return search(replace(what, recipe=what.recipe.changed({"model.numbers": numbers})))[:2]
+
+    (found, board), (expected, same_board) = chosen("auto"), chosen(kind)
+    assert set(board["state"]) == {"complete"}
+    assert without_seconds(board) == without_seconds(same_board)
+    assert found["values"] == expected["values"]

@@ -75,9 +75,12 @@ def test_what_is_trained_is_to_the_last_option_what_was_tried(ground, asked, ran
     assert_trains_the_same(recipes[0], what.recipe)
     assert set(leaderboard["state"]) == {"complete"}
     trained = apply(json.loads(json.dumps(chosen)), what)
-    n_trials = 6 if chosen["values"] else 0  # nothing is changed where the options as given are the best
-    expected = recipes[chosen["trial"]].model_copy(update={"trials": n_trials})
-    assert trained.model_dump() == expected.model_dump()
+    expected = recipes[chosen["trial"]]
+    if chosen["values"]:
+        assert trained == expected.model_copy(update={"trials": 6})
+    else:  # the options as given are the best, and stay as they are written
+        assert trained == what.recipe
+        assert_trains_the_same(trained, expected)
 
 
 def test_one_trial_that_fails_says_why_and_leaves_the_others_alone(ground):

@@ -68,7 +68,7 @@ class CandidateBuilder:
             Schedule(optimizer, training.scheduler, training.epochs, len(members[0].batch_sizes))
         except ValueError as error:
             return Candidate(trial, [], error=fault_in_options(error))
-        return Candidate(trial, members, encoder, recipe)
+        return Candidate(trial, members, encoder, recipe.model_copy(update={"model": model}))
 
     def _encode(self, encoding: EncodingOptions) -> tuple[Encoder, TensorDataset, TensorDataset]:
         """Fit an encoder on train and encode train and valid, once for each encoding."""
